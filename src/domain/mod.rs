@@ -1,0 +1,22 @@
+//! The words of the product as types: what is parsed once is true from then on.
+//!
+//! Nothing here talks to a server or reads a clock. Read [`job`] for the life of a job, [`review`]
+//! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched.
+
+pub mod failure;
+pub mod finding;
+pub mod ids;
+pub mod job;
+pub mod pr_url;
+pub mod progress;
+pub mod review;
+pub mod span;
+
+pub use failure::{Failure, FailureClass, Retry};
+pub use finding::{Finding, Severity, Verdict};
+pub use ids::{EntryId, JobId, SpanId, WorkerId};
+pub use job::{JobState, Lane};
+pub use pr_url::PrUrl;
+pub use progress::{Phase, Progress};
+pub use review::{ReviewInput, ReviewResult, StoredDiff};
+pub use span::{SpanEnd, SpanKind, SpanStart, SpanStatus, Usage};

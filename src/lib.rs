@@ -1,0 +1,14 @@
+//! Millstream: the job stream for AI agents.
+
+pub mod backoff;
+pub mod clock;
+pub mod domain;
+pub mod engine;
+pub mod logging;
+pub mod ops;
+pub mod queue;
+pub mod reports;
+pub mod settings;
+pub mod shutdown;
+pub mod store;
+pub mod untrusted;

@@ -1,0 +1,119 @@
+//! Every variable that any part reads: the source of `.env.example` and of the README's table.
+
+/// One variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it is unset.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        default,
+        meaning,
+    }
+}
+
+/// All of them, in the order in which they are shown.
+pub const ALL: &[Variable] = &[
+    variable(
+        "VALKEY_URL",
+        "redis://127.0.0.1:6379",
+        "address of Valkey or Redis, 7.0 or newer",
+    ),
+    variable("REDIS_URL", "", "the same, used when VALKEY_URL is unset"),
+    variable(
+        "DATABASE_URL",
+        "postgres://127.0.0.1:5432/millstream",
+        "address of Postgres, 14 or newer",
+    ),
+    variable("PORT", "3000", "port of the web producer"),
+    variable(
+        "HOST",
+        "127.0.0.1, or 0.0.0.0 on Render",
+        "address that the web producer listens on",
+    ),
+    variable(
+        "MILLSTREAM_TOKEN",
+        "",
+        "token that clients of the web producer send as `Authorization: Bearer ...`; without one it listens on loopback only",
+    ),
+    variable(
+        "PUBLIC_SUBMIT",
+        "0",
+        "1 lets anybody submit and read without a token",
+    ),
+    variable("QUEUE", "reviews:queue", "stream of the queue"),
+    variable("QUEUE_GROUP", "reviewers", "consumer group of the queue"),
+    variable(
+        "QUEUE_LIMIT",
+        "10000",
+        "with this many jobs waiting, submissions are refused with 429",
+    ),
+    variable(
+        "MAX_PATCH",
+        "8388608",
+        "largest diff in bytes, submitted or fetched",
+    ),
+    variable("WORKER_CONCURRENCY", "4", "jobs that a worker runs at a time"),
+    variable(
+        "VISIBILITY_TIMEOUT",
+        "15s",
+        "how long a worker that fell silent keeps its jobs",
+    ),
+    variable("MAX_ATTEMPTS", "5", "failed attempts before a job is dead"),
+    variable(
+        "MAX_CRASHES",
+        "5",
+        "workers that may vanish with a job before it is dead",
+    ),
+    variable(
+        "RETRY_BACKOFF",
+        "1s",
+        "most that the first retry waits; it doubles with each failure",
+    ),
+    variable("RETRY_BACKOFF_MAX", "5m", "most that any retry waits"),
+    variable(
+        "SHUTDOWN_GRACE",
+        "25s",
+        "time from SIGTERM to the exit of a worker",
+    ),
+    variable("JOB_DEADLINE", "15m", "how long one attempt may run"),
+    variable(
+        "ALLOW_EVICTION",
+        "0",
+        "1 lets a worker run on a server that may evict keys",
+    ),
+    variable(
+        "AGENT_MODEL",
+        "offline",
+        "model of the reviewers; offline (or mock) needs no key",
+    ),
+    variable(
+        "OFFLINE_LATENCY",
+        "500ms",
+        "how long the offline model takes for a turn",
+    ),
+    variable(
+        "OFFLINE_FAILURE_RATE",
+        "0",
+        "share of the offline model's turns that fail, from 0 to 1",
+    ),
+    variable(
+        "GITHUB_TOKEN",
+        "",
+        "token for GitHub; without one only public pull requests can be read",
+    ),
+    variable(
+        "GITHUB_API_URL",
+        "https://api.github.com",
+        "address of GitHub's API",
+    ),
+    variable("LOG", "info", "log level, or a filter as `millstream=debug,warn`"),
+    variable("LOG_FORMAT", "text", "text or json"),
+];
