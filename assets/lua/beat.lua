@@ -1,0 +1,45 @@
+-- One heartbeat of a worker: its card goes up, it learns whether anything parked is due, and it
+-- stands for election as sweeper. The sweeper also learns who holds entries without a fresh beat.
+--
+-- KEYS  1 card   2 workers by last beat   3 due set   4 pause flag   5 sweeper   6.. streams
+-- ARGV  1 worker   2 card text   3 seconds the card outlives its last beat   4 group
+--       5 parking consumer   6 term of a sweeper in ms   7 silence in ms that makes a worker suspect
+-- ANSWER {server time in ms, parked entries due now (at most 1000 are counted), paused 0|1, sweeper 0|1,
+--         {{stream number from 1, consumer, ms since its last beat or -1}, ...} (at most 100)}
+
+local worker = ARGV[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+redis.call('ZADD', KEYS[2], now, worker)
+local due = #redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1000)
+local paused = redis.call('EXISTS', KEYS[4])
+
+local leads = 0
+if redis.call('SET', KEYS[5], worker, 'NX', 'PX', ARGV[6]) then
+    leads = 1
+elseif redis.call('GET', KEYS[5]) == worker then
+    redis.call('PEXPIRE', KEYS[5], ARGV[6])
+    leads = 1
+end
+
+local suspects = {}
+if leads == 1 then
+    for i = 6, #KEYS do
+        -- The summary lists only consumers that hold something, however many exist.
+        local summary = redis.pcall('XPENDING', KEYS[i], ARGV[4])
+        if summary.err == nil and summary[4] then
+            for _, row in ipairs(summary[4]) do
+                if row[1] ~= ARGV[5] and row[1] ~= worker and #suspects < 100 then
+                    local beat = redis.call('ZSCORE', KEYS[2], row[1])
+                    local silence = -1
+                    if beat then silence = now - tonumber(beat) end
+                    if silence < 0 or silence >= tonumber(ARGV[7]) then
+                        suspects[#suspects + 1] = {i - 5, row[1], silence}
+                    end
+                end
+            end
+        end
+    end
+end
+return {now, due, paused, leads, suspects}

@@ -1,0 +1,32 @@
+-- Takes entries from a consumer that is dead, or has been idle too long, and parks them, due at once.
+-- Walks that consumer's own pending list only, and no more of it than it is told.
+--
+-- KEYS  1 stream   2 due set
+-- ARGV  1 group   2 consumer that lost them   3 parking consumer   4 number of the stream in the due set
+--       5 least idle time in milliseconds   6 at most this many   7 first id to look at
+-- ANSWER {id to go on from or '', {{entry id, fields}, ...}}
+-- An entry whose payload is gone from the stream is acknowledged and leaves with empty fields.
+
+local group, loser, parked, number = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local idle, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local rows = redis.call('XPENDING', KEYS[1], group, ARGV[7], '+', limit, loser)
+local taken, last = {}, ''
+
+for _, row in ipairs(rows) do
+    last = row[1]
+    if row[3] >= idle then
+        local entry = redis.call('XRANGE', KEYS[1], row[1], row[1])
+        if entry[1] then
+            redis.call('XCLAIM', KEYS[1], group, parked, 0, row[1], 'JUSTID')
+            redis.call('ZADD', KEYS[2], now, number .. ':' .. row[1])
+            taken[#taken + 1] = {row[1], entry[1][2]}
+        else
+            redis.call('XACK', KEYS[1], group, row[1])
+            taken[#taken + 1] = {row[1], {}}
+        end
+    end
+end
+if #rows < limit then last = '' end
+return {last, taken}

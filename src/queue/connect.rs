@@ -1,0 +1,180 @@
+//! The connection to Valkey, and the look at the server before anything is trusted to it.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, InfoDict};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::QueueError;
+use super::keys::Keys;
+use super::{Wire, reader::Reader};
+use crate::domain::{Lane, WorkerId};
+use crate::settings::QueueSettings;
+
+/// No command of ours may take longer; the server answers in microseconds, a bad line in seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A server that does not accept a connection in this time is away.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// A queue on a Valkey server. Cheap to clone; all clones share one connection, which comes back by
+/// itself after an outage.
+#[derive(Clone)]
+pub struct Queue {
+    client: Client,
+    connection: ConnectionManager,
+    keys: Keys,
+    wire: Wire,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the server says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `valkey` or `redis`.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// The version of Redis whose commands it has.
+    pub compatible: (u32, u32),
+    /// What it does when memory is full.
+    pub eviction: String,
+    /// Whether it writes an append-only file.
+    pub append_only: bool,
+    /// Changes with every start of the server.
+    pub run_id: String,
+}
+
+impl ServerFacts {
+    /// Whether the server may throw keys away when its memory is full.
+    #[must_use]
+    pub fn may_evict(&self) -> bool {
+        !matches!(self.eviction.as_str(), "noeviction" | "")
+    }
+}
+
+impl Queue {
+    /// Connects without waiting: the first command connects, and fails when the server is away.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn open(url: &SecretString, settings: &QueueSettings, wire: Wire) -> Result<Self, QueueError> {
+        let client = Client::open(as_redis(url.expose_secret()))
+            .map_err(|error| QueueError::Refused(format!("the address of Valkey is wrong: {error}")))?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN))
+            // Callers retry by their own rules; a long wait in here would hide the outage from them.
+            .set_number_of_retries(1)
+            .set_max_delay(Duration::from_millis(500));
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let keys = Keys::new(&settings.name, &settings.group);
+        Ok(Self {
+            client,
+            connection,
+            keys,
+            wire,
+        })
+    }
+
+    /// The names of its keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The names of its fields.
+    #[must_use]
+    pub const fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    pub(super) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A connection of its own for the blocking read, since it holds up all commands behind it.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn reader(&self, worker: WorkerId) -> Result<Reader, QueueError> {
+        Reader::connect(self, worker).await
+    }
+
+    /// Asks the server who it is.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn server_facts(&self) -> Result<ServerFacts, QueueError> {
+        let info: InfoDict = redis::cmd("INFO").query_async(&mut self.connection()).await?;
+        let text = |name: &str| info.get::<String>(name).unwrap_or_default();
+        let valkey = text("valkey_version");
+        let redis = text("redis_version");
+        let mut numbers = redis.split('.').map(|part| part.parse().unwrap_or(0));
+        Ok(ServerFacts {
+            name: if valkey.is_empty() {
+                "redis".to_owned()
+            } else {
+                "valkey".to_owned()
+            },
+            version: if valkey.is_empty() { redis.clone() } else { valkey },
+            compatible: (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)),
+            eviction: text("maxmemory_policy"),
+            append_only: text("aof_enabled") == "1",
+            run_id: text("run_id"),
+        })
+    }
+
+    /// Makes the group on both streams, from their first entry on: what was queued before the first
+    /// worker existed is work too. A group that exists is left as it is.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub async fn ensure_groups(&self) -> Result<(), QueueError> {
+        for lane in Lane::ALL {
+            let made: Result<(), redis::RedisError> = redis::cmd("XGROUP")
+                .arg("CREATE")
+                .arg(self.keys.stream(lane))
+                .arg(&self.keys.group)
+                .arg("0")
+                .arg("MKSTREAM")
+                .query_async(&mut self.connection())
+                .await;
+            match made {
+                Err(error) if error.code() == Some("BUSYGROUP") => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The client knows `redis://`; `valkey://` means the same.
+fn as_redis(url: &str) -> String {
+    match url.strip_prefix("valkey") {
+        Some(rest) => format!("redis{rest}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valkey_address_is_a_redis_address() {
+        assert_eq!(as_redis("valkeys://h:1/2"), "rediss://h:1/2");
+        assert_eq!(as_redis("redis://h"), "redis://h");
+    }
+}

@@ -1,0 +1,55 @@
+//! What can go wrong between us and Valkey, by what the caller does about it.
+
+use redis::RedisError;
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The server cannot be reached, or went away before it answered.
+    #[error("reach Valkey: {0}")]
+    Unreachable(String),
+    /// The stream or its group is gone: all data was lost, or somebody deleted it.
+    #[error("find the consumer group: {0}")]
+    NoGroup(String),
+    /// The server refused the command: no rights, no memory, wrong type.
+    #[error("run a command on Valkey: {0}")]
+    Refused(String),
+    /// The answer is not what this version understands.
+    #[error("understand Valkey's answer: {0}")]
+    Answer(String),
+}
+
+impl QueueError {
+    /// Whether waiting may help.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+}
+
+impl From<RedisError> for QueueError {
+    fn from(error: RedisError) -> Self {
+        let text = crate::untrusted::one_line(&error.to_string(), 300);
+        // Redis 7.0 says UNBLOCKED where newer servers say NOGROUP; inside a script both arrive as
+        // the text of a script error.
+        if text.contains("NOGROUP") || text.contains("UNBLOCKED") || text.contains("no such key") {
+            return Self::NoGroup(text);
+        }
+        let code = error.code().unwrap_or_default();
+        let away = error.is_io_error()
+            || error.is_timeout()
+            || error.is_connection_dropped()
+            || error.is_connection_refusal()
+            || matches!(
+                code,
+                "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN"
+            );
+        if away {
+            return Self::Unreachable(text);
+        }
+        match error.kind() {
+            redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => Self::Answer(text),
+            _ => Self::Refused(text),
+        }
+    }
+}

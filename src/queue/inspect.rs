@@ -1,0 +1,151 @@
+//! Looking at a queue: cheap, bounded questions for `status`, `workers` and the console.
+
+use std::time::Duration;
+
+use super::connect::Queue;
+use super::error::QueueError;
+use crate::domain::{EntryId, Lane};
+
+/// The most workers that are listed.
+const WORKERS_SHOWN: isize = 1_000;
+
+/// How much lies on a queue's two streams, by Valkey's own count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Entries on the streams.
+    pub entries: u64,
+    /// Entries that some consumer holds, parked ones included.
+    pub pending: u64,
+    /// Parked entries.
+    pub parked: u64,
+    /// Dead letters in the stream.
+    pub dead: u64,
+}
+
+/// A worker's card with the age of its last heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The worker's id.
+    pub worker: String,
+    /// The card's text; nothing when it ran out.
+    pub card: Option<String>,
+    /// Since the last heartbeat, by the server's clock.
+    pub silence: Duration,
+}
+
+impl Queue {
+    /// Counts both streams: four cheap commands each way, whatever their length.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn depth(&self) -> Result<Depth, QueueError> {
+        let keys = self.keys();
+        let mut depth = Depth::default();
+        for lane in Lane::ALL {
+            let entries: u64 = redis::cmd("XLEN")
+                .arg(keys.stream(lane))
+                .query_async(&mut self.connection())
+                .await?;
+            let pending: Result<redis::Value, redis::RedisError> = redis::cmd("XPENDING")
+                .arg(keys.stream(lane))
+                .arg(&keys.group)
+                .query_async(&mut self.connection())
+                .await;
+            let pending = match pending.map_err(QueueError::from) {
+                Ok(redis::Value::Array(parts)) => parts
+                    .into_iter()
+                    .next()
+                    .and_then(|n| redis::from_redis_value(n).ok())
+                    .unwrap_or(0),
+                Ok(_) | Err(QueueError::NoGroup(_)) => 0,
+                Err(error) => return Err(error),
+            };
+            depth.entries += entries;
+            depth.pending += pending;
+        }
+        let (parked, dead): (u64, u64) = redis::pipe()
+            .cmd("ZCARD")
+            .arg(&keys.due)
+            .cmd("XLEN")
+            .arg(&keys.dead)
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(Depth {
+            parked,
+            dead,
+            ..depth
+        })
+    }
+
+    /// Every worker with a heartbeat, the latest first, at most a thousand.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn workers(&self) -> Result<Vec<Seen>, QueueError> {
+        let keys = self.keys();
+        let (now, rows): ((u64, u64), Vec<(String, f64)>) = redis::pipe()
+            .cmd("TIME")
+            .cmd("ZREVRANGE")
+            .arg(&keys.workers)
+            .arg(0)
+            .arg(WORKERS_SHOWN - 1)
+            .arg("WITHSCORES")
+            .query_async(&mut self.connection())
+            .await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = rows.iter().map(|(name, _)| keys.card(name)).collect();
+        let cards: Vec<Option<String>> = redis::cmd("MGET")
+            .arg(&names)
+            .query_async(&mut self.connection())
+            .await?;
+        let now_ms = now.0 * 1000 + now.1 / 1000;
+        Ok(rows
+            .into_iter()
+            .zip(cards)
+            .map(|((worker, beat), card)| Seen {
+                worker,
+                card,
+                silence: Duration::from_millis(now_ms.saturating_sub(beat as u64)),
+            })
+            .collect())
+    }
+
+    /// For each id whether its entry is still on the stream.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn present(&self, entries: &[(Lane, EntryId)]) -> Result<Vec<bool>, QueueError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        for (lane, id) in entries {
+            pipe.cmd("XRANGE")
+                .arg(self.keys().stream(*lane))
+                .arg(id.to_string())
+                .arg(id.to_string());
+        }
+        let rows: Vec<Vec<redis::Value>> = pipe.query_async(&mut self.connection()).await?;
+        Ok(rows.iter().map(|row| !row.is_empty()).collect())
+    }
+
+    /// The queue's epoch: `fresh` if the server had none, which means that its data was lost.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn epoch(&self, fresh: &str) -> Result<String, QueueError> {
+        let (found,): (String,) = redis::pipe()
+            .cmd("SET")
+            .arg(&self.keys().epoch)
+            .arg(fresh)
+            .arg("NX")
+            .ignore()
+            .cmd("GET")
+            .arg(&self.keys().epoch)
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,135 @@
+//! Leases and presence: "is it still mine?", "I am here", "I am gone".
+
+use std::time::Duration;
+
+use super::connect::Queue;
+use super::error::QueueError;
+use super::keys::{PARKED, numbered_lane};
+use super::scripts::{BEAT, LEAVE, RENEW};
+use crate::domain::{EntryId, Lane, WorkerId};
+
+/// Ids in one call: a renewal costs the server about 3 us an id, so a chunk stays under 2 ms.
+const CHUNK: usize = 500;
+/// How long a card outlives its worker's last heartbeat: long enough to see who was lost.
+const CARD_SECONDS: u64 = 600;
+
+/// How long an elected sweeper stays elected without a heartbeat.
+const SWEEPER_TERM: Duration = Duration::from_secs(3);
+/// A worker that is silent this long may be dead; whether it is, its connection tells.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(3);
+
+/// What a heartbeat learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The server's clock, in milliseconds.
+    pub server_ms: u64,
+    /// Parked entries that are due now.
+    pub due: usize,
+    /// Whether the queue is paused.
+    pub paused: bool,
+    /// Whether this worker sweeps for the fleet.
+    pub sweeps: bool,
+    /// For the sweeper: consumers that hold entries and have not beaten lately.
+    pub suspects: Vec<Suspect>,
+}
+
+/// A consumer that holds entries without a fresh heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// On which stream it holds some.
+    pub lane: Lane,
+    /// Its name.
+    pub consumer: String,
+    /// Since its last heartbeat; nothing when there is none to be found.
+    pub silence: Option<Duration>,
+}
+
+/// The answer of the script.
+type BeatAnswer = (u64, usize, bool, bool, Vec<(usize, String, i64)>);
+
+impl Queue {
+    /// Renews the leases of entries; answers for each whether it is still this worker's.
+    ///
+    /// # Errors
+    /// When the server is away or the group is gone.
+    pub async fn renew(
+        &self,
+        lane: Lane,
+        worker: WorkerId,
+        ids: &[EntryId],
+    ) -> Result<Vec<bool>, QueueError> {
+        let mut kept = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let mut call = RENEW.prepare_invoke();
+            call.key(self.keys().stream(lane))
+                .arg(&self.keys().group)
+                .arg(worker.to_string());
+            for id in chunk {
+                call.arg(id.to_string());
+            }
+            kept.extend(call.invoke_async::<Vec<bool>>(&mut self.connection()).await?);
+        }
+        Ok(kept)
+    }
+
+    /// One heartbeat: puts up the worker's card, asks what is due, stands for election as sweeper.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn beat(&self, worker: WorkerId, card: &str) -> Result<Beat, QueueError> {
+        let keys = self.keys();
+        let name = worker.to_string();
+        let mut call = BEAT.prepare_invoke();
+        call.key(keys.card(&name))
+            .key(&keys.workers)
+            .key(&keys.due)
+            .key(&keys.pause)
+            .key(&keys.sweeper);
+        for lane in Lane::ALL {
+            call.key(keys.stream(lane));
+        }
+        call.arg(&name)
+            .arg(card)
+            .arg(CARD_SECONDS)
+            .arg(&keys.group)
+            .arg(PARKED);
+        call.arg(SWEEPER_TERM.as_millis() as u64)
+            .arg(SUSPECT_AFTER.as_millis() as u64);
+        let (server_ms, due, paused, sweeps, rows): BeatAnswer =
+            call.invoke_async(&mut self.connection()).await?;
+        let suspects = rows
+            .into_iter()
+            .map(|(number, consumer, silence)| Suspect {
+                lane: numbered_lane(number),
+                consumer,
+                silence: u64::try_from(silence).ok().map(Duration::from_millis),
+            })
+            .collect();
+        Ok(Beat {
+            server_ms,
+            due,
+            paused,
+            sweeps,
+            suspects,
+        })
+    }
+
+    /// Takes the worker's card down, and its consumer where nothing is pending. Answers on how many
+    /// streams something still is.
+    ///
+    /// # Errors
+    /// When the server is away or the group is gone.
+    pub async fn leave(&self, worker: &str) -> Result<usize, QueueError> {
+        let keys = self.keys();
+        let mut call = LEAVE.prepare_invoke();
+        call.key(keys.card(worker)).key(&keys.workers);
+        for lane in Lane::ALL {
+            call.key(keys.stream(lane));
+        }
+        Ok(call
+            .arg(&keys.group)
+            .arg(worker)
+            .invoke_async(&mut self.connection())
+            .await?)
+    }
+}

@@ -1,0 +1,41 @@
+//! The queue protocol: one job queue on two Valkey streams that share a consumer group.
+//!
+//! What it promises, in words; `docs/delivery.md` has the states drawn and the test of each promise.
+//!
+//! * An entry that was read belongs to one consumer until that consumer settles it, parks it, or is
+//!   found dead or silent. Every script asks "is it still this worker's?" in the same atomic step
+//!   in which it writes, since `XACK` and `XCLAIM` themselves ask nobody.
+//! * A failed entry stays in the group's pending list, as the reference leaves it. It moves to the
+//!   consumer [`keys::PARKED`], and the time of its next attempt to a sorted set beside it.
+//! * An entry is acknowledged only after its result is durable, and deleted only when every group of
+//!   the stream is past it. A pending entry is never deleted.
+//! * No script walks more than it is told to; no reply grows with the length of the queue.
+//!
+//! The first stream is the reference's, with its names and fields. The second, `{queue}:own`, carries
+//! what a reference worker cannot run. Nothing here knows Postgres.
+//!
+//! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
+//! [`lease`], [`takeover`]; [`inspect`] only looks, [`progress`] tells what runs.
+
+pub mod connect;
+pub mod enqueue;
+pub mod entry;
+pub mod error;
+pub mod fetch;
+pub mod inspect;
+pub mod keys;
+pub mod lease;
+pub mod progress;
+pub mod reader;
+mod scripts;
+pub mod settle;
+pub mod takeover;
+
+pub use connect::Queue;
+pub use enqueue::NewEntry;
+pub use entry::{Entry, Unreadable, Wire};
+pub use error::QueueError;
+pub use fetch::Fetched;
+pub use keys::Keys;
+pub use lease::Beat;
+pub use reader::Reader;

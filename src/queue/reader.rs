@@ -1,0 +1,148 @@
+//! The blocking read that wakes an idle worker the moment something arrives.
+//!
+//! It has a connection of its own and is never dropped half way: a blocked `XREADGROUP` whose future
+//! is gone still takes the entry. To end it early, [`Waker::wake`] unblocks it on the server.
+
+use std::time::Duration;
+
+use redis::AsyncConnectionConfig;
+use redis::aio::{ConnectionManager, MultiplexedConnection};
+
+use super::connect::Queue;
+use super::entry::Entry;
+use super::error::QueueError;
+use super::fetch::read_entry;
+use super::keys::Keys;
+use crate::domain::{Lane, WorkerId};
+
+/// How long one read blocks. Short, so that a connection that died without a word is noticed.
+const BLOCK: Duration = Duration::from_secs(5);
+
+/// The name under which a worker's blocking connection stands in `CLIENT LIST`.
+#[must_use]
+pub fn connection_name(worker: &str) -> String {
+    format!("millstream:{worker}")
+}
+
+/// The blocking connection.
+pub struct Reader {
+    connection: MultiplexedConnection,
+    keys: Keys,
+    worker: WorkerId,
+    client_id: i64,
+    commands: ConnectionManager,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a blocked read from elsewhere.
+#[derive(Clone)]
+pub struct Waker {
+    client_id: i64,
+    commands: ConnectionManager,
+}
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waker")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer of `XREADGROUP`: nothing, or streams of (id, fields).
+type Answer = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
+
+impl Reader {
+    pub(super) async fn connect(queue: &Queue, worker: WorkerId) -> Result<Self, QueueError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            // Longer than the block, or an idle queue looks like a dead server.
+            .set_response_timeout(Some(BLOCK + Duration::from_secs(5)));
+        let mut connection = queue
+            .client()
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        // The name lets others see that this process still holds its connection.
+        let (client_id,): (i64,) = redis::pipe()
+            .cmd("CLIENT")
+            .arg("SETNAME")
+            .arg(connection_name(&worker.to_string()))
+            .ignore()
+            .cmd("CLIENT")
+            .arg("ID")
+            .query_async(&mut connection)
+            .await?;
+        Ok(Self {
+            connection,
+            keys: queue.keys().clone(),
+            worker,
+            client_id,
+            commands: queue.connection(),
+        })
+    }
+
+    /// What ends a read of this connection early.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker {
+            client_id: self.client_id,
+            commands: self.commands.clone(),
+        }
+    }
+
+    /// Waits for new entries on either stream and takes at most one of each.
+    ///
+    /// # Errors
+    /// When the server is away (then this reader is useless), or the group is gone.
+    pub async fn read(&mut self) -> Result<Vec<Entry>, QueueError> {
+        let answer: Answer = redis::cmd("XREADGROUP")
+            .arg("GROUP")
+            .arg(&self.keys.group)
+            .arg(self.worker.to_string())
+            .arg("COUNT")
+            .arg(1)
+            .arg("BLOCK")
+            .arg(BLOCK.as_millis() as u64)
+            .arg("STREAMS")
+            .arg(&self.keys.own)
+            .arg(&self.keys.shared)
+            .arg(">")
+            .arg(">")
+            .query_async(&mut self.connection)
+            .await?;
+        let mut entries = Vec::new();
+        for (stream, rows) in answer.unwrap_or_default() {
+            let lane = if stream == self.keys.own {
+                Lane::Own
+            } else {
+                Lane::Shared
+            };
+            for (id, flat) in rows {
+                entries.push(read_entry(lane, &id, flat, 1)?);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+impl Waker {
+    /// Ends the read that blocks now, as if its time were over: nothing is taken by it.
+    ///
+    /// # Errors
+    /// When the server is away or does not allow it; then the read ends by itself within its time.
+    pub async fn wake(&self) -> Result<(), QueueError> {
+        let () = redis::cmd("CLIENT")
+            .arg("UNBLOCK")
+            .arg(self.client_id)
+            .query_async(&mut self.commands.clone())
+            .await?;
+        Ok(())
+    }
+}
