@@ -1,0 +1,435 @@
+//! Attempts: issued at the start, ended once, fenced all the way.
+//!
+//! The fence is the count of starts. A write names the job, the attempt and the worker; when the job
+//! has moved on (another worker started it, or it was taken over) the write changes nothing and the
+//! answer is [`Fence::Closed`].
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::connect::Store;
+use super::error::StoreError;
+use super::text::clean;
+use crate::domain::{EntryId, Failure, FailureClass, JobId, Lane, WorkerId};
+
+/// An entry whose start is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The job it carries.
+    pub job: JobId,
+    /// The entry.
+    pub entry: EntryId,
+    /// Its stream.
+    pub lane: Lane,
+    /// What it carries.
+    pub payload: String,
+}
+
+/// What becomes of an entry whose start was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Run it, under this number.
+    Begin {
+        /// The number of this attempt.
+        attempt: i32,
+        /// Failed attempts before it.
+        failures: u32,
+        /// Workers that vanished with it.
+        crashes: u32,
+    },
+    /// The job has ended: acknowledge the entry and do nothing.
+    Finished,
+    /// Another entry stands for the job: acknowledge this one and do nothing.
+    Stale,
+    /// Postgres knows no such job.
+    Unknown,
+}
+
+/// The right to write for one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The job.
+    pub job: JobId,
+    /// The number of the attempt.
+    pub attempt: i32,
+    /// Who runs it.
+    pub worker: WorkerId,
+}
+
+/// Whether a fenced write was let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// It was written.
+    Open,
+    /// The job has moved on; nothing was written.
+    Closed,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Again, after this long, with the entry parked.
+    Retry(Duration),
+    /// Again, after this long, held in Postgres only.
+    Schedule(Duration),
+    /// Never again.
+    Bury,
+}
+
+/// What a handler leaves behind: written in the transaction that ends the job.
+pub trait Record: Send + Sync {
+    /// Writes the result.
+    fn record<'a>(
+        &'a self,
+        transaction: &'a mut PgConnection,
+        lease: &'a Lease,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// A job that leaves nothing behind but its state.
+impl Record for () {
+    fn record<'a>(
+        &'a self,
+        _transaction: &'a mut PgConnection,
+        _lease: &'a Lease,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+const START: &str = "
+with asked as (
+    select * from unnest($3::uuid[], $4::text[]) with ordinality as a (id, entry, ord)
+), locked as (
+    select j.id, j.state, j.entry_id, j.attempt, a.entry,
+           (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
+    from asked a join millstream.jobs j on j.id = a.id and j.queue = $2
+    order by j.id
+    for update of j
+), judged as (
+    select l.*, case
+        when l.state in ('done', 'dead', 'dropped', 'cancelled') then 'finished'
+        when l.foreign_done then 'foreign'
+        when l.state = 'running' and l.entry_id is distinct from l.entry then 'stale'
+        when l.entry_id is not null and
+             (split_part(l.entry, '-', 1)::numeric, split_part(l.entry, '-', 2)::numeric) <
+             (split_part(l.entry_id, '-', 1)::numeric, split_part(l.entry_id, '-', 2)::numeric) then 'stale'
+        else 'begin' end as answer
+    from locked l
+), begun as (
+    update millstream.jobs j
+    set state = 'running', attempt = j.attempt + 1, crashes = j.crashes + (g.state = 'running')::int,
+        worker = $1, entry_id = g.entry, enqueued_at = coalesce(j.enqueued_at, now()),
+        started_at = now(), run_at = null, updated_at = now()
+    from judged g where g.id = j.id and g.answer = 'begin'
+    returning j.id, j.attempt, j.failures, j.crashes
+), crashed as (
+    update millstream.attempts t
+    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished'
+    from judged g
+    where g.answer = 'begin' and t.job_id = g.id and t.attempt = g.attempt and t.ended_at is null
+), issued as (
+    insert into millstream.attempts (job_id, attempt, worker) select id, attempt, $1 from begun
+), shown as (
+    update reviews r set status = 'running', updated_at = now()
+    from begun b where r.id = b.id and r.status <> 'running'
+), foreign_result as (
+    update millstream.jobs j
+    set state = 'done', finished_at = now(), updated_at = now(), worker = null
+    from judged g where g.id = j.id and g.answer = 'foreign'
+)
+select coalesce(g.answer, 'unknown'), b.attempt, b.failures, b.crashes
+from asked a
+left join judged g on g.id = a.id
+left join begun b on b.id = a.id
+order by a.ord";
+
+const ADOPT: &str = "
+insert into millstream.jobs (id, queue, kind, lane, payload, state, enqueued_at, created_at)
+select r.id, $1, 'review', a.lane, r.pr_url, 'waiting', now(), r.created_at
+from unnest($2::uuid[], $3::text[]) as a (id, lane) join reviews r on r.id = a.id
+on conflict (id) do nothing";
+
+/// Ends the job itself; every other write of the same end follows only if this one found its row.
+const END: &str = "
+update millstream.jobs
+set state = $4, finished_at = case when $4 in ('done', 'dead') then now() end, updated_at = now(),
+    failures = failures + $5, error = coalesce($6, error), error_class = coalesce($7, error_class),
+    run_at = now() + make_interval(secs => $8), entry_id = case when $4 = 'scheduled' then null else entry_id end
+where id = $1 and attempt = $2 and worker = $3 and state = 'running'";
+
+const END_ATTEMPT: &str = "
+update millstream.attempts t
+set ended_at = now(), outcome = $3, error = $4, error_class = $5,
+    input_tokens = s.input, output_tokens = s.output, cost_usd = s.cost
+from (select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
+             coalesce(sum(cost_usd), 0) as cost
+      from millstream.span_facts where job_id = $1 and attempt = $2) s
+where t.job_id = $1 and t.attempt = $2";
+
+const CLOSE_SPANS: &str = "
+update spans set status = 'error', error = $3, ended_at = now()
+where status = 'running' and span_id in
+      (select span_id from millstream.span_facts where job_id = $1 and attempt <= $2)";
+
+const TELL_REVIEW: &str = "
+update reviews r
+set status = $2, reason = coalesce($3, r.reason), verdict = null, updated_at = now(),
+    input_tokens = least(t.input, 2147483647)::int, output_tokens = least(t.output, 2147483647)::int
+from (select coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens), 0) as output
+      from millstream.attempts where job_id = $1) t
+where r.id = $1 and r.status <> 'done'";
+
+impl Store {
+    /// Asks for starts, in one statement for the whole batch: issues the attempts, counts a crash
+    /// where the last one never ended, and tells which entries have nothing to start.
+    ///
+    /// # Errors
+    /// When the server is away; then attempts may have been issued all the same, and the next start
+    /// of those jobs counts a crash.
+    pub async fn start(
+        &self,
+        queue: &str,
+        worker: WorkerId,
+        asked: &[Asked],
+    ) -> Result<Vec<Start>, StoreError> {
+        let mut answers = vec![Start::Unknown; asked.len()];
+        for round in rounds(asked) {
+            self.start_round(queue, worker, asked, &round, &mut answers)
+                .await?;
+            let unknown: Vec<usize> = round
+                .into_iter()
+                .filter(|&i| answers[i] == Start::Unknown)
+                .collect();
+            if !unknown.is_empty() && self.adopt(queue, asked, &unknown).await? > 0 {
+                self.start_round(queue, worker, asked, &unknown, &mut answers)
+                    .await?;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn start_round(
+        &self,
+        queue: &str,
+        worker: WorkerId,
+        asked: &[Asked],
+        round: &[usize],
+        answers: &mut [Start],
+    ) -> Result<(), StoreError> {
+        let jobs: Vec<Uuid> = round.iter().map(|&i| asked[i].job.0).collect();
+        let entries: Vec<String> = round.iter().map(|&i| asked[i].entry.to_string()).collect();
+        let rows: Vec<(String, Option<i32>, Option<i32>, Option<i32>)> = sqlx::query_as(START)
+            .bind(worker.to_string())
+            .bind(queue)
+            .bind(&jobs)
+            .bind(&entries)
+            .fetch_all(self.pool())
+            .await?;
+        for (&i, (answer, attempt, failures, crashes)) in round.iter().zip(rows) {
+            answers[i] = match (answer.as_str(), attempt) {
+                ("begin", Some(attempt)) => Start::Begin {
+                    attempt,
+                    failures: failures.unwrap_or(0).unsigned_abs(),
+                    crashes: crashes.unwrap_or(0).unsigned_abs(),
+                },
+                ("finished" | "foreign", _) => Start::Finished,
+                ("unknown", _) => Start::Unknown,
+                _ => Start::Stale,
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes rows of a reference producer in; answers how many there were.
+    async fn adopt(&self, queue: &str, asked: &[Asked], which: &[usize]) -> Result<u64, StoreError> {
+        let jobs: Vec<Uuid> = which.iter().map(|&i| asked[i].job.0).collect();
+        let lanes: Vec<&str> = which.iter().map(|&i| asked[i].lane.word()).collect();
+        let done = sqlx::query(ADOPT)
+            .bind(queue)
+            .bind(&jobs)
+            .bind(&lanes)
+            .execute(self.pool())
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Ends an attempt with its result: the result, the job's state and its last event together or
+    /// not at all.
+    ///
+    /// # Errors
+    /// When the server is away, or refuses what the record writes.
+    pub async fn finish(
+        &self,
+        lease: &Lease,
+        record: &dyn Record,
+        event: Option<&super::telemetry::EventRow>,
+    ) -> Result<Fence, StoreError> {
+        let mut transaction = self.pool().begin().await?;
+        let ending = Ending {
+            state: "done",
+            outcome: "done",
+            failed: 0,
+            failure: None,
+            run_at: None,
+        };
+        if end(&mut transaction, lease, &ending).await? == Fence::Closed {
+            return Ok(Fence::Closed);
+        }
+        record.record(&mut transaction, lease).await?;
+        super::telemetry::insert_event(&mut transaction, event).await?;
+        transaction.commit().await?;
+        Ok(Fence::Open)
+    }
+
+    /// Ends an attempt that failed.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn fail(
+        &self,
+        lease: &Lease,
+        failure: &Failure,
+        next: Next,
+        event: Option<&super::telemetry::EventRow>,
+    ) -> Result<Fence, StoreError> {
+        let (state, run_at) = match next {
+            Next::Retry(delay) => ("retrying", Some(delay)),
+            Next::Schedule(delay) => ("scheduled", Some(delay)),
+            Next::Bury => ("dead", None),
+        };
+        // A crash is counted apart from failures, when the start after it is asked for.
+        let failed = i32::from(failure.class != FailureClass::Crash);
+        let ending = Ending {
+            state,
+            outcome: "failed",
+            failed,
+            failure: Some(failure),
+            run_at,
+        };
+        let mut transaction = self.pool().begin().await?;
+        if end(&mut transaction, lease, &ending).await? == Fence::Closed {
+            return Ok(Fence::Closed);
+        }
+        let status = if next == Next::Bury { "error" } else { "queued" };
+        sqlx::query(TELL_REVIEW)
+            .bind(lease.job.0)
+            .bind(status)
+            .bind(clean(&failure.message))
+            .execute(&mut *transaction)
+            .await?;
+        super::telemetry::insert_event(&mut transaction, event).await?;
+        transaction.commit().await?;
+        Ok(Fence::Open)
+    }
+
+    /// Ends an attempt that this worker gives up unfinished, without counting a failure.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn hand_back(&self, lease: &Lease) -> Result<Fence, StoreError> {
+        let ending = Ending {
+            state: "waiting",
+            outcome: "handed_back",
+            failed: 0,
+            failure: None,
+            run_at: None,
+        };
+        let mut transaction = self.pool().begin().await?;
+        let fence = end(&mut transaction, lease, &ending).await?;
+        transaction.commit().await?;
+        Ok(fence)
+    }
+
+    /// Closes the fence behind a consumer that lost these jobs: they wait again, a crash is counted.
+    /// Answers how many there were.
+    ///
+    /// # Errors
+    /// When the server is away; the next start of the jobs does the same.
+    pub async fn lost(&self, worker: &str, jobs: &[JobId]) -> Result<u64, StoreError> {
+        let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
+        let done = sqlx::query(
+            "with lost as (
+                 update millstream.jobs set state = 'waiting', crashes = crashes + 1, updated_at = now()
+                 where id = any($2) and worker = $1 and state = 'running'
+                 returning id, attempt
+             ), closed as (
+                 update spans s set status = 'error', error = 'its worker vanished', ended_at = now()
+                 from lost join millstream.span_facts f on f.job_id = lost.id
+                 where s.span_id = f.span_id and s.status = 'running'
+             )
+             update millstream.attempts t
+             set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished'
+             from lost where t.job_id = lost.id and t.attempt = lost.attempt",
+        )
+        .bind(worker)
+        .bind(&ids)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// How an attempt ends.
+struct Ending<'a> {
+    state: &'static str,
+    outcome: &'static str,
+    failed: i32,
+    failure: Option<&'a Failure>,
+    run_at: Option<Duration>,
+}
+
+async fn end(
+    transaction: &mut PgConnection,
+    lease: &Lease,
+    ending: &Ending<'_>,
+) -> Result<Fence, StoreError> {
+    let error = ending.failure.map(|failure| clean(&failure.message).into_owned());
+    let class = ending.failure.map(|failure| failure.class.word());
+    let ended = sqlx::query(END)
+        .bind(lease.job.0)
+        .bind(lease.attempt)
+        .bind(lease.worker.to_string())
+        .bind(ending.state)
+        .bind(ending.failed)
+        .bind(&error)
+        .bind(class)
+        .bind(ending.run_at.map(|delay| delay.as_secs_f64()))
+        .execute(&mut *transaction)
+        .await?;
+    if ended.rows_affected() == 0 {
+        return Ok(Fence::Closed);
+    }
+    sqlx::query(END_ATTEMPT)
+        .bind(lease.job.0)
+        .bind(lease.attempt)
+        .bind(ending.outcome)
+        .bind(&error)
+        .bind(class)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query(CLOSE_SPANS)
+        .bind(lease.job.0)
+        .bind(lease.attempt)
+        .bind(error.as_deref().unwrap_or("the attempt ended first"))
+        .execute(&mut *transaction)
+        .await?;
+    Ok(Fence::Open)
+}
+
+/// The positions split so that no job stands twice in one statement.
+fn rounds(asked: &[Asked]) -> Vec<Vec<usize>> {
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    let mut seen: std::collections::HashMap<JobId, usize> = std::collections::HashMap::new();
+    for (i, one) in asked.iter().enumerate() {
+        let round = seen.entry(one.job).and_modify(|n| *n += 1).or_insert(0);
+        if rounds.len() <= *round {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(i);
+    }
+    rounds
+}

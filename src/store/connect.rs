@@ -1,0 +1,57 @@
+//! The pool of connections to Postgres.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::error::StoreError;
+
+/// How long a caller waits for a connection before Postgres counts as away.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A store on a Postgres server. Cheap to clone; all clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Connects without waiting: the first query connects, and fails when the server is away.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn open(url: &SecretString, application: &str, connections: u32) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url.expose_secret())
+            .map_err(|error| StoreError::Refused(format!("the address of Postgres is wrong: {error}")))?
+            .application_name(application);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_WITHIN)
+            .idle_timeout(Some(Duration::from_secs(60)))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    pub(super) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Asks the server for its version, as `150018` for 15.18.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn server_version(&self) -> Result<i32, StoreError> {
+        let version = sqlx::query_scalar("select current_setting('server_version_num')::int")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(version)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,249 @@
+//! Jobs: accepted, marked as enqueued, looked up and listed.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::connect::Store;
+use super::error::StoreError;
+use super::text::clean;
+use crate::domain::{EntryId, JobId, JobState, Lane};
+
+/// The kind of a job that is a review, and has a row in the reference's `reviews` too.
+pub const REVIEW: &str = "review";
+
+/// A job to accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// Its queue: the name of the shared stream.
+    pub queue: String,
+    /// Its type.
+    pub kind: String,
+    /// The stream it goes on.
+    pub lane: Lane,
+    /// What its entry carries.
+    pub payload: String,
+    /// Not before this time.
+    pub run_at: Option<DateTime<Utc>>,
+    /// W3C trace context of the submission.
+    pub traceparent: Option<String>,
+    /// The text of a submitted diff.
+    pub input: Option<NewInput>,
+    /// What makes a repeat of the same submission safe.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// The text of a submitted diff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInput {
+    /// `patch:<sha12>` or `git:<repo>@<range>`.
+    pub label: String,
+    /// SHA-256 of the text, in hexadecimal.
+    pub sha256: String,
+    /// The text.
+    pub body: String,
+}
+
+/// A client's key for one submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Whose key: keys of different clients do not meet.
+    pub client: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the submission, in hexadecimal: the same key with another body is a mistake.
+    pub body_sha256: String,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is a new job.
+    New,
+    /// The same submission came before, as this job.
+    Repeated(JobId),
+    /// The same key came before with another body.
+    KeyReused,
+}
+
+/// A row of the jobs list.
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+pub struct JobRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its state, in our words.
+    #[sqlx(rename = "state")]
+    pub status: String,
+    /// What it works on.
+    #[sqlx(rename = "payload")]
+    pub input: String,
+    /// How often it was started.
+    pub attempt: i32,
+    /// Who runs it, or ran it last.
+    pub worker: Option<String>,
+    /// The judge's decision, for a finished review.
+    pub verdict: Option<String>,
+    /// From acceptance to the first start, or until now.
+    pub wait_s: Option<f64>,
+    /// From the last start to the end, or until now.
+    pub run_s: Option<f64>,
+    /// Why it failed last.
+    pub error: Option<String>,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+}
+
+const ACCEPT: &str = "
+with key as (
+    insert into millstream.idempotency as known (client, key, body_sha256, job_id)
+    select $10, $11, $12, $1 where $11 is not null
+    on conflict (client, key) do update
+        set body_sha256 = excluded.body_sha256, job_id = excluded.job_id, created_at = now()
+        where known.created_at < now() - interval '24 hours'
+    returning job_id
+), job as (
+    insert into millstream.jobs (id, queue, kind, lane, payload, state, run_at, traceparent)
+    select $1, $2, $3, $4, $5, case when $6 > now() then 'scheduled' else 'waiting' end, $6, $7
+    where $11 is null or exists (select 1 from key)
+    returning id, kind, payload, created_at
+), review as (
+    insert into reviews (id, pr_url, status, source, workflow, created_at, updated_at)
+    select id, payload, 'running', 'millstream', 'code-review', created_at, created_at
+    from job where kind = 'review'
+), input as (
+    insert into millstream.inputs (job_id, label, sha256, bytes, body)
+    select id, payload, $8, octet_length($9), $9 from job where $9 is not null
+)
+select count(*) from job";
+
+const LIST: &str = "
+select j.id, j.state, j.payload, j.attempt, j.worker, r.verdict, j.error, j.created_at,
+       extract(epoch from coalesce(f.started_at, j.finished_at, now()) - j.created_at)::float8 as wait_s,
+       extract(epoch from coalesce(j.finished_at, a.ended_at, now()) - j.started_at)::float8 as run_s
+from millstream.jobs j
+left join reviews r on r.id = j.id
+left join millstream.attempts f on f.job_id = j.id and f.attempt = 1
+left join millstream.attempts a on a.job_id = j.id and a.attempt = j.attempt
+where j.queue = $1 and ($2::text is null or j.state = $2) and ($3::uuid is null or j.id = $3)
+order by j.created_at desc, j.id
+limit $4";
+
+impl Store {
+    /// Accepts a job: one statement writes all its rows, or none.
+    ///
+    /// # Errors
+    /// When the server is away; then it may have been accepted all the same.
+    pub async fn accept(&self, job: &NewJob) -> Result<Accepted, StoreError> {
+        let input = job.input.as_ref();
+        let key = job.idempotency.as_ref();
+        let made: i64 = sqlx::query_scalar(ACCEPT)
+            .bind(job.id.0)
+            .bind(&job.queue)
+            .bind(&job.kind)
+            .bind(job.lane.word())
+            .bind(clean(&job.payload))
+            .bind(job.run_at)
+            .bind(&job.traceparent)
+            .bind(input.map(|input| input.sha256.as_str()))
+            .bind(input.map(|input| clean(&input.body)))
+            .bind(key.map(|key| key.client.as_str()))
+            .bind(key.map(|key| key.key.as_str()))
+            .bind(key.map(|key| key.body_sha256.as_str()))
+            .fetch_one(self.pool())
+            .await?;
+        match key {
+            Some(key) if made == 0 => self.first_with(key).await,
+            _ => Ok(Accepted::New),
+        }
+    }
+
+    async fn first_with(&self, key: &IdempotencyKey) -> Result<Accepted, StoreError> {
+        let (job, body): (Uuid, String) = sqlx::query_as(
+            "select job_id, body_sha256 from millstream.idempotency where client = $1 and key = $2",
+        )
+        .bind(&key.client)
+        .bind(&key.key)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(if body == key.body_sha256 {
+            Accepted::Repeated(JobId(job))
+        } else {
+            Accepted::KeyReused
+        })
+    }
+
+    /// Notes which entries stand for these jobs. A job that a worker has started meanwhile knows
+    /// already.
+    ///
+    /// # Errors
+    /// When the server is away; then the jobs count as owed and are enqueued once more, which the
+    /// fence makes harmless.
+    pub async fn enqueued(&self, entries: &[(JobId, EntryId)]) -> Result<(), StoreError> {
+        let jobs: Vec<Uuid> = entries.iter().map(|(job, _)| job.0).collect();
+        let ids: Vec<String> = entries.iter().map(|(_, entry)| entry.to_string()).collect();
+        sqlx::query(
+            "update millstream.jobs j set entry_id = e.entry, enqueued_at = now(), updated_at = now()
+             from unnest($1::uuid[], $2::text[]) as e (id, entry)
+             where j.id = e.id and j.entry_id is null and j.state = 'waiting'",
+        )
+        .bind(&jobs)
+        .bind(&ids)
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// The newest jobs of a queue, or those in one state.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn list_jobs(
+        &self,
+        queue: &str,
+        state: Option<JobState>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        let rows = sqlx::query_as(LIST)
+            .bind(queue)
+            .bind(state.map(JobState::word))
+            .bind(None::<Uuid>)
+            .bind(i64::from(limit.min(10_000)))
+            .fetch_all(self.pool())
+            .await?;
+        Ok(rows)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn find_job(&self, queue: &str, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        let row = sqlx::query_as(LIST)
+            .bind(queue)
+            .bind(None::<String>)
+            .bind(id.0)
+            .bind(1_i64)
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(row)
+    }
+
+    /// Whether at least this many jobs wait; never counts further.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn waits_at_least(&self, queue: &str, limit: u64) -> Result<bool, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from
+             (select 1 from millstream.jobs where queue = $1 and state = 'waiting' limit $2) as waiting",
+        )
+        .bind(queue)
+        .bind(limit)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(count >= limit)
+    }
+}

@@ -1,0 +1,31 @@
+//! The Postgres store: the truth about every job.
+//!
+//! The schema `millstream` is ours; the reference's three tables are written as its processes expect
+//! and never changed in shape. A query sits beside the row type it returns.
+//!
+//! * [`jobs`]: a job is accepted, looked up, listed, counted.
+//! * [`attempts`]: starts are issued and ended; every write of an attempt names its number, and one
+//!   whose number is no longer the job's changes nothing (the fence).
+//! * [`reviews`]: what a review records, in the reference's words and in ours.
+//! * [`telemetry`]: spans and events, written in batches, fenced too.
+//! * [`owed`]: what the stream should hold and may not.
+//! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
+
+pub mod actions;
+pub mod attempts;
+pub mod checkpoints;
+pub mod connect;
+pub mod error;
+pub mod inputs;
+pub mod jobs;
+pub mod leases;
+pub mod migrate;
+pub mod owed;
+pub mod reviews;
+pub mod stats;
+pub mod telemetry;
+mod text;
+
+pub use attempts::{Asked, Fence, Lease, Next, Record, Start};
+pub use connect::Store;
+pub use error::StoreError;

@@ -1,0 +1,178 @@
+//! What Postgres says is owed to the stream: jobs whose enqueue never happened, whose time has come,
+//! or whose entry is gone.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::connect::Store;
+use super::error::StoreError;
+use crate::domain::{EntryId, JobId, Lane};
+
+/// A job that should be on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// The job.
+    pub job: JobId,
+    /// Its stream.
+    pub lane: Lane,
+    /// What its entry carries.
+    pub payload: String,
+    /// W3C trace context of its submission.
+    pub traceparent: Option<String>,
+    /// The entry that should stand for it; nothing when there never was one.
+    pub entry: Option<EntryId>,
+}
+
+type Row = (Uuid, String, String, Option<String>, Option<String>);
+
+fn read((job, lane, payload, traceparent, entry): Row) -> Owed {
+    Owed {
+        job: JobId(job),
+        lane: Lane::from_word(&lane),
+        payload,
+        traceparent,
+        entry: entry.and_then(|entry| entry.parse().ok()),
+    }
+}
+
+impl Store {
+    /// Scheduled jobs whose time has come wait from now on; answers them, at most `limit`.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn promote_due(&self, queue: &str, limit: u32) -> Result<Vec<Owed>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "update millstream.jobs set state = 'waiting', run_at = null, entry_id = null, updated_at = now()
+             where id in (select id from millstream.jobs
+                          where queue = $1 and state = 'scheduled' and run_at <= now()
+                          order by run_at limit $2 for update skip locked)
+             returning id, lane, payload, traceparent, entry_id",
+        )
+        .bind(queue)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// Waiting jobs that were accepted longer ago than `age` and never got an entry, oldest first.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn never_enqueued(
+        &self,
+        queue: &str,
+        age: Duration,
+        limit: u32,
+    ) -> Result<Vec<Owed>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "select id, lane, payload, traceparent, entry_id from millstream.jobs
+             where queue = $1 and state = 'waiting' and entry_id is null
+               and updated_at < now() - make_interval(secs => $2)
+             order by created_at limit $3",
+        )
+        .bind(queue)
+        .bind(age.as_secs_f64())
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// A page of all jobs that should have an entry, by id; `after` is the last id of the page before.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn live_jobs(
+        &self,
+        queue: &str,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<Owed>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "select id, lane, payload, traceparent, entry_id from millstream.jobs
+             where queue = $1 and state in ('waiting', 'running', 'retrying') and ($2::uuid is null or id > $2)
+             order by id limit $3",
+        )
+        .bind(queue)
+        .bind(after.map(|job| job.0))
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// Makes jobs whose entry is gone wait for a new one, and closes the fence behind whoever still
+    /// runs them. A job that has moved on meanwhile is left alone; answers those that were reset.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn reset_lost_entries(
+        &self,
+        lost: &[(JobId, Option<EntryId>)],
+    ) -> Result<Vec<JobId>, StoreError> {
+        let jobs: Vec<Uuid> = lost.iter().map(|(job, _)| job.0).collect();
+        let entries: Vec<Option<String>> = lost.iter().map(|(_, e)| e.map(|e| e.to_string())).collect();
+        let rows: Vec<Uuid> = sqlx::query_scalar(
+            "with lost as (
+                 update millstream.jobs j
+                 set state = 'waiting', entry_id = null, updated_at = now(),
+                     run_at = null, worker = null
+                 from unnest($1::uuid[], $2::text[]) as l (id, entry)
+                 where j.id = l.id and j.entry_id is not distinct from l.entry
+                   and j.state in ('waiting', 'running', 'retrying')
+                 returning j.id, j.attempt
+             ), closed as (
+                 update millstream.attempts t
+                 set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its entry was lost'
+                 from lost where t.job_id = lost.id and t.attempt = lost.attempt and t.ended_at is null
+             )
+             select id from lost",
+        )
+        .bind(&jobs)
+        .bind(&entries)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows.into_iter().map(JobId).collect())
+    }
+
+    /// Jobs that wait with us while a reference worker has recorded their result are done; answers
+    /// how many.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "update millstream.jobs j set state = 'done', finished_at = r.updated_at, updated_at = now()
+             from reviews r
+             where j.queue = $1 and j.state in ('waiting', 'retrying') and r.id = j.id and r.status = 'done'",
+        )
+        .bind(queue)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+impl Store {
+    /// The job that an entry stood for waits for a new one: the entry's payload is gone.
+    ///
+    /// # Errors
+    /// When the server is away; then the reconciler's next full pass finds it.
+    pub async fn reset_entry(&self, queue: &str, lane: Lane, entry: EntryId) -> Result<(), StoreError> {
+        let job: Option<Uuid> = sqlx::query_scalar(
+            "select id from millstream.jobs
+             where queue = $1 and lane = $2 and entry_id = $3 and state in ('waiting', 'running', 'retrying')",
+        )
+        .bind(queue)
+        .bind(lane.word())
+        .bind(entry.to_string())
+        .fetch_optional(self.pool())
+        .await?;
+        if let Some(job) = job {
+            self.reset_lost_entries(&[(JobId(job), Some(entry))]).await?;
+        }
+        Ok(())
+    }
+}
