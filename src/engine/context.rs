@@ -1,0 +1,131 @@
+//! What a running attempt can use: who it is, progress, spans, checkpoints, its input.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::telemetry::Telemetry;
+use crate::domain::{Failure, FailureClass, Progress, SpanEnd, SpanStart, StoredDiff};
+use crate::store::telemetry::{EventRow, SpanRow, event_seq};
+use crate::store::{Lease, StoreError};
+
+/// Where an attempt keeps what a later one need not do again, and finds its input.
+pub trait Memory: Send + Sync {
+    /// The outcome of a step that an earlier attempt finished.
+    fn load<'a>(
+        &'a self,
+        lease: &'a Lease,
+        step: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, StoreError>>;
+    /// Keeps the outcome of a step.
+    fn save<'a>(
+        &'a self,
+        lease: &'a Lease,
+        step: &'a str,
+        body: &'a Value,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// The diff that came with the submission.
+    fn input<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<StoredDiff>, StoreError>>;
+}
+
+/// One attempt's view of the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct JobContext {
+    lease: Lease,
+    telemetry: Telemetry,
+    memory: Arc<dyn Memory>,
+    events: Arc<AtomicU32>,
+}
+
+impl std::fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobContext")
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}
+
+impl JobContext {
+    pub(super) fn new(lease: Lease, telemetry: Telemetry, memory: Arc<dyn Memory>) -> Self {
+        Self {
+            lease,
+            telemetry,
+            memory,
+            events: Arc::new(AtomicU32::new(0)),
+        }
+    }
+
+    /// Which job, which attempt, which worker.
+    #[must_use]
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Tells how far the job is: to whoever listens now, and to whoever asks later.
+    pub fn progress(&self, event: &Progress) {
+        let row = self.event(event);
+        self.telemetry.event(row);
+    }
+
+    /// The event with its place among the job's events.
+    pub(super) fn event(&self, event: &Progress) -> EventRow {
+        let nth = self.events.fetch_add(1, Ordering::Relaxed);
+        let seq = event_seq(self.lease.attempt, nth);
+        let at = crate::clock::now();
+        let mut body = serde_json::to_value(event).unwrap_or_default();
+        if let Value::Object(members) = &mut body {
+            members.insert("seq".to_owned(), seq.into());
+            members.insert("attempt".to_owned(), self.lease.attempt.into());
+            members.insert(
+                "at".to_owned(),
+                at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into(),
+            );
+        }
+        EventRow {
+            lease: self.lease,
+            seq,
+            at,
+            body,
+        }
+    }
+
+    /// A span begins.
+    pub fn span_start(&self, span: SpanStart) {
+        self.telemetry.span(SpanRow::Start(self.lease, span));
+    }
+
+    /// A span ends.
+    pub fn span_end(&self, span: SpanEnd) {
+        self.telemetry.span(SpanRow::End(self.lease, span));
+    }
+
+    /// The outcome of a step that an earlier attempt finished.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn load_checkpoint(&self, step: &str) -> Result<Option<Value>, Failure> {
+        self.memory.load(&self.lease, step).await.map_err(away)
+    }
+
+    /// Keeps the outcome of a step for a later attempt.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn save_checkpoint(&self, step: &str, body: &Value) -> Result<(), Failure> {
+        self.memory.save(&self.lease, step, body).await.map_err(away)
+    }
+
+    /// The diff that came with the submission.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn input(&self) -> Result<Option<StoredDiff>, Failure> {
+        self.memory.input(&self.lease).await.map_err(away)
+    }
+}
+
+fn away(error: StoreError) -> Failure {
+    Failure::passing(FailureClass::Store, format!("failed to {error}"))
+}

@@ -1,0 +1,345 @@
+//! Who runs what, and what becomes of each entry: the delivery rules, as a pure function.
+//!
+//! Invariant, held by the property test below:
+//!
+//! 1. every ticket that was delivered ends exactly once: released, or its lease lost;
+//! 2. after its lease is lost, no action writes for it, neither to Postgres nor to Valkey;
+//! 3. no more tickets run than there are slots;
+//! 4. after a stop nothing new begins, and when nothing is left the last action is [`Action::Exit`].
+//!
+//! A ticket's way:
+//!
+//! ```text
+//! Delivered -> Asking -Begin-> Running -Ended-> Recording -Written-> Releasing -Released-> gone
+//!                 |               |                 |
+//!                 | nothing to do | grace over      | fence closed
+//!                 +-> Releasing   +-> HandingBack --+-> Releasing
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::domain::{EntryId, Lane};
+
+/// One delivery of one entry. The serial tells a second delivery of the same entry from the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Counts deliveries of this process.
+    pub serial: u64,
+    /// The stream.
+    pub lane: Lane,
+    /// The entry.
+    pub entry: EntryId,
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// These entries are this worker's now.
+    Delivered(Vec<Ticket>),
+    /// The ledger has said what to do with an entry.
+    Answered(Ticket, Answer),
+    /// The handler has returned.
+    Ended(Ticket),
+    /// The ledger has taken down how it ended.
+    Written(Ticket, Written),
+    /// Valkey has let go of the entry, or it was no longer this worker's.
+    Released(Ticket),
+    /// Another consumer owns these entries now.
+    LeaseLost(Vec<Ticket>),
+    /// Leases want to be renewed.
+    RenewDue,
+    /// Begin nothing new, finish what runs.
+    Stop,
+    /// Give up what still runs.
+    GraceOver,
+}
+
+/// What the ledger says about an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Run it.
+    Begin,
+    /// Its job has ended, or another entry stands for it.
+    NothingToDo,
+    /// It carries no job that can be run.
+    Unreadable,
+}
+
+/// What the ledger has taken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The job is done, or scheduled for much later: the entry can go.
+    Settled,
+    /// The job failed and runs again later: the entry is parked.
+    Retrying,
+    /// The job is dead.
+    Dead,
+    /// The job waits again, for anybody.
+    HandedBack,
+    /// Nothing: the job has moved on.
+    Fenced,
+}
+
+/// How Valkey is told to let go of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Acknowledge it.
+    Settle,
+    /// Park it until its next attempt is due.
+    Park,
+    /// Park it, due at once.
+    HandBack,
+    /// Move it to the dead letters.
+    Bury,
+}
+
+/// What must be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the ledger for starts.
+    Ask(Vec<Ticket>),
+    /// Run the handler.
+    Run(Ticket),
+    /// Take down how the attempt ended.
+    Record(Ticket),
+    /// Take down that the attempt is given up.
+    HandBack(Ticket),
+    /// Let go of the entry.
+    Release(Ticket, Release),
+    /// Ask whether these are still this worker's, and renew them.
+    Renew(Vec<Ticket>),
+    /// Stop the handler; nothing it does counts any more.
+    Abort(Ticket),
+    /// The worker is empty: leave.
+    Exit,
+}
+
+/// Where a ticket stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asking,
+    Running,
+    Recording,
+    HandingBack,
+    Releasing,
+    /// Its lease was lost while the ledger was writing; the fence decides, we only wait.
+    Orphaned,
+}
+
+/// The state: every ticket that has not ended.
+#[derive(Debug)]
+pub struct Dispatcher {
+    slots: usize,
+    tickets: BTreeMap<Ticket, Phase>,
+    /// The ticket that holds an entry's lease.
+    holders: HashMap<(Lane, EntryId), Ticket>,
+    stopping: bool,
+    exited: bool,
+}
+
+impl Dispatcher {
+    /// A dispatcher with this many slots.
+    #[must_use]
+    pub fn new(slots: usize) -> Self {
+        Self {
+            slots,
+            tickets: BTreeMap::new(),
+            holders: HashMap::new(),
+            stopping: false,
+            exited: false,
+        }
+    }
+
+    /// How many more entries can be taken.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        if self.stopping {
+            0
+        } else {
+            self.slots.saturating_sub(self.busy())
+        }
+    }
+
+    /// How many tickets take up a slot: all but those that only wait for Valkey to let go.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.tickets
+            .values()
+            .filter(|phase| **phase != Phase::Releasing)
+            .count()
+    }
+
+    /// Whether a ticket has not ended.
+    #[must_use]
+    pub fn knows(&self, ticket: Ticket) -> bool {
+        self.tickets.contains_key(&ticket)
+    }
+
+    /// How many tickets have not ended.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tickets.is_empty()
+    }
+
+    /// Takes an event in and says what must be done.
+    pub fn on(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Delivered(tickets) => self.delivered(tickets, &mut actions),
+            Event::Answered(ticket, answer) => self.answered(ticket, answer, &mut actions),
+            Event::Ended(ticket) => self.ended(ticket, &mut actions),
+            Event::Written(ticket, written) => self.written(ticket, written, &mut actions),
+            Event::Released(ticket) => self.forget(ticket, Phase::Releasing),
+            Event::LeaseLost(tickets) => {
+                for ticket in tickets {
+                    self.lease_lost(ticket, &mut actions);
+                }
+            }
+            Event::RenewDue => self.renew(&mut actions),
+            Event::Stop => self.stopping = true,
+            Event::GraceOver => self.grace_over(&mut actions),
+        }
+        if self.stopping && self.tickets.is_empty() && !self.exited {
+            self.exited = true;
+            actions.push(Action::Exit);
+        }
+        actions
+    }
+
+    fn delivered(&mut self, tickets: Vec<Ticket>, actions: &mut Vec<Action>) {
+        let mut ask = Vec::new();
+        for ticket in tickets {
+            // The same entry again means that the lease was lost in between, unseen.
+            if let Some(before) = self.holders.get(&(ticket.lane, ticket.entry)).copied() {
+                self.lease_lost(before, actions);
+                ask.retain(|asked| *asked != before);
+            }
+            if self.free() == 0 {
+                self.tickets.insert(ticket, Phase::Releasing);
+                actions.push(Action::Release(ticket, Release::HandBack));
+            } else {
+                self.tickets.insert(ticket, Phase::Asking);
+                self.holders.insert((ticket.lane, ticket.entry), ticket);
+                ask.push(ticket);
+            }
+        }
+        if !ask.is_empty() {
+            actions.push(Action::Ask(ask));
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
+        if self.tickets.get(&ticket) != Some(&Phase::Asking) {
+            return;
+        }
+        match answer {
+            // The attempt was issued while the stop came in: it is given back unstarted.
+            Answer::Begin if self.stopping => self.hand_back(ticket, actions),
+            Answer::Begin => {
+                self.tickets.insert(ticket, Phase::Running);
+                actions.push(Action::Run(ticket));
+            }
+            Answer::NothingToDo => self.release(ticket, Release::Settle, actions),
+            Answer::Unreadable => self.release(ticket, Release::Bury, actions),
+        }
+    }
+
+    fn ended(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
+        if self.tickets.get(&ticket) == Some(&Phase::Running) {
+            self.tickets.insert(ticket, Phase::Recording);
+            actions.push(Action::Record(ticket));
+        }
+    }
+
+    fn written(&mut self, ticket: Ticket, written: Written, actions: &mut Vec<Action>) {
+        match self.tickets.get(&ticket) {
+            Some(Phase::Recording | Phase::HandingBack) => {
+                let release = match written {
+                    Written::Settled => Release::Settle,
+                    Written::Retrying => Release::Park,
+                    Written::Dead => Release::Bury,
+                    // A closed fence may leave the entry ours: given back, the ledger is asked anew.
+                    Written::HandedBack | Written::Fenced => Release::HandBack,
+                };
+                self.release(ticket, release, actions);
+            }
+            Some(Phase::Orphaned) => self.forget(ticket, Phase::Orphaned),
+            _ => {}
+        }
+    }
+
+    fn lease_lost(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
+        match self.tickets.get(&ticket) {
+            Some(Phase::Asking) => self.forget(ticket, Phase::Asking),
+            Some(Phase::Running) => {
+                self.forget(ticket, Phase::Running);
+                actions.push(Action::Abort(ticket));
+            }
+            Some(Phase::Recording | Phase::HandingBack) => {
+                self.holders.remove(&(ticket.lane, ticket.entry));
+                self.tickets.insert(ticket, Phase::Orphaned);
+            }
+            Some(Phase::Releasing | Phase::Orphaned) | None => {}
+        }
+    }
+
+    fn renew(&self, actions: &mut Vec<Action>) {
+        let held = |phase: &Phase| !matches!(phase, Phase::Releasing | Phase::Orphaned);
+        let tickets: Vec<Ticket> = self
+            .tickets
+            .iter()
+            .filter(|(_, p)| held(p))
+            .map(|(t, _)| *t)
+            .collect();
+        if !tickets.is_empty() {
+            actions.push(Action::Renew(tickets));
+        }
+    }
+
+    fn grace_over(&mut self, actions: &mut Vec<Action>) {
+        self.stopping = true;
+        let open: Vec<(Ticket, Phase)> = self.tickets.iter().map(|(t, p)| (*t, *p)).collect();
+        for (ticket, phase) in open {
+            match phase {
+                // Nobody knows whether an attempt was issued; the next start finds out.
+                Phase::Asking => self.release(ticket, Release::HandBack, actions),
+                Phase::Running => {
+                    actions.push(Action::Abort(ticket));
+                    self.hand_back(ticket, actions);
+                }
+                Phase::Recording | Phase::HandingBack | Phase::Releasing | Phase::Orphaned => {}
+            }
+        }
+    }
+
+    fn hand_back(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
+        self.tickets.insert(ticket, Phase::HandingBack);
+        actions.push(Action::HandBack(ticket));
+    }
+
+    fn release(&mut self, ticket: Ticket, how: Release, actions: &mut Vec<Action>) {
+        self.holders.remove(&(ticket.lane, ticket.entry));
+        self.tickets.insert(ticket, Phase::Releasing);
+        actions.push(Action::Release(ticket, how));
+    }
+
+    fn forget(&mut self, ticket: Ticket, expected: Phase) {
+        if self.tickets.get(&ticket) != Some(&expected) {
+            return;
+        }
+        self.tickets.remove(&ticket);
+        if expected != Phase::Releasing && expected != Phase::Orphaned {
+            self.holders.remove(&(ticket.lane, ticket.entry));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;

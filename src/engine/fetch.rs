@@ -1,0 +1,255 @@
+//! Fetching entries: a task of its own, never an arm of a `select!`.
+//!
+//! With free slots it asks for as many entries as there are slots, without blocking. When there is
+//! nothing, the blocking reader waits; it has its own task and is never dropped half way, since a
+//! blocked read whose future is gone still takes the entry. What the reader takes beyond the free
+//! slots is given back at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::runtime::Message;
+use crate::domain::WorkerId;
+use crate::queue::fetch::Want;
+use crate::queue::reader::Waker;
+use crate::queue::{Entry, Queue, QueueError};
+
+/// How often a paused or unreachable queue is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a wake-up of the blocking read has to work.
+const WAKE_AGAIN: Duration = Duration::from_millis(50);
+
+/// What the fetching task needs.
+pub struct Fetcher {
+    /// The queue.
+    pub queue: Queue,
+    /// Who fetches.
+    pub worker: WorkerId,
+    /// How many slots are free.
+    pub free: watch::Receiver<usize>,
+    /// Something parked is due.
+    pub due: Arc<Notify>,
+    /// Where entries go.
+    pub inbox: mpsc::Sender<Message>,
+    /// Stop fetching.
+    pub stop: CancellationToken,
+}
+
+/// The blocking reader's task: one read for each request.
+struct ReaderTask {
+    requests: mpsc::Sender<oneshot::Sender<Result<Vec<Entry>, QueueError>>>,
+    waker: watch::Receiver<Option<Waker>>,
+}
+
+impl Fetcher {
+    /// Fetches until it is told to stop; entries that arrive in that moment are still handed over.
+    pub async fn run(mut self) {
+        let (requests, inbox) = mpsc::channel(1);
+        let (waker_out, waker) = watch::channel(None);
+        let reading = read_on_request(self.queue.clone(), self.worker, inbox, waker_out);
+        let reader = ReaderTask { requests, waker };
+        // Ends together: the reader's loop ends when the request side is dropped.
+        tokio::join!(reading, async move {
+            let mut idle = IdleRead::default();
+            while self.step(&reader, &mut idle).await {}
+            idle.finish(&mut self, &reader).await;
+        });
+    }
+
+    /// One round; answers whether to go on.
+    async fn step(&mut self, reader: &ReaderTask, idle: &mut IdleRead) -> bool {
+        if self.stop.is_cancelled() {
+            return false;
+        }
+        let free = *self.free.borrow_and_update();
+        if free == 0 {
+            return self.wait_for_slots(idle).await;
+        }
+        // While the reader blocks it takes what is new; only what is due must be asked for.
+        let want = if idle.is_reading() {
+            Want::DueOnly
+        } else {
+            Want::Anything
+        };
+        match self.queue.fetch(self.worker, free, want).await {
+            Ok(fetched) if !fetched.entries.is_empty() => self.hand_over(fetched.entries).await,
+            Ok(fetched) if fetched.paused => self.pause(ASK_AGAIN).await,
+            Ok(fetched) => {
+                if !idle.is_reading() {
+                    idle.start(reader).await;
+                }
+                self.wait_idle(idle, fetched.next_due).await
+            }
+            Err(error) => self.recover(&error).await,
+        }
+    }
+
+    /// Waits until a slot is free. A read that is still blocking may bring an entry meanwhile.
+    async fn wait_for_slots(&mut self, idle: &mut IdleRead) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            changed = self.free.changed() => changed.is_ok(),
+            entries = idle.arrived() => self.take(entries).await,
+        }
+    }
+
+    /// Waits for whatever comes first: an entry, something due, another slot, or the stop.
+    async fn wait_idle(&mut self, idle: &mut IdleRead, next_due: Option<Duration>) -> bool {
+        // The heartbeat looks every second as well; this only makes short delays exact.
+        let until_due = next_due
+            .unwrap_or(Duration::from_secs(60))
+            .max(Duration::from_millis(1));
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            entries = idle.arrived() => self.take(entries).await,
+            () = self.due.notified() => true,
+            () = tokio::time::sleep(until_due) => true,
+        }
+    }
+
+    async fn take(&mut self, read: Result<Vec<Entry>, QueueError>) -> bool {
+        match read {
+            Ok(entries) if entries.is_empty() => true,
+            Ok(entries) => self.hand_over(entries).await,
+            Err(error) => self.recover(&error).await,
+        }
+    }
+
+    /// Hands entries over and waits until the free slots are counted anew.
+    async fn hand_over(&mut self, entries: Vec<Entry>) -> bool {
+        let (counted, wait) = oneshot::channel();
+        if self.inbox.send(Message::Fetched(entries, counted)).await.is_err() {
+            return false;
+        }
+        wait.await.is_ok()
+    }
+
+    async fn pause(&self, how_long: Duration) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(how_long) => true,
+            () = self.due.notified() => true,
+        }
+    }
+
+    async fn recover(&self, error: &QueueError) -> bool {
+        if matches!(error, QueueError::NoGroup(_)) {
+            info!("the consumer group is gone; making it again");
+            if self.queue.ensure_groups().await.is_ok() {
+                return true;
+            }
+        }
+        warn!("failed to {error}; asking again in {} s", ASK_AGAIN.as_secs());
+        self.pause(ASK_AGAIN).await
+    }
+}
+
+/// The read that is blocking now, if one is.
+#[derive(Default)]
+struct IdleRead {
+    pending: Option<oneshot::Receiver<Result<Vec<Entry>, QueueError>>>,
+}
+
+impl IdleRead {
+    const fn is_reading(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    async fn start(&mut self, reader: &ReaderTask) {
+        let (answer, pending) = oneshot::channel();
+        if reader.requests.send(answer).await.is_ok() {
+            self.pending = Some(pending);
+        }
+    }
+
+    /// The outcome of the read; never, while none is blocking. Safe to drop and call again.
+    async fn arrived(&mut self) -> Result<Vec<Entry>, QueueError> {
+        let Some(pending) = &mut self.pending else {
+            return std::future::pending().await;
+        };
+        let outcome = pending.await;
+        self.pending = None;
+        outcome.unwrap_or_else(|_| Ok(Vec::new()))
+    }
+
+    /// Ends a blocking read early and hands over what it took all the same.
+    async fn finish(&mut self, fetcher: &mut Fetcher, reader: &ReaderTask) {
+        if !self.is_reading() {
+            return;
+        }
+        let waker = reader.waker.borrow().clone();
+        let entries = loop {
+            if let Some(waker) = &waker
+                && let Err(error) = waker.wake().await
+            {
+                debug!("failed to {error}; the read ends by itself");
+            }
+            // A wake-up that came before the read had begun to block was lost: it is repeated.
+            tokio::select! {
+                outcome = self.arrived() => break outcome.unwrap_or_default(),
+                () = tokio::time::sleep(WAKE_AGAIN) => {}
+            }
+        };
+        if !entries.is_empty() {
+            fetcher.hand_over(entries).await;
+        }
+    }
+}
+
+/// Serves one read for each request, on a connection that is made anew after every error.
+async fn read_on_request(
+    queue: Queue,
+    worker: WorkerId,
+    mut requests: mpsc::Receiver<oneshot::Sender<Result<Vec<Entry>, QueueError>>>,
+    waker: watch::Sender<Option<Waker>>,
+) {
+    let mut reader = None;
+    while let Some(answer) = requests.recv().await {
+        let connected = match reader.take() {
+            Some(reader) => Ok(reader),
+            None => queue.reader(worker).await,
+        };
+        let outcome = match connected {
+            Ok(mut fresh) => {
+                waker.send_replace(Some(fresh.waker()));
+                let outcome = fresh.read().await;
+                // A missing group is no fault of the connection.
+                if matches!(outcome, Ok(_) | Err(QueueError::NoGroup(_))) {
+                    reader = Some(fresh);
+                }
+                outcome
+            }
+            Err(error) => Err(error),
+        };
+        // Nobody asks any more only after the worker has ended.
+        let _gone = answer.send(outcome);
+    }
+}
+
+/// Passes wake-ups of other processes on until the stop; its connection comes back by itself.
+pub async fn listen(queue: Queue, due: Arc<Notify>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let listening = async {
+            match queue.wake_ups().await {
+                Ok(wake_ups) => {
+                    let mut wake_ups = std::pin::pin!(wake_ups);
+                    while wake_ups.next().await.is_some() {
+                        due.notify_one();
+                    }
+                }
+                Err(error) => debug!("failed to {error}; listening again in {} s", ASK_AGAIN.as_secs()),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = listening => {}
+        }
+    }
+}

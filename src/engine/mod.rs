@@ -1,0 +1,35 @@
+//! The job engine: runs any job type from a queue, and keeps the delivery promises.
+//!
+//! One shape throughout: the world becomes an event, a synchronous function decides, a thin runtime
+//! does what it says.
+//!
+//! * [`dispatcher`] decides. It is pure, and its invariant is a property test: every delivered entry
+//!   ends exactly once, and after its lease is lost nothing is written for it.
+//! * [`outcome`] says which failure is followed by what.
+//! * `runtime` has the one `select!`; `fetch`, `heartbeat`, `sweep`, `reconcile`, `release` and
+//!   `telemetry` are the loops around it. They talk to it by channels, never to each other.
+//! * [`worker`] starts the loops in order and stops them in reverse.
+//! * [`job`], [`context`] and [`ledger`] are what a job type sees.
+//!
+//! `examples/` has a complete second job type.
+
+pub mod card;
+pub mod context;
+pub mod dispatcher;
+mod fetch;
+mod heartbeat;
+pub mod job;
+pub mod ledger;
+pub mod outcome;
+pub mod preflight;
+mod reconcile;
+mod release;
+mod runtime;
+mod sweep;
+mod telemetry;
+pub mod worker;
+
+pub use context::JobContext;
+pub use job::{Handler, Job};
+pub use ledger::{Ledger, NoLedger};
+pub use worker::{EngineError, Identity, Stop, Worker};

@@ -1,0 +1,89 @@
+//! Which failure is followed by what.
+
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::domain::{Failure, Retry};
+use crate::store::Next;
+
+/// Longer waits are held in Postgres alone: a parked entry has to be renewed all the while.
+pub const PARK_AT_MOST: Duration = Duration::from_secs(300);
+
+/// The rules for retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryRules {
+    /// Failed attempts before a job is dead.
+    pub max_attempts: u32,
+    /// The waits between them.
+    pub backoff: Backoff,
+}
+
+impl RetryRules {
+    /// What follows a failure, after `failures` earlier ones; `draw` is uniform in `0.0..1.0`.
+    #[must_use]
+    pub fn next(&self, failure: &Failure, failures: u32, draw: f64) -> Next {
+        let failures = failures.saturating_add(1);
+        if failure.retry == Retry::Never || failures >= self.max_attempts {
+            return Next::Bury;
+        }
+        let wait = self.backoff.wait(failures, draw);
+        let wait = match failure.retry {
+            // A server said how long; jitter on top keeps a fleet from coming back as one.
+            Retry::After(pause) => pause.saturating_add(wait),
+            Retry::Later | Retry::Never => wait,
+        };
+        if wait > PARK_AT_MOST {
+            Next::Schedule(wait)
+        } else {
+            Next::Retry(wait)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::FailureClass;
+
+    const RULES: RetryRules = RetryRules {
+        max_attempts: 3,
+        backoff: Backoff {
+            first: Duration::from_secs(1),
+            most: Duration::from_secs(300),
+        },
+    };
+
+    fn passing() -> Failure {
+        Failure::passing(FailureClass::Model, "503")
+    }
+
+    #[test]
+    fn a_passing_failure_is_retried_with_growing_waits_until_the_last_attempt() {
+        assert_eq!(
+            RULES.next(&passing(), 0, 1.0),
+            Next::Retry(Duration::from_secs(1))
+        );
+        assert_eq!(
+            RULES.next(&passing(), 1, 1.0),
+            Next::Retry(Duration::from_secs(2))
+        );
+        assert_eq!(RULES.next(&passing(), 2, 1.0), Next::Bury);
+    }
+
+    #[test]
+    fn a_lasting_failure_is_buried_at_once() {
+        let failure = Failure::lasting(FailureClass::Input, "no such pull request");
+        assert_eq!(RULES.next(&failure, 0, 0.5), Next::Bury);
+    }
+
+    #[test]
+    fn a_long_pause_is_held_in_postgres() {
+        let failure = passing().not_before(Duration::from_secs(3_600));
+        assert_eq!(
+            RULES.next(&failure, 0, 0.0),
+            Next::Schedule(Duration::from_secs(3_600))
+        );
+        let failure = passing().not_before(Duration::from_secs(60));
+        assert_eq!(RULES.next(&failure, 0, 0.0), Next::Retry(Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,195 @@
+//! The reconciler: holds the stream against Postgres, and puts back what is owed.
+//!
+//! One worker of the fleet does it at a time, by a lease row. Each second it enqueues scheduled jobs
+//! whose time has come. Every few seconds it looks for jobs that were accepted and never enqueued
+//! (the producer died, or Valkey was away), and asks Valkey for its epoch and run id. When those
+//! changed, or it has just taken the lead, it walks through all live jobs, in pages, and replaces
+//! every entry that is gone.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::domain::{EntryId, JobId, WorkerId};
+use crate::queue::{NewEntry, Queue, QueueError};
+use crate::store::owed::Owed;
+use crate::store::{Store, StoreError};
+
+const TICK: Duration = Duration::from_secs(1);
+/// How often the slower questions are asked, and those without the lead stand for it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a lead lasts without renewal.
+const TERM: Duration = Duration::from_secs(10);
+/// An accepted job without an entry is its producer's business for this long.
+const OWED_AFTER: Duration = Duration::from_secs(30);
+/// Jobs in one statement or pipeline.
+const PAGE: u32 = 500;
+/// A breath between two pages, so that a walk never crowds out work.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Why a round did not come to its end.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the reconciler needs.
+pub struct Reconciler {
+    /// The queue.
+    pub queue: Queue,
+    /// The truth.
+    pub store: Store,
+    /// Who reconciles.
+    pub worker: WorkerId,
+    /// The worker leaves.
+    pub stop: CancellationToken,
+}
+
+/// What identifies the data on a server: it changes when the data is lost or the server restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Incarnation {
+    epoch: String,
+    run_id: String,
+}
+
+impl Reconciler {
+    fn lease_name(&self) -> String {
+        format!("reconciler:{}", self.queue.keys().shared)
+    }
+
+    /// Reconciles until the stop, then gives the lead up.
+    pub async fn run(self) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut known: Option<Incarnation> = None;
+        let mut leads = false;
+        let mut looked: Option<Instant> = None;
+        let name = self.lease_name();
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            let look = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+            if !leads && !look {
+                continue;
+            }
+            leads = match self.store.lead(&name, &self.worker.to_string(), TERM).await {
+                Ok(leads) => leads,
+                Err(error) => {
+                    warn!("failed to {error}; nobody knows what is owed");
+                    false
+                }
+            };
+            if look {
+                looked = Some(Instant::now());
+            }
+            if !leads {
+                known = None;
+                continue;
+            }
+            if let Err(error) = self.round(look, &mut known).await {
+                warn!("failed to {error}; what is owed is paid later");
+            }
+        }
+        if leads {
+            // It runs out by itself if this is not heard.
+            let _unheard = self.store.yield_lead(&name, &self.worker.to_string()).await;
+        }
+    }
+
+    async fn round(&self, look: bool, known: &mut Option<Incarnation>) -> Result<(), Trouble> {
+        let queue = self.queue.keys().shared.clone();
+        let due = self.store.promote_due(&queue, PAGE).await?;
+        self.pay(&due).await?;
+        if !look {
+            return Ok(());
+        }
+        self.store.adopt_foreign_results(&queue).await?;
+        let owed = self.store.never_enqueued(&queue, OWED_AFTER, PAGE).await?;
+        if !owed.is_empty() {
+            info!(
+                "{} accepted jobs were never enqueued; enqueueing them",
+                owed.len()
+            );
+            self.pay(&owed).await?;
+        }
+        let incarnation = self.incarnation().await?;
+        if known.as_ref() != Some(&incarnation) {
+            self.queue.ensure_groups().await?;
+            self.full_pass(&queue).await?;
+            *known = Some(incarnation);
+        }
+        Ok(())
+    }
+
+    async fn incarnation(&self) -> Result<Incarnation, QueueError> {
+        let fresh = JobId::fresh().to_string();
+        let epoch = self.queue.epoch(&fresh).await?;
+        let run_id = self.queue.server_facts().await?.run_id;
+        Ok(Incarnation { epoch, run_id })
+    }
+
+    /// Walks through all live jobs and replaces every entry that is gone.
+    async fn full_pass(&self, queue: &str) -> Result<(), Trouble> {
+        let mut after = None;
+        let mut replaced = 0;
+        loop {
+            let page = self.store.live_jobs(queue, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.job);
+            replaced += self.replace_gone(&page).await?;
+            if self.stop.is_cancelled() {
+                break;
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+        if replaced > 0 {
+            info!("{replaced} entries were gone from the stream; their jobs are enqueued again");
+        }
+        Ok(())
+    }
+
+    async fn replace_gone(&self, page: &[Owed]) -> Result<usize, Trouble> {
+        let entries: Vec<(&Owed, EntryId)> = page.iter().filter_map(|o| o.entry.map(|e| (o, e))).collect();
+        let asked: Vec<_> = entries.iter().map(|(owed, entry)| (owed.lane, *entry)).collect();
+        let present = self.queue.present(&asked).await?;
+        let gone: Vec<(JobId, Option<EntryId>)> = entries
+            .iter()
+            .zip(present)
+            .filter(|(_, present)| !present)
+            .map(|((owed, entry), _)| (owed.job, Some(*entry)))
+            .collect();
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        // Only what is still as it was read: a job that ended meanwhile took its entry with it.
+        let reset = self.store.reset_lost_entries(&gone).await?;
+        let owed: Vec<Owed> = page.iter().filter(|o| reset.contains(&o.job)).cloned().collect();
+        self.pay(&owed).await?;
+        Ok(owed.len())
+    }
+
+    async fn pay(&self, owed: &[Owed]) -> Result<(), Trouble> {
+        let entries: Vec<NewEntry> = owed
+            .iter()
+            .map(|owed| NewEntry {
+                lane: owed.lane,
+                job: owed.job,
+                payload: owed.payload.clone(),
+                traceparent: owed.traceparent.clone(),
+            })
+            .collect();
+        let ids = self.queue.enqueue(&entries).await?;
+        let pairs: Vec<(JobId, EntryId)> = owed.iter().map(|o| o.job).zip(ids).collect();
+        if !pairs.is_empty() {
+            self.store.enqueued(&pairs).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,736 @@
+//! The worker's one loop: names what happened, asks the dispatcher, does what it says.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use super::card::{Card, CardState};
+use super::context::{JobContext, Memory};
+use super::dispatcher::{Action, Answer, Dispatcher, Event, Release, Ticket, Written};
+use super::job::{Handler, Job};
+use super::ledger::Ledger;
+use super::outcome::RetryRules;
+use super::release::{How, Order};
+use super::telemetry::{Telemetry, publish};
+use super::worker::Stop;
+use crate::domain::{Failure, FailureClass, Lane, Phase, Progress, WorkerId};
+use crate::queue::entry::Carried;
+use crate::queue::{Entry, Queue, QueueError, Unreadable};
+use crate::store::telemetry::EventRow;
+use crate::store::{Asked, Fence, Lease, Next, Record, Start, StoreError};
+
+/// Messages on the way to the loop.
+pub const INBOX: usize = 1_024;
+/// How long a repeat of a failed call to the ledger waits at the most.
+const LEDGER_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What the tasks around the loop tell it.
+pub enum Message {
+    /// Entries are this worker's now; the sender waits until the free slots are counted anew.
+    Fetched(Vec<Entry>, oneshot::Sender<()>),
+    /// The ledger's answers.
+    Answered(Vec<(Ticket, Start)>),
+    /// A handler has returned.
+    Ended(Ticket, Result<Box<dyn Record>, Failure>),
+    /// The ledger has taken down an end.
+    Written(Ticket, TakenDown),
+    /// Valkey has let go of entries.
+    Released(Vec<Ticket>),
+    /// The leases of these entries are lost.
+    Lost(Vec<Ticket>),
+    /// Leases want to be renewed.
+    RenewDue,
+}
+
+/// What the ledger has taken down, with what follows from it.
+pub struct TakenDown {
+    /// What.
+    written: Written,
+    /// How long the next attempt waits.
+    delay: Duration,
+    /// Why it failed, for the dead letter.
+    failure: Option<Failure>,
+}
+
+impl TakenDown {
+    const fn plain(written: Written) -> Self {
+        Self {
+            written,
+            delay: Duration::ZERO,
+            failure: None,
+        }
+    }
+}
+
+/// What is fixed for the worker's life.
+pub struct Setup<J, H, L> {
+    /// The queue.
+    pub queue: Queue,
+    /// The ledger.
+    pub ledger: L,
+    /// What runs the jobs.
+    pub handler: Arc<H>,
+    /// Who runs them.
+    pub worker: WorkerId,
+    /// When a failure is followed by another attempt.
+    pub rules: RetryRules,
+    /// Workers that may vanish with a job.
+    pub max_crashes: u32,
+    /// How long one attempt may run.
+    pub deadline: Duration,
+    /// How long after a stop what runs may go on.
+    pub grace: Duration,
+    /// Where attempts hand in what they tell.
+    pub telemetry: Telemetry,
+    /// Where entries are let go.
+    pub orders: mpsc::UnboundedSender<Order>,
+    /// The loop's own inbox, for the tasks it starts.
+    pub inbox: mpsc::Sender<Message>,
+    /// How many slots are free.
+    pub free: watch::Sender<usize>,
+    /// What the card says.
+    pub card: watch::Sender<Card>,
+    /// The job type.
+    pub job: std::marker::PhantomData<fn() -> J>,
+}
+
+/// What is known of a ticket beyond its phase.
+struct Held {
+    entry: Entry,
+    carried: Result<Carried, Unreadable>,
+    run: Option<Run>,
+    /// How it ended, until the ledger has taken it down.
+    end: Option<Result<Box<dyn Record>, Failure>>,
+    /// How long its next attempt waits.
+    delay: Duration,
+    /// Why it failed for good.
+    failure: Option<Failure>,
+}
+
+/// An issued attempt.
+struct Run {
+    lease: Lease,
+    failures: u32,
+    context: JobContext,
+    task: Option<AbortHandle>,
+}
+
+/// The loop.
+pub struct Runtime<J, H, L> {
+    setup: Setup<J, H, L>,
+    dispatcher: Dispatcher,
+    held: HashMap<Ticket, Held>,
+    serial: u64,
+    tasks: JoinSet<()>,
+    done: bool,
+}
+
+impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
+    /// A loop with this many slots.
+    pub fn new(setup: Setup<J, H, L>, slots: usize) -> Self {
+        setup.free.send_replace(slots);
+        Self {
+            setup,
+            dispatcher: Dispatcher::new(slots),
+            held: HashMap::new(),
+            serial: 0,
+            tasks: JoinSet::new(),
+            done: false,
+        }
+    }
+
+    /// Runs until everything is ended after a stop; answers how many entries were left unended.
+    pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, stop: &Stop) -> usize {
+        let (mut stopping, mut over, mut leave) = (false, false, false);
+        let mut grace_ends = None;
+        while !self.done && !leave {
+            tokio::select! {
+                biased;
+                () = stop.insisted(), if !over => { over = true; self.handle(Event::GraceOver); }
+                () = stop.asked(), if !stopping => {
+                    stopping = true;
+                    grace_ends = Some(tokio::time::Instant::now() + self.setup.grace);
+                    self.begin_drain();
+                }
+                () = until(grace_ends.map(|at| at - hand_back_time(self.setup.grace))), if stopping && !over => {
+                    over = true;
+                    info!("the grace is over: handing back what still runs");
+                    self.handle(Event::GraceOver);
+                }
+                () = until(grace_ends), if over => leave = true,
+                message = messages.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => leave = true,
+                },
+                Some(ended) = self.tasks.join_next() => self.note_task(ended),
+            }
+        }
+        self.tasks.shutdown().await;
+        self.held.len()
+    }
+
+    fn begin_drain(&mut self) {
+        info!(
+            "stopping: nothing new begins, {} jobs are finished",
+            self.held.len()
+        );
+        self.setup
+            .card
+            .send_modify(|card| card.state = CardState::Draining);
+        self.handle(Event::Stop);
+    }
+
+    fn note_task(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            error!("a task of the engine panicked: {error}");
+        }
+    }
+
+    /// Names what a message means for the dispatcher.
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Fetched(entries, counted) => {
+                self.deliver(entries);
+                // The fetcher is gone only after the stop.
+                let _gone = counted.send(());
+            }
+            Message::Answered(answers) => {
+                for (ticket, start) in answers {
+                    let answer = self.note_start(ticket, start);
+                    self.handle(Event::Answered(ticket, answer));
+                }
+            }
+            Message::Ended(ticket, end) => {
+                if let Some(held) = self.held.get_mut(&ticket) {
+                    held.end = Some(end);
+                }
+                self.handle(Event::Ended(ticket));
+            }
+            Message::Written(ticket, down) => {
+                if let Some(held) = self.held.get_mut(&ticket) {
+                    held.delay = down.delay;
+                    held.failure = down.failure;
+                }
+                self.handle(Event::Written(ticket, down.written));
+            }
+            Message::Released(tickets) => {
+                for ticket in tickets {
+                    self.handle(Event::Released(ticket));
+                }
+            }
+            Message::Lost(tickets) => {
+                warn!("{} leases were lost to another worker", tickets.len());
+                self.handle(Event::LeaseLost(tickets));
+            }
+            Message::RenewDue => self.handle(Event::RenewDue),
+        }
+        self.show();
+    }
+
+    /// Tells the fetcher and the card what holds now.
+    fn show(&self) {
+        let free = self.dispatcher.free();
+        self.setup
+            .free
+            .send_if_modified(|known| std::mem::replace(known, free) != free);
+        let running = self
+            .held
+            .values()
+            .filter_map(|held| held.run.as_ref())
+            .filter(|run| run.task.is_some());
+        self.setup
+            .card
+            .send_modify(|card| card.set_jobs(running.map(|run| run.lease.job)));
+    }
+
+    /// Gives each entry a ticket. One whose payload is gone stands for nothing any more.
+    fn deliver(&mut self, entries: Vec<Entry>) {
+        let mut tickets = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if entry.is_gone() {
+                self.note_gone(&entry);
+                continue;
+            }
+            self.serial += 1;
+            let ticket = Ticket {
+                serial: self.serial,
+                lane: entry.lane,
+                entry: entry.id,
+            };
+            let carried = entry.carried(self.setup.queue.wire());
+            let held = Held {
+                entry,
+                carried,
+                run: None,
+                end: None,
+                delay: Duration::ZERO,
+                failure: None,
+            };
+            self.held.insert(ticket, held);
+            tickets.push(ticket);
+        }
+        self.handle(Event::Delivered(tickets));
+    }
+
+    fn note_gone(&mut self, entry: &Entry) {
+        warn!(entry.id = %entry.id, "the payload of entry {} is gone from the stream", entry.id);
+        let (ledger, queue) = (self.setup.ledger.clone(), self.setup.queue.keys().shared.clone());
+        let (lane, id) = (entry.lane, entry.id);
+        self.tasks.spawn(async move {
+            if let Err(error) = ledger.gone(&queue, lane, id).await {
+                warn!("failed to {error}; the next full pass finds the job of entry {id}");
+            }
+        });
+    }
+
+    fn note_start(&mut self, ticket: Ticket, start: Start) -> Answer {
+        let worker = self.setup.worker;
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return Answer::NothingToDo;
+        };
+        match (start, &held.carried) {
+            (
+                Start::Begin {
+                    attempt,
+                    failures,
+                    crashes,
+                },
+                Ok(carried),
+            ) => {
+                let lease = Lease {
+                    job: carried.job,
+                    attempt,
+                    worker,
+                };
+                let memory: Arc<dyn Memory> = Arc::new(self.setup.ledger.clone());
+                let context = JobContext::new(lease, self.setup.telemetry.clone(), memory);
+                if crashes >= self.setup.max_crashes {
+                    held.end = Some(Err(quarantined(crashes)));
+                }
+                held.run = Some(Run {
+                    lease,
+                    failures,
+                    context,
+                    task: None,
+                });
+                Answer::Begin
+            }
+            (Start::Finished | Start::Stale, _) => Answer::NothingToDo,
+            (Start::Unknown, _) | (_, Err(_)) => Answer::Unreadable,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        for action in self.dispatcher.on(event) {
+            self.act(action);
+        }
+        if self.held.len() > self.dispatcher.len() {
+            self.held.retain(|ticket, _| self.dispatcher.knows(*ticket));
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Ask(tickets) => self.ask(tickets),
+            Action::Run(ticket) => self.start(ticket),
+            Action::Record(ticket) => self.record(ticket),
+            Action::HandBack(ticket) => self.hand_back(ticket),
+            Action::Release(ticket, how) => self.release(ticket, how),
+            Action::Renew(tickets) => self.renew(tickets),
+            Action::Abort(ticket) => {
+                let task = self
+                    .held
+                    .get_mut(&ticket)
+                    .and_then(|held| held.run.as_mut()?.task.take());
+                if let Some(task) = task {
+                    task.abort();
+                }
+            }
+            Action::Exit => self.done = true,
+        }
+    }
+
+    /// Asks the ledger for starts, on and on while it is away: the leases are renewed meanwhile.
+    fn ask(&mut self, tickets: Vec<Ticket>) {
+        let (mut readable, mut asked, mut deliveries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unreadable = Vec::new();
+        for ticket in tickets {
+            match self
+                .held
+                .get(&ticket)
+                .map(|held| (&held.carried, held.entry.deliveries))
+            {
+                Some((Ok(carried), count)) => {
+                    asked.push(Asked {
+                        job: carried.job,
+                        entry: ticket.entry,
+                        lane: ticket.lane,
+                        payload: carried.payload.clone(),
+                    });
+                    deliveries.push(count);
+                    readable.push(ticket);
+                }
+                _ => unreadable.push((ticket, Start::Unknown)),
+            }
+        }
+        let (ledger, inbox) = (self.setup.ledger.clone(), self.setup.inbox.clone());
+        let (queue, worker) = (self.setup.queue.keys().shared.clone(), self.setup.worker);
+        self.tasks.spawn(async move {
+            let mut answers = unreadable;
+            if !asked.is_empty() {
+                let starts = persist("issue attempts", || {
+                    ledger.start(&queue, worker, &asked, &deliveries)
+                })
+                .await;
+                answers.extend(readable.into_iter().zip(starts));
+            }
+            // The loop is gone only after the worker has left.
+            let _gone = inbox.send(Message::Answered(answers)).await;
+        });
+    }
+
+    /// Runs the handler under its deadline; a panic in it is a failure like another.
+    fn start(&mut self, ticket: Ticket) {
+        let Some(Held {
+            carried: Ok(carried),
+            run: Some(run),
+            end,
+            ..
+        }) = self.held.get_mut(&ticket)
+        else {
+            return;
+        };
+        let (handler, inbox, deadline) = (
+            self.setup.handler.clone(),
+            self.setup.inbox.clone(),
+            self.setup.deadline,
+        );
+        let (carried, context, lease) = (carried.clone(), run.context.clone(), run.lease);
+        let quarantine = end.take();
+        let span = info_span!("job", job.id = %lease.job, attempt = lease.attempt);
+        info!(parent: &span, "started job {} attempt {}", lease.job, lease.attempt);
+        let attempt = async move {
+            let end = match quarantine {
+                Some(end) => end,
+                None => run_handler::<J, H>(&handler, &carried, context, deadline).await,
+            };
+            // The loop is gone only after the worker has left.
+            let _gone = inbox.send(Message::Ended(ticket, end)).await;
+        };
+        run.task = Some(self.tasks.spawn(attempt.instrument(span)));
+    }
+
+    /// Has the ledger take down how the attempt ended.
+    fn record(&mut self, ticket: Ticket) {
+        let rules = self.setup.rules;
+        let Some(Held {
+            run: Some(run), end, ..
+        }) = self.held.get_mut(&ticket)
+        else {
+            return;
+        };
+        run.task = None;
+        let Some(end) = end.take() else { return };
+        let (lease, context, failures) = (run.lease, run.context.clone(), run.failures);
+        let (ledger, queue) = (self.setup.ledger.clone(), self.setup.queue.clone());
+        let (telemetry, inbox) = (self.setup.telemetry.clone(), self.setup.inbox.clone());
+        self.tasks.spawn(async move {
+            telemetry.flush().await;
+            let clerk = Clerk {
+                ledger,
+                queue,
+                lease,
+                context,
+                rules,
+                failures,
+            };
+            let down = match end {
+                Ok(record) => clerk.take_down_result(record.as_ref()).await,
+                Err(failure) => clerk.take_down_failure(failure).await,
+            };
+            // The loop is gone only after the worker has left.
+            let _gone = inbox.send(Message::Written(ticket, down)).await;
+        });
+    }
+
+    fn hand_back(&mut self, ticket: Ticket) {
+        let Some(Held { run: Some(run), .. }) = self.held.get(&ticket) else {
+            return;
+        };
+        let lease = run.lease;
+        let (ledger, inbox) = (self.setup.ledger.clone(), self.setup.inbox.clone());
+        let telemetry = self.setup.telemetry.clone();
+        self.tasks.spawn(async move {
+            telemetry.flush().await;
+            let fence = persist("hand a job back", || ledger.hand_back(&lease)).await;
+            let written = if fence == Fence::Open {
+                Written::HandedBack
+            } else {
+                Written::Fenced
+            };
+            info!(job.id = %lease.job, "handed back job {} attempt {}", lease.job, lease.attempt);
+            // The loop is gone only after the worker has left.
+            let _gone = inbox
+                .send(Message::Written(ticket, TakenDown::plain(written)))
+                .await;
+        });
+    }
+
+    fn release(&mut self, ticket: Ticket, release: Release) {
+        let Some(held) = self.held.get(&ticket) else {
+            return;
+        };
+        let how = match release {
+            Release::Settle => How::Settle,
+            Release::HandBack => How::Park(Duration::ZERO),
+            Release::Park => How::Park(held.delay),
+            Release::Bury => How::Bury(dead_letter(held, self.setup.worker)),
+        };
+        // The releasing task ends after the loop does.
+        let _gone = self.setup.orders.send(Order { ticket, how });
+    }
+
+    fn renew(&mut self, tickets: Vec<Ticket>) {
+        let (queue, worker, inbox) = (
+            self.setup.queue.clone(),
+            self.setup.worker,
+            self.setup.inbox.clone(),
+        );
+        self.tasks.spawn(async move {
+            let lost = lost_leases(&queue, worker, &tickets).await;
+            if !lost.is_empty() {
+                // The loop is gone only after the worker has left.
+                let _gone = inbox.send(Message::Lost(lost)).await;
+            }
+        });
+    }
+}
+
+/// Which of these are not this worker's any more. A server that is away takes nothing from us.
+async fn lost_leases(queue: &Queue, worker: WorkerId, tickets: &[Ticket]) -> Vec<Ticket> {
+    let mut lost = Vec::new();
+    for lane in Lane::ALL {
+        let of_lane: Vec<Ticket> = tickets
+            .iter()
+            .filter(|ticket| ticket.lane == lane)
+            .copied()
+            .collect();
+        if of_lane.is_empty() {
+            continue;
+        }
+        let ids: Vec<_> = of_lane.iter().map(|ticket| ticket.entry).collect();
+        match queue.renew(lane, worker, &ids).await {
+            Ok(kept) => {
+                let gone = of_lane.into_iter().zip(kept).filter(|(_, kept)| !kept);
+                lost.extend(gone.map(|(ticket, _)| ticket));
+            }
+            Err(QueueError::NoGroup(_)) => lost.extend(of_lane),
+            Err(error) => warn!("failed to {error}; leases are renewed later"),
+        }
+    }
+    lost
+}
+
+async fn run_handler<J: Job, H: Handler<J>>(
+    handler: &Arc<H>,
+    carried: &Carried,
+    context: JobContext,
+    deadline: Duration,
+) -> Result<Box<dyn Record>, Failure> {
+    let job = J::from_payload(carried.job, &carried.payload)
+        .map_err(|message| Failure::lasting(FailureClass::Input, message))?;
+    let run = AssertUnwindSafe(handler.run(job, context)).catch_unwind();
+    match tokio::time::timeout(deadline, run).await {
+        Ok(Ok(Ok(output))) => Ok(Box::new(output)),
+        Ok(Ok(Err(failure))) => Err(failure),
+        Ok(Err(panic)) => Err(Failure::passing(FailureClass::Panic, panic_text(panic.as_ref()))),
+        Err(_elapsed) => {
+            let text = format!(
+                "the attempt ran into its deadline of {} s",
+                deadline.as_secs_f64()
+            );
+            Err(Failure::passing(FailureClass::Timeout, text))
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    format!("the handler panicked: {}", crate::untrusted::one_line(&text, 300))
+}
+
+fn quarantined(crashes: u32) -> Failure {
+    Failure::lasting(
+        FailureClass::Crash,
+        format!("{crashes} workers vanished while they ran this job"),
+    )
+}
+
+/// Takes down how one attempt ended.
+struct Clerk<L> {
+    ledger: L,
+    queue: Queue,
+    lease: Lease,
+    context: JobContext,
+    rules: RetryRules,
+    failures: u32,
+}
+
+impl<L: Ledger> Clerk<L> {
+    async fn take_down_result(&self, record: &dyn Record) -> TakenDown {
+        let event = self.context.event(&Progress::phase(Phase::Done));
+        let (lease, ledger) = (&self.lease, &self.ledger);
+        match attempt_to_persist("record a result", || ledger.finish(lease, record, &event)).await {
+            Ok(Fence::Open) => {
+                info!(job.id = %lease.job, "finished job {} attempt {}", lease.job, lease.attempt);
+                publish(&self.queue, &[event]).await;
+                TakenDown::plain(Written::Settled)
+            }
+            Ok(Fence::Closed) => self.fenced(),
+            // What the database will not take is the job's failure, not the worker's.
+            Err(refusal) => {
+                let text = format!("failed to {refusal}");
+                self.take_down_failure(Failure::passing(FailureClass::Store, text))
+                    .await
+            }
+        }
+    }
+
+    async fn take_down_failure(&self, failure: Failure) -> TakenDown {
+        let (lease, ledger) = (&self.lease, &self.ledger);
+        let next = self.rules.next(&failure, self.failures, rand::random());
+        let event: EventRow = self.context.event(&Progress::Error {
+            message: failure.message.clone(),
+        });
+        let fence = persist("take down a failure", || {
+            ledger.fail(lease, &failure, next, &event)
+        })
+        .await;
+        if fence == Fence::Closed {
+            return self.fenced();
+        }
+        let (why, class) = (
+            crate::untrusted::one_line(&failure.message, 200),
+            failure.class.word(),
+        );
+        warn!(job.id = %lease.job, class, "job {} attempt {} failed: {why}", lease.job, lease.attempt);
+        publish(&self.queue, &[event]).await;
+        match next {
+            Next::Retry(delay) => TakenDown {
+                delay,
+                ..TakenDown::plain(Written::Retrying)
+            },
+            Next::Schedule(_) => TakenDown::plain(Written::Settled),
+            Next::Bury => TakenDown {
+                failure: Some(failure),
+                ..TakenDown::plain(Written::Dead)
+            },
+        }
+    }
+
+    fn fenced(&self) -> TakenDown {
+        let Lease { job, attempt, .. } = self.lease;
+        warn!(job.id = %job, "job {job} has moved on: attempt {attempt} writes nothing");
+        TakenDown::plain(Written::Fenced)
+    }
+}
+
+/// Repeats a call to the ledger until it is heard; a refusal is the answer.
+async fn attempt_to_persist<T, F>(what: &str, mut call: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match call().await {
+            Err(error) if error.is_passing() => warn!("could not {what}: failed to {error}; trying again"),
+            outcome => return outcome,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LEDGER_PAUSE_MAX);
+    }
+}
+
+/// Repeats a call to the ledger until it succeeds: there is nothing better to do with a refusal here
+/// than to say it and let the grace or the lease end it.
+async fn persist<T, F>(what: &str, mut call: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match attempt_to_persist(what, &mut call).await {
+            Ok(value) => return value,
+            Err(error) => error!("could not {what}: failed to {error}; trying again"),
+        }
+        tokio::time::sleep(LEDGER_PAUSE_MAX).await;
+    }
+}
+
+/// The fields of a dead letter: what it was, whose, and why; the raw fields of one that cannot be read.
+fn dead_letter(held: &Held, worker: WorkerId) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut letter: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut put = |field: &str, value: String| letter.push((field.into(), value.into_bytes()));
+    put("entry", held.entry.id.to_string());
+    put("lane", held.entry.lane.word().to_owned());
+    put("worker", worker.to_string());
+    put(
+        "died_at",
+        crate::clock::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+    );
+    match (&held.run, &held.carried) {
+        (Some(run), _) => {
+            put("jobId", run.lease.job.to_string());
+            put("attempt", run.lease.attempt.to_string());
+            if let Some(failure) = &held.failure {
+                put("class", failure.class.word().to_owned());
+                put("error", failure.message.clone());
+            }
+        }
+        (None, Ok(carried)) => {
+            put("jobId", carried.job.to_string());
+            put("class", FailureClass::Unreadable.word().to_owned());
+            put("error", "no job with this id is known".to_owned());
+        }
+        (None, Err(why)) => {
+            put("class", FailureClass::Unreadable.word().to_owned());
+            put("error", why.to_string());
+        }
+    }
+    // Raw fields are kept under a prefix, as bytes: nothing of an unreadable entry is lost.
+    for (field, value) in &held.entry.fields {
+        letter.push(([b"raw:", field.as_slice()].concat(), value.clone()));
+    }
+    letter
+}
+
+/// How long before the end of the grace what still runs is given up: time to write it down.
+fn hand_back_time(grace: Duration) -> Duration {
+    (grace / 5).min(Duration::from_secs(3))
+}
+
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Logs what stands open when a worker leaves with something in its hands.
+pub fn note_left(left: usize) {
+    if left > 0 {
+        warn!("left with {left} entries unended; the sweeper gives them to another worker");
+    } else {
+        debug!("left with empty hands");
+    }
+}

@@ -1,0 +1,168 @@
+//! The sweeper: takes over what dead and silent consumers hold, and keeps parked entries parked.
+//!
+//! * A worker of ours is dead when its last heartbeat is three seconds old *and* its named
+//!   connection is gone. Its entries are due again at once.
+//! * One that is silent but still connected (frozen, or cut off) keeps its entries until they have
+//!   been idle for the visibility timeout. So does every suspect when the server does not show its
+//!   connections.
+//! * A foreign consumer has no heartbeat; what it left idle for 30 seconds, the reference's own
+//!   figure, is taken over.
+//!
+//! The fence in Postgres is closed right after, so what the loser still writes is refused.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::ledger::Ledger;
+use crate::domain::{Lane, WorkerId};
+use crate::queue::lease::Suspect;
+use crate::queue::{Queue, QueueError};
+
+/// Parked entries must be touched well within the 30 s after which a foreign worker takes them.
+const TEND_EVERY: Duration = Duration::from_secs(10);
+/// Cards of workers that are gone come down after this long.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// What a foreign worker may leave idle.
+const FOREIGN_IDLE: Duration = Duration::from_secs(30);
+/// Slices of one walk; a longer one goes on in the next second.
+const SLICES: usize = 20;
+
+/// What the sweeper needs.
+pub struct Sweeper<L> {
+    /// The queue.
+    pub queue: Queue,
+    /// The ledger whose fence is closed behind a loser.
+    pub ledger: L,
+    /// How long a silent worker keeps its entries.
+    pub visibility_timeout: Duration,
+    /// Suspects, while this worker is elected.
+    pub suspects: watch::Receiver<Option<Vec<Suspect>>>,
+    /// The worker leaves.
+    pub stop: CancellationToken,
+}
+
+impl<L: Ledger> Sweeper<L> {
+    /// Sweeps until the stop.
+    pub async fn run(mut self) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tended: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let Some(suspects) = self.suspects.borrow_and_update().clone() else {
+                continue;
+            };
+            if let Err(error) = self.sweep(&suspects).await {
+                warn!("failed to {error}; sweeping again in a second");
+            }
+            if tended.is_none_or(|at| at.elapsed() >= TEND_EVERY) {
+                tended = Some(Instant::now());
+                if let Err(error) = self.tend().await {
+                    warn!("failed to {error}; parked entries are tended later");
+                }
+            }
+        }
+    }
+
+    async fn sweep(&self, suspects: &[Suspect]) -> Result<(), QueueError> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = suspects.iter().map(|suspect| suspect.consumer.clone()).collect();
+        let connected = self.queue.connected(&names).await?;
+        for (i, suspect) in suspects.iter().enumerate() {
+            let connected = connected.as_ref().map(|all| all[i]);
+            let idle = least_idle(suspect, connected, self.visibility_timeout);
+            self.take_over(suspect, idle).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_over(&self, suspect: &Suspect, idle: Duration) -> Result<(), QueueError> {
+        let mut from: Option<String> = None;
+        for _ in 0..SLICES {
+            let slice = self
+                .queue
+                .take_over(suspect.lane, &suspect.consumer, idle, from.as_deref())
+                .await?;
+            if !slice.found.is_empty() {
+                let wire = self.queue.wire();
+                let jobs: Vec<_> = slice
+                    .found
+                    .iter()
+                    .filter_map(|e| e.carried(wire).ok())
+                    .map(|c| c.job)
+                    .collect();
+                let count = slice.found.len();
+                info!(worker.id = %suspect.consumer, "took over {count} entries of {}", suspect.consumer);
+                if let Err(error) = self.ledger.lost(&suspect.consumer, &jobs).await {
+                    warn!("failed to {error}; the next start of {count} jobs closes the fence");
+                }
+                // Best effort: idle workers look by themselves within a second.
+                let _unheard = self.queue.wake_workers().await;
+            }
+            match slice.next {
+                Some(next) => from = Some(next),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews parked entries and takes down the cards of workers that are long gone.
+    async fn tend(&self) -> Result<(), QueueError> {
+        for lane in Lane::ALL {
+            let mut from: Option<String> = None;
+            loop {
+                let slice = self.queue.tend_parked(lane, from.as_deref()).await?;
+                match slice.next {
+                    Some(next) if !self.stop.is_cancelled() => from = Some(next),
+                    _ => break,
+                }
+            }
+        }
+        for gone in self.queue.silent_workers(FORGET_AFTER).await? {
+            self.queue.leave(&gone).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How long an entry of a suspect must have been idle to be taken over.
+fn least_idle(suspect: &Suspect, connected: Option<bool>, visibility_timeout: Duration) -> Duration {
+    let ours = suspect.consumer.parse::<WorkerId>().is_ok();
+    match connected {
+        _ if !ours => visibility_timeout.max(FOREIGN_IDLE),
+        Some(false) => Duration::ZERO,
+        Some(true) | None => visibility_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_worker_of_ours_without_a_connection_loses_its_entries_at_once() {
+        let suspect = |consumer: &str| Suspect {
+            lane: Lane::Own,
+            consumer: consumer.to_owned(),
+            silence: None,
+        };
+        let ours = suspect(&WorkerId::fresh().to_string());
+        let timeout = Duration::from_secs(15);
+        assert_eq!(least_idle(&ours, Some(false), timeout), Duration::ZERO);
+        assert_eq!(least_idle(&ours, Some(true), timeout), timeout);
+        assert_eq!(least_idle(&ours, None, timeout), timeout);
+        let foreign = suspect("worker-4711");
+        assert_eq!(least_idle(&foreign, Some(false), timeout), FOREIGN_IDLE);
+        assert_eq!(least_idle(&foreign, None, timeout * 4), timeout * 4);
+    }
+}

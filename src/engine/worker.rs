@@ -1,0 +1,284 @@
+//! The supervisor: starts the loops in order, stops them in reverse.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::card::{Card, CardState};
+use super::fetch::{self, Fetcher};
+use super::heartbeat::Heart;
+use super::job::{Handler, Job};
+use super::ledger::Ledger;
+use super::outcome::RetryRules;
+use super::reconcile::Reconciler;
+use super::runtime::{INBOX, Runtime, Setup, note_left};
+use super::sweep::Sweeper;
+use super::telemetry::Telemetry;
+use super::{preflight, release};
+use crate::domain::WorkerId;
+use crate::queue::{Queue, QueueError};
+use crate::settings::EngineSettings;
+use crate::store::StoreError;
+
+/// How long the loops have to end once the last entry is let go.
+const TIDY_UP_WITHIN: Duration = Duration::from_secs(2);
+/// Leases are renewed at a third of the visibility timeout, and at least this often.
+const RENEW_AT_LEAST: Duration = Duration::from_secs(5);
+
+/// Ends a worker: asked once it drains, asked twice it hands everything back at once.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    ask: CancellationToken,
+    insist: CancellationToken,
+}
+
+impl Stop {
+    /// A stop that nobody has asked for yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks once: finish what runs. Asked again, it insists.
+    pub fn ask(&self) {
+        if self.ask.is_cancelled() {
+            self.insist.cancel();
+        }
+        self.ask.cancel();
+    }
+
+    /// Waits until it is asked for.
+    pub async fn asked(&self) {
+        self.ask.cancelled().await;
+    }
+
+    /// Waits until it is insisted on.
+    pub async fn insisted(&self) {
+        self.insist.cancelled().await;
+    }
+}
+
+/// Who a worker is, beyond its id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// Its machine.
+    pub host: String,
+    /// Render's name for the instance, if it runs there.
+    pub instance: Option<String>,
+}
+
+/// Why a worker could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A server does not fit; each line says what to do.
+    #[error("{}", .0.join("\n"))]
+    Refused(Vec<String>),
+    /// Valkey failed.
+    #[error("failed to {0}")]
+    Queue(#[from] QueueError),
+    /// Postgres failed.
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+}
+
+/// A worker for one job type.
+pub struct Worker<J, H, L> {
+    queue: Queue,
+    ledger: L,
+    handler: Arc<H>,
+    settings: EngineSettings,
+    identity: Identity,
+    id: WorkerId,
+    job: PhantomData<fn() -> J>,
+}
+
+impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
+    /// A worker that has not started.
+    #[must_use]
+    pub fn new(queue: Queue, ledger: L, handler: H, settings: EngineSettings, identity: Identity) -> Self {
+        Self {
+            queue,
+            ledger,
+            handler: Arc::new(handler),
+            settings,
+            identity,
+            id: WorkerId::fresh(),
+            job: PhantomData,
+        }
+    }
+
+    /// Its identity, fresh for each worker.
+    #[must_use]
+    pub const fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Runs jobs until the stop; then drains.
+    ///
+    /// # Errors
+    /// When a server is away at the start or does not fit. Afterwards outages are waited out.
+    pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
+        self.check_server().await?;
+        self.queue.ensure_groups().await?;
+
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let (orders, order_inbox) = mpsc::unbounded_channel();
+        let (free_out, free) = watch::channel(0);
+        let (card_out, card) = watch::channel(self.card());
+        let (suspects_out, suspects) = watch::channel(None);
+        let due = Arc::new(Notify::new());
+        let (telemetry, writer) = Telemetry::channel();
+        // Two stops: the loops that bring work end first, those that let go of it end last.
+        let (fetching, living) = (CancellationToken::new(), CancellationToken::new());
+
+        let heart = Heart {
+            queue: self.queue.clone(),
+            worker: self.id,
+            card,
+            renew_every: (self.settings.visibility_timeout / 3).min(RENEW_AT_LEAST),
+            due: due.clone(),
+            inbox: inbox.clone(),
+            suspects: suspects_out,
+            stop: living.clone(),
+        };
+        // Beat the card before the first fetch: a worker nobody has heard of looks dead.
+        heart.beat().await;
+
+        let runtime: Runtime<J, H, L> = Runtime::new(
+            Setup {
+                queue: self.queue.clone(),
+                ledger: self.ledger.clone(),
+                handler: self.handler.clone(),
+                worker: self.id,
+                rules: RetryRules {
+                    max_attempts: self.settings.max_attempts,
+                    backoff: self.settings.backoff,
+                },
+                max_crashes: self.settings.max_crashes,
+                deadline: self.settings.deadline,
+                grace: self.settings.grace,
+                telemetry,
+                orders,
+                inbox: inbox.clone(),
+                free: free_out,
+                card: card_out,
+                job: PhantomData,
+            },
+            self.settings.concurrency,
+        );
+
+        let mut loops = JoinSet::new();
+        loops.spawn(writer.run(self.queue.clone(), self.ledger.clone()));
+        loops.spawn(release::run(
+            self.queue.clone(),
+            self.id,
+            order_inbox,
+            inbox.clone(),
+            living.clone(),
+        ));
+        loops.spawn(heart.run());
+        loops.spawn(fetch::listen(self.queue.clone(), due.clone(), fetching.clone()));
+        loops.spawn(self.sweeper(suspects, &fetching).run());
+        if let Some(store) = self.ledger.store() {
+            let (queue, store, worker) = (self.queue.clone(), store.clone(), self.id);
+            loops.spawn(
+                Reconciler {
+                    queue,
+                    store,
+                    worker,
+                    stop: fetching.clone(),
+                }
+                .run(),
+            );
+        }
+        let fetcher = Fetcher {
+            queue: self.queue.clone(),
+            worker: self.id,
+            free,
+            due,
+            inbox,
+            stop: fetching.clone(),
+        };
+        loops.spawn(fetcher.run());
+        info!(worker.id = %self.id, "ready ({}, {} slots), waiting for jobs", self.id.short(), self.settings.concurrency);
+
+        let drained = async {
+            stop.asked().await;
+            // Read nothing more from this moment on; what is on its way is handed back.
+            fetching.cancel();
+            std::future::pending::<()>().await;
+        };
+        let left = tokio::select! {
+            left = runtime.run(messages, &stop) => left,
+            () = drained => 0,
+        };
+        fetching.cancel();
+        living.cancel();
+        note_left(left);
+        self.leave(loops).await;
+        Ok(())
+    }
+
+    fn sweeper(
+        &self,
+        suspects: watch::Receiver<Option<Vec<crate::queue::lease::Suspect>>>,
+        stop: &CancellationToken,
+    ) -> Sweeper<L> {
+        Sweeper {
+            queue: self.queue.clone(),
+            ledger: self.ledger.clone(),
+            visibility_timeout: self.settings.visibility_timeout,
+            suspects,
+            stop: stop.clone(),
+        }
+    }
+
+    async fn check_server(&self) -> Result<(), EngineError> {
+        let facts = self.queue.server_facts().await?;
+        let report = preflight::judge(&facts, self.settings.allow_eviction);
+        for warning in &report.warnings {
+            warn!("{warning}");
+        }
+        if report.refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(EngineError::Refused(report.refusals))
+        }
+    }
+
+    fn card(&self) -> Card {
+        Card {
+            pid: std::process::id(),
+            host: self.identity.host.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.identity.instance.clone(),
+            started_at: crate::clock::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            slots: self.settings.concurrency,
+            state: CardState::Ready,
+            busy: 0,
+            jobs: Vec::new(),
+        }
+    }
+
+    /// Waits for the loops, then takes the card off the wall: until then the worker is there.
+    async fn leave(&self, mut loops: JoinSet<()>) {
+        let ended = tokio::time::timeout(TIDY_UP_WITHIN, async {
+            while loops.join_next().await.is_some() {}
+        });
+        if ended.await.is_err() {
+            warn!("some loops did not end in time; leaving without them");
+            loops.shutdown().await;
+        }
+        match self.queue.leave(&self.id.to_string()).await {
+            Ok(0) => {}
+            Ok(_) => warn!("entries are still pending here; the sweeper gives them to another worker"),
+            Err(error) => warn!("failed to {error}; the sweeper takes the card down"),
+        }
+        info!(worker.id = %self.id, "left");
+    }
+}

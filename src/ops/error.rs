@@ -1,0 +1,39 @@
+//! Why something was not done, by what its caller answers.
+
+use std::time::Duration;
+
+use crate::queue::QueueError;
+use crate::store::StoreError;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// What was asked for makes no sense; nothing was written.
+    #[error("{0}")]
+    Invalid(String),
+    /// The diff is larger than allowed; nothing was written.
+    #[error("the diff has {bytes} bytes, more than the {limit} that MAX_PATCH allows")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The same idempotency key came before with another submission; nothing was written.
+    #[error("this idempotency key was used for another submission")]
+    KeyReused,
+    /// The queue is full; nothing was written.
+    #[error("the queue is full: {limit} jobs wait")]
+    QueueFull {
+        /// The limit.
+        limit: u64,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Postgres failed; a submission may have been accepted all the same.
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+    /// Valkey failed.
+    #[error("failed to {0}")]
+    Queue(#[from] QueueError),
+}

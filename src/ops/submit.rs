@@ -1,0 +1,243 @@
+//! Accepting a review: the row first, then the entry.
+//!
+//! A submission is accepted once its row is committed. When Valkey does not take the entry in time it
+//! is owed, and the reconciler pays it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+
+use super::error::OpsError;
+use crate::domain::{JobId, JobState, Lane, PrUrl};
+use crate::queue::{NewEntry, Queue};
+use crate::settings::QueueSettings;
+use crate::store::Store;
+use crate::store::jobs::{Accepted, IdempotencyKey, NewInput, NewJob, REVIEW};
+
+/// How long a producer waits for Valkey before the enqueue is left to the reconciler.
+const ENQUEUE_WITHIN: Duration = Duration::from_secs(1);
+/// What a refused client is told to wait, until a drain rate is known.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What is to be reviewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A pull request, fetched when the review runs.
+    PullRequest(PrUrl),
+    /// A diff; with no label it is called after its hash.
+    Diff {
+        /// `git:<repo>@<range>`, or nothing for a patch.
+        label: Option<String>,
+        /// The unified diff.
+        text: String,
+    },
+}
+
+/// A request for a review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// What.
+    pub source: Source,
+    /// Not before this time.
+    pub run_at: Option<DateTime<Utc>>,
+    /// The client, and its key that makes a repeat safe.
+    pub idempotency: Option<(String, String)>,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+impl Submission {
+    /// A request for a review as soon as possible.
+    #[must_use]
+    pub const fn now(source: Source) -> Self {
+        Self {
+            source,
+            run_at: None,
+            idempotency: None,
+            traceparent: None,
+        }
+    }
+}
+
+/// A request that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The review's id.
+    pub id: JobId,
+    /// `waiting`, or `scheduled` for one with a later time.
+    pub state: JobState,
+    /// Whether the same request had been accepted before.
+    pub repeated: bool,
+}
+
+/// Accepts requests for reviews.
+#[derive(Debug, Clone)]
+pub struct Submitter {
+    store: Store,
+    queue: Queue,
+    settings: QueueSettings,
+    max_patch: usize,
+}
+
+impl Submitter {
+    /// A submitter for one queue.
+    #[must_use]
+    pub const fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
+        Self {
+            store,
+            queue,
+            settings,
+            max_patch,
+        }
+    }
+
+    /// Accepts a request.
+    ///
+    /// # Errors
+    /// When it is refused, or Postgres is away; see [`OpsError`].
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, OpsError> {
+        let job = self.job(submission)?;
+        if self.store.waits_at_least(&job.queue, self.settings.limit).await? {
+            return Err(OpsError::QueueFull {
+                limit: self.settings.limit,
+                retry_after: RETRY_AFTER,
+            });
+        }
+        let later = job.run_at.is_some_and(|at| at > crate::clock::now());
+        let state = if later {
+            JobState::Scheduled
+        } else {
+            JobState::Waiting
+        };
+        match self.store.accept(&job).await? {
+            Accepted::New => {}
+            Accepted::Repeated(id) => {
+                return Ok(Submitted {
+                    id,
+                    state,
+                    repeated: true,
+                });
+            }
+            Accepted::KeyReused => return Err(OpsError::KeyReused),
+        }
+        if !later {
+            self.enqueue(&job).await;
+        }
+        info!(job.id = %job.id, "accepted job {}", job.id);
+        Ok(Submitted {
+            id: job.id,
+            state,
+            repeated: false,
+        })
+    }
+
+    /// The same for an operator, with its intent written down first.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`].
+    pub async fn submit_as(&self, actor: &str, submission: Submission) -> Result<Submitted, OpsError> {
+        // What cannot be accepted is no action: it is refused before anything is written.
+        let checked = self.job(submission.clone())?;
+        let detail = json!({ "input": checked.payload });
+        let action = self.store.intend(actor, "submit", detail).await?;
+        let outcome = self.submit(submission).await;
+        let (word, result) = match &outcome {
+            Ok(submitted) => ("ok", json!({ "ids": [submitted.id] })),
+            Err(error) => ("refused", json!({ "error": error.to_string() })),
+        };
+        self.store.conclude(action, word, result).await?;
+        outcome
+    }
+
+    fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+        let (lane, payload, input) = match submission.source {
+            // A reference worker knows no time to wait for, so such a job is not for its stream.
+            Source::PullRequest(pr) if submission.run_at.is_none() => (Lane::Shared, pr.to_string(), None),
+            Source::PullRequest(pr) => (Lane::Own, pr.to_string(), None),
+            Source::Diff { label, text } => {
+                let input = self.input(label, text)?;
+                (Lane::Own, input.label.clone(), Some(input))
+            }
+        };
+        let content = input.as_ref().map_or("", |input| input.sha256.as_str());
+        let time = submission.run_at.map(|at| at.to_rfc3339()).unwrap_or_default();
+        let body_sha256 = sha256(&[payload.as_bytes(), content.as_bytes(), time.as_bytes()]);
+        Ok(NewJob {
+            id: JobId::fresh(),
+            queue: self.settings.name.clone(),
+            kind: REVIEW.to_owned(),
+            lane,
+            payload,
+            run_at: submission.run_at,
+            traceparent: submission.traceparent,
+            input,
+            idempotency: submission.idempotency.map(|(client, key)| IdempotencyKey {
+                client,
+                key,
+                body_sha256,
+            }),
+        })
+    }
+
+    fn input(&self, label: Option<String>, text: String) -> Result<NewInput, OpsError> {
+        if text.len() > self.max_patch {
+            return Err(OpsError::TooLarge {
+                bytes: text.len(),
+                limit: self.max_patch,
+            });
+        }
+        let sha256 = sha256(&[text.as_bytes()]);
+        let label = label.unwrap_or_else(|| format!("patch:{}", &sha256[..12]));
+        Ok(NewInput {
+            label,
+            sha256,
+            body: text,
+        })
+    }
+
+    /// Puts the entry on its stream, if Valkey takes it in time.
+    async fn enqueue(&self, job: &NewJob) {
+        let entry = NewEntry {
+            lane: job.lane,
+            job: job.id,
+            payload: job.payload.clone(),
+            traceparent: job.traceparent.clone(),
+        };
+        let ids = match tokio::time::timeout(ENQUEUE_WITHIN, self.queue.enqueue(&[entry])).await {
+            Ok(Ok(ids)) => ids,
+            Ok(Err(error)) => {
+                return warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id);
+            }
+            Err(_elapsed) => {
+                return warn!(job.id = %job.id, "Valkey is slow; the enqueue of job {} is owed", job.id);
+            }
+        };
+        let pairs: Vec<_> = ids.into_iter().map(|entry| (job.id, entry)).collect();
+        if let Err(error) = self.store.enqueued(&pairs).await {
+            warn!(job.id = %job.id, "failed to {error}; job {} may be enqueued twice, and runs once", job.id);
+        }
+    }
+}
+
+/// SHA-256 over parts, each behind its length, in hexadecimal.
+fn sha256(parts: &[&[u8]]) -> String {
+    use std::fmt::Write as _;
+    let mut hash = Sha256::new();
+    if let [only] = parts {
+        hash.update(only);
+    } else {
+        for part in parts {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _infallible = write!(hex, "{byte:02x}");
+            hex
+        })
+}

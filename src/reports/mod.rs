@@ -1,0 +1,34 @@
+//! What people and scripts are shown: the shapes behind `--json`, the page and the console.
+//!
+//! Names are stable, times are RFC 3339 in UTC, durations are seconds. Reports only read.
+
+mod jobs;
+mod review;
+mod status;
+mod trace;
+mod workers;
+
+pub use jobs::{JobReport, jobs};
+pub use review::{FindingReport, ReviewReport, review};
+pub use status::{StatusReport, status};
+pub use trace::{AttemptReport, SpanReport, TraceReport, trace};
+pub use workers::{WorkerReport, WorkerState, workers};
+
+use crate::queue::QueueError;
+use crate::store::StoreError;
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Valkey failed.
+    #[error("failed to {0}")]
+    Queue(#[from] QueueError),
+    /// Postgres failed.
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Three decimals: milliseconds are as exact as a report gets.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,79 @@
+//! A review with its result: what `submit --wait` prints.
+
+use serde::Serialize;
+
+use super::ReportError;
+use crate::domain::JobId;
+use crate::store::Store;
+
+/// The review.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReviewReport {
+    /// Its id.
+    pub id: String,
+    /// Its state, in our words.
+    pub status: String,
+    /// The judge's decision.
+    pub verdict: Option<String>,
+    /// The judge's reason, or why it failed.
+    pub reason: Option<String>,
+    /// What was found, gravest first.
+    pub findings: Vec<FindingReport>,
+    /// How often it was started.
+    pub attempt: i32,
+    /// Tokens read and written, over all attempts.
+    pub tokens: i64,
+    /// What they cost, estimated.
+    pub cost_usd: f64,
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingReport {
+    /// The reviewer.
+    pub agent: String,
+    /// `info`, `warn` or `block`.
+    pub severity: String,
+    /// `path:line`, `path`, or `-` when it concerns the whole change.
+    pub location: String,
+    /// The file.
+    pub file: Option<String>,
+    /// The line in its new version.
+    pub line: Option<i32>,
+    /// The text.
+    pub note: String,
+}
+
+/// Makes the report; nothing for an unknown id.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn review(store: &Store, id: JobId) -> Result<Option<ReviewReport>, ReportError> {
+    let Some(row) = store.find_review(id).await? else {
+        return Ok(None);
+    };
+    let findings = store.findings_of(id).await?;
+    let attempts = store.attempts_of(id).await?;
+    let findings = findings
+        .into_iter()
+        .map(|row| FindingReport {
+            location: row.location(),
+            agent: row.agent,
+            severity: row.severity,
+            file: row.file,
+            line: row.line,
+            note: row.note,
+        })
+        .collect();
+    Ok(Some(ReviewReport {
+        id: id.to_string(),
+        // A review that only a reference process knows has just its word.
+        status: row.state.unwrap_or(row.status),
+        verdict: row.verdict,
+        reason: row.reason,
+        findings,
+        attempt: row.attempt.unwrap_or(0),
+        tokens: i64::from(row.input_tokens) + i64::from(row.output_tokens),
+        cost_usd: attempts.iter().map(|attempt| attempt.cost_usd).sum(),
+    }))
+}
