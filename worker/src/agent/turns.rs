@@ -1,0 +1,285 @@
+//! The conversation of one agent: turns of a model and calls of tools until there is an answer.
+//!
+//! Each turn that ended is written down under `<agent>/<turn>`: the model's answer with what its
+//! tools yielded. A later attempt reads these instead of paying for them again, so at most the turn
+//! in flight at a crash is paid twice. A checkpoint counts only for the very conversation it was
+//! made in: when the pull request or the prompt has changed since, its fingerprint differs.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use millstream::domain::{Failure, FailureClass, SpanKind, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::budget::{Budget, Limits};
+use super::roster::Agent;
+use super::trace::{self, Span, Trace};
+use crate::aside::aside;
+use crate::diff::Diff;
+use crate::model::{Block, Message, Model, RunId, ToolCall, ToolResult, TurnAnswer, TurnRequest};
+use crate::review::sinks::Sinks;
+use crate::tools::Tool;
+
+/// Calls of one turn that are answered; a model that asks for more is told so.
+const CALLS_PER_TURN: usize = 32;
+
+/// Characters of a tool's answer or of a model's text that are kept.
+const LONGEST_TEXT: usize = 100_000;
+
+/// What the agents of one review share.
+pub struct Stage<'a> {
+    /// Who answers.
+    pub model: &'a dyn Model,
+    /// Who is told.
+    pub sinks: &'a dyn Sinks,
+    /// The attempt.
+    pub run: RunId,
+    /// What each agent may spend.
+    pub limits: Limits,
+    /// What the tools work on.
+    pub diff: Arc<Diff>,
+}
+
+/// What an agent has answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Its words, secrets masked.
+    pub text: String,
+    /// Tokens that this attempt paid.
+    pub usage: Usage,
+    /// What they cost.
+    pub cost_usd: f64,
+}
+
+/// A turn as its checkpoint keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Turn {
+    /// The conversation it belongs to.
+    conversation: String,
+    answer: TurnAnswer,
+    results: Vec<ToolResult>,
+}
+
+impl Stage<'_> {
+    /// Runs an agent to its answer.
+    ///
+    /// # Errors
+    /// When the model fails, the budget is used up or a checkpoint cannot be kept.
+    pub async fn run(
+        &self,
+        agent: &'static Agent,
+        opening: Arc<str>,
+        span_input: &Value,
+    ) -> Result<Answer, Failure> {
+        let trace = Trace::new(self.sinks);
+        let span = trace.begin(SpanKind::Agent, agent.name, None, span_input);
+        let result = Conversation::new(self, agent, opening).hold(&span).await;
+        trace.settle(
+            &span,
+            &result,
+            |answer| json!({ "text": answer.text, "usage": answer.usage }),
+        );
+        result
+    }
+}
+
+struct Conversation<'a> {
+    stage: &'a Stage<'a>,
+    trace: Trace<'a>,
+    agent: &'static Agent,
+    fingerprint: String,
+    messages: Vec<Message>,
+    budget: Budget,
+    paid: Usage,
+    cost_usd: f64,
+    /// Checkpoints may follow. After the first that is missing none can be of this conversation.
+    resuming: bool,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(stage: &'a Stage<'a>, agent: &'static Agent, opening: Arc<str>) -> Self {
+        Self {
+            stage,
+            trace: Trace::new(stage.sinks),
+            agent,
+            fingerprint: fingerprint(&[agent.prompt, &opening]),
+            messages: vec![Message::User(opening)],
+            budget: Budget::new(agent.name, stage.limits),
+            paid: Usage::default(),
+            cost_usd: 0.0,
+            resuming: true,
+        }
+    }
+
+    async fn hold(mut self, span: &Span) -> Result<Answer, Failure> {
+        for number in 0.. {
+            let turn = match self.resumed(number).await? {
+                Some(turn) => turn,
+                None => self.paid_turn(number, span).await?,
+            };
+            if turn.answer.calls().next().is_none() {
+                return Ok(Answer {
+                    text: turn.answer.text(),
+                    usage: self.paid,
+                    cost_usd: self.cost_usd,
+                });
+            }
+            self.budget.spend(number, turn.answer.usage)?;
+            self.messages.push(Message::Assistant(turn.answer.blocks));
+            self.messages.push(Message::ToolResults(turn.results));
+        }
+        // The budget ends the loop long before the numbers do.
+        Err(self.budget.late())
+    }
+
+    /// The turn as an earlier attempt has left it.
+    async fn resumed(&mut self, number: u32) -> Result<Option<Turn>, Failure> {
+        if !self.resuming {
+            return Ok(None);
+        }
+        let kept = self.stage.sinks.load_checkpoint(&self.step(number)).await?;
+        let turn = kept
+            .and_then(|value| serde_json::from_value::<Turn>(value).ok())
+            .filter(|turn| turn.conversation == self.fingerprint);
+        self.resuming = turn.is_some();
+        Ok(turn)
+    }
+
+    /// Asks the model, runs the tools it asks for and writes both down.
+    async fn paid_turn(&mut self, number: u32, span: &Span) -> Result<Turn, Failure> {
+        let llm = self
+            .trace
+            .begin(SpanKind::Llm, "llm", Some(span), &json!({ "iteration": number }));
+        let answer = match self.ask(number).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                self.trace.fail(&llm, &failure.message);
+                return Err(failure);
+            }
+        };
+        self.paid += answer.usage;
+        self.cost_usd += answer.cost_usd;
+        self.trace.end_turn(&llm, &turn_output(&answer), &answer);
+        let mut results = Vec::new();
+        for (place, call) in answer.calls().enumerate() {
+            results.push(self.call(place, call, &llm).await?);
+        }
+        let turn = Turn {
+            conversation: self.fingerprint.clone(),
+            answer: kept(answer),
+            results,
+        };
+        let value = serde_json::to_value(&turn).map_err(|error| {
+            Failure::lasting(FailureClass::Other, format!("cannot keep a model turn: {error}"))
+        })?;
+        self.stage
+            .sinks
+            .save_checkpoint(&self.step(number), &value)
+            .await?;
+        Ok(turn)
+    }
+
+    async fn ask(&self, number: u32) -> Result<TurnAnswer, Failure> {
+        let request = TurnRequest {
+            run: self.stage.run,
+            agent: self.agent.name,
+            turn: number,
+            system: self.agent.prompt,
+            messages: self.messages.clone(),
+            tools: self.agent.tool.iter().map(|tool| tool.spec()).collect(),
+            must_answer: self.budget.is_last(number),
+            max_tokens: self.stage.limits.answer_tokens,
+        };
+        let answer = tokio::time::timeout_at(self.budget.deadline(), self.stage.model.turn(&request));
+        answer.await.map_err(|_| self.budget.late())?
+    }
+
+    /// Runs one call. What goes wrong in it is an answer to the model, not a failure of the review.
+    async fn call(&self, place: usize, call: &ToolCall, llm: &Span) -> Result<ToolResult, Failure> {
+        let span = self
+            .trace
+            .begin(SpanKind::Tool, &call.name, Some(llm), &call.arguments);
+        let outcome = match self.agent.tool.filter(|tool| tool.name() == call.name) {
+            _ if place >= CALLS_PER_TURN => Err(format!("more than {CALLS_PER_TURN} calls in one turn")),
+            None => Err(format!("unknown tool \"{}\"", trace::excerpt(&call.name, 100))),
+            Some(tool) => self.invoke(tool, &call.arguments).await?,
+        };
+        let id = call.id.clone();
+        Ok(match outcome {
+            Ok(content) => {
+                self.trace.end(&span, &Value::String(content.clone()));
+                ToolResult {
+                    id,
+                    content,
+                    is_error: false,
+                }
+            }
+            Err(content) => {
+                self.trace.fail(&span, &content);
+                ToolResult {
+                    id,
+                    content,
+                    is_error: true,
+                }
+            }
+        })
+    }
+
+    async fn invoke(&self, tool: Tool, arguments: &Value) -> Result<Result<String, String>, Failure> {
+        let (diff, arguments) = (Arc::clone(&self.stage.diff), arguments.clone());
+        let answer = aside(move || tool.call(&arguments, &diff)).await?;
+        Ok(answer
+            .map(|text| trace::excerpt(&text, LONGEST_TEXT))
+            .map_err(|wrong| wrong.to_string()))
+    }
+
+    fn step(&self, number: u32) -> String {
+        format!("{}/{number}", self.agent.name)
+    }
+}
+
+/// The answer as it may be kept: a model can repeat a secret that no scanner of ours found in its
+/// place in the diff, or write a NUL that Postgres refuses.
+fn kept(answer: TurnAnswer) -> TurnAnswer {
+    let presentable = |block: Block| match block {
+        Block::Text { text } => Block::Text {
+            text: trace::excerpt(&text, LONGEST_TEXT),
+        },
+        Block::ToolCall(call) => Block::ToolCall(ToolCall {
+            id: trace::excerpt(&call.id, 200),
+            name: trace::excerpt(&call.name, 200),
+            arguments: trace::presentable_json(&call.arguments),
+        }),
+    };
+    TurnAnswer {
+        blocks: answer.blocks.into_iter().map(presentable).collect(),
+        ..answer
+    }
+}
+
+/// The reference's two shapes of a turn's output.
+fn turn_output(answer: &TurnAnswer) -> Value {
+    let stop = answer.stop.word();
+    match answer.calls().count() {
+        0 => json!({ "stopReason": stop, "usage": answer.usage, "final": true }),
+        tools => json!({ "stopReason": stop, "tools": tools }),
+    }
+}
+
+/// Tells conversations apart.
+fn fingerprint(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .take(16)
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,0 +1,637 @@
+//! The files of a pull request, from GitHub's API.
+//!
+//! The address of every request is built here, from a parsed [`PrUrl`] and a page number: a server
+//! can say that there is a next page, not where. The token goes to the configured host and nowhere
+//! else. Sizes, times and the number of pages are bounded, and every answer that is not a list of
+//! files becomes a failure that says whether, and when, trying again can help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream::domain::{Failure, FailureClass, PrUrl};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LINK, RETRY_AFTER, USER_AGENT,
+};
+use reqwest::{Client, Response, StatusCode, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::agent::trace;
+
+/// GitHub lists no more than 3,000 files of a pull request: thirty pages of a hundred.
+const PAGES: u32 = 30;
+
+/// The largest page that GitHub serves.
+const PER_PAGE: u32 = 100;
+
+/// Redirects that are followed: a renamed repository answers with one.
+const REDIRECTS: usize = 3;
+
+/// How much of an error's body is repeated.
+const LONGEST_ERROR: usize = 300;
+
+/// The longest pause that a server can ask for; its limits are by the hour.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// The pause when a server limits the rate and does not say until when: GitHub's own advice.
+const USUAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// How GitHub is reached.
+#[derive(Debug, Clone)]
+pub struct GithubSettings {
+    /// The API's address, as `https://api.github.com` or `https://ghe.example/api/v3`.
+    pub api: Url,
+    /// The token that is sent, if there is one.
+    pub token: Option<SecretString>,
+    /// The most bytes that all pages together may have (`MAX_PATCH`).
+    pub max_bytes: usize,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long a request may take, with its body.
+    pub request_timeout: Duration,
+}
+
+impl GithubSettings {
+    /// The usual times and 8 MiB, for this address, without a token.
+    #[must_use]
+    pub const fn at(api: Url) -> Self {
+        Self {
+            api,
+            token: None,
+            max_bytes: 8 * 1024 * 1024,
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why no client can be made of the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum GithubError {
+    /// The address is none that a request can be sent to.
+    #[error("GITHUB_API_URL must be an http or https address, not `{0}`")]
+    Address(String),
+    /// The token holds what no header may hold.
+    #[error("GITHUB_TOKEN holds characters that cannot be sent")]
+    Token,
+    /// TLS or the client itself.
+    #[error("set up the client for GitHub: {0}")]
+    Client(String),
+}
+
+/// A client for GitHub. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Github {
+    client: Client,
+    api: Url,
+    max_bytes: usize,
+}
+
+/// A file of a pull request, as the API describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PullFile {
+    /// Its path.
+    pub filename: String,
+    /// Its path before it was renamed.
+    #[serde(default)]
+    pub previous_filename: Option<String>,
+    /// `added`, `removed`, `modified`, `renamed`, `copied`, `changed` or `unchanged`.
+    #[serde(default)]
+    pub status: String,
+    /// Lines added and removed.
+    #[serde(default)]
+    pub changes: u64,
+    /// Its hunks; none for a binary file and for a change that GitHub finds too large.
+    #[serde(default)]
+    pub patch: Option<String>,
+}
+
+/// The files of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PullFiles {
+    /// The files, in GitHub's order.
+    pub files: Vec<PullFile>,
+    /// There are more, which GitHub does not list.
+    pub truncated: bool,
+}
+
+impl Github {
+    /// A client of these settings.
+    ///
+    /// # Errors
+    /// When the address or the token cannot be used.
+    pub fn new(settings: GithubSettings) -> Result<Self, GithubError> {
+        let GithubSettings {
+            api,
+            token,
+            max_bytes,
+            connect_timeout,
+            request_timeout,
+        } = settings;
+        if !matches!(api.scheme(), "http" | "https") || api.cannot_be_a_base() {
+            return Err(GithubError::Address(api.to_string()));
+        }
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            .default_headers(headers(token.as_ref())?)
+            .redirect(same_host(&api))
+            .connect_timeout(connect_timeout)
+            .timeout(request_timeout)
+            .gzip(true);
+        if is_loopback(&api) {
+            // A proxy cannot reach a server on this machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            .build()
+            .map_err(|error| GithubError::Client(error.to_string()))?;
+        Ok(Self {
+            client,
+            api,
+            max_bytes,
+        })
+    }
+
+    /// Fetches the list of a pull request's files, page by page.
+    ///
+    /// # Errors
+    /// When GitHub does not list them, or they are larger than the limit.
+    pub async fn files(&self, pull: &PrUrl) -> Result<PullFiles, Failure> {
+        let (mut listed, mut left) = (PullFiles::default(), self.max_bytes);
+        for page in 1..=PAGES {
+            let response = self
+                .client
+                .get(self.address(pull, page))
+                .send()
+                .await
+                .map_err(|e| unreachable(&e))?;
+            if !response.status().is_success() {
+                return Err(refusal(pull, response).await);
+            }
+            let more = has_next(response.headers());
+            let body = self.body(response, &mut left).await?;
+            let files: Vec<PullFile> = serde_json::from_slice(&body).map_err(|e| {
+                passing(format!(
+                    "GitHub's list of files for {} cannot be read: {e}",
+                    pull.short()
+                ))
+            })?;
+            listed.files.extend(files);
+            if !more {
+                return Ok(listed);
+            }
+        }
+        listed.truncated = true;
+        Ok(listed)
+    }
+
+    /// Where a page of the list is.
+    fn address(&self, pull: &PrUrl, page: u32) -> Url {
+        let mut address = self.api.clone();
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(["repos", pull.owner(), pull.repo(), "pulls"]);
+            path.extend([pull.number().to_string().as_str(), "files"]);
+        }
+        address
+            .query_pairs_mut()
+            .clear()
+            .append_pair("per_page", &PER_PAGE.to_string())
+            .append_pair("page", &page.to_string());
+        address
+    }
+
+    /// Reads a body as long as the limit has room; it is counted after unpacking.
+    async fn body(&self, mut response: Response, left: &mut usize) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+            let Some(rest) = left.checked_sub(chunk.len()) else {
+                let message = format!(
+                    "the pull request's diff is larger than {} bytes (MAX_PATCH)",
+                    self.max_bytes
+                );
+                return Err(Failure::lasting(FailureClass::Input, message));
+            };
+            *left = rest;
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// TLS by rustls with ring and Mozilla's roots: what the rest of the product links already.
+fn tls() -> Result<rustls::ClientConfig, GithubError> {
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| GithubError::Client(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn headers(token: Option<&SecretString>) -> Result<HeaderMap, GithubError> {
+    const AGENT: &str = concat!("millstream/", env!("CARGO_PKG_VERSION"));
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(
+        HeaderName::from_static("x-github-api-version"),
+        HeaderValue::from_static("2022-11-28"),
+    );
+    if let Some(token) = token {
+        let bearer = format!("Bearer {}", token.expose_secret());
+        let mut value = HeaderValue::from_str(&bearer).map_err(|_| GithubError::Token)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// Follows a redirect only to where the request went anyway.
+fn same_host(api: &Url) -> redirect::Policy {
+    let origin = api.origin();
+    redirect::Policy::custom(move |attempt| {
+        if attempt.previous().len() > REDIRECTS || attempt.url().origin() != origin {
+            attempt.stop()
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+fn is_loopback(api: &Url) -> bool {
+    match api.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Whether a `Link` header announces a next page. Its address is not looked at.
+fn has_next(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(LINK)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .flat_map(|link| link.split(';').skip(1))
+        .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
+}
+
+fn passing(message: String) -> Failure {
+    Failure::passing(FailureClass::Github, message)
+}
+
+/// The failure of a request that got no answer, with the innermost cause, which is what helps.
+fn unreachable(error: &reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        return passing("GitHub did not answer in time".to_owned());
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    passing(format!("cannot reach GitHub: {}", one_line(&cause.to_string())))
+}
+
+/// What an answer that is no list comes to.
+async fn refusal(pull: &PrUrl, response: Response) -> Failure {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = beginning(response).await;
+    if status == StatusCode::NOT_FOUND {
+        let message = format!("no such pull request (or the token may not see it): {pull}");
+        return Failure::lasting(FailureClass::Input, message);
+    }
+    let told = if body.is_empty() {
+        String::new()
+    } else {
+        format!(": {body}")
+    };
+    let message = format!("GitHub answered {} for {}{told}", status.as_u16(), pull.short());
+    if let Some(pause) = pause(status, &headers, &body) {
+        return passing(message).not_before(pause);
+    }
+    match status.as_u16() {
+        408 | 425 | 500..=599 => passing(message),
+        410 | 451 => Failure::lasting(FailureClass::Input, message),
+        _ => Failure::lasting(FailureClass::Github, message),
+    }
+}
+
+/// How long to wait where the answer is about the rate of requests. GitHub sends its rate headers
+/// with every answer, so their presence alone says nothing.
+fn pause(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Duration> {
+    if !matches!(status.as_u16(), 401 | 403 | 429 | 503) {
+        return None;
+    }
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let retry_after = number(RETRY_AFTER.as_str());
+    let reset = (number("x-ratelimit-remaining") == Some(0))
+        .then(|| number("x-ratelimit-reset").map(|at| at - trace::now().timestamp()))
+        .flatten();
+    let limited = status == StatusCode::TOO_MANY_REQUESTS || body.to_lowercase().contains("rate limit");
+    let seconds = match retry_after.or(reset) {
+        Some(seconds) => u64::try_from(seconds).unwrap_or(0),
+        None if limited => USUAL_PAUSE.as_secs(),
+        None => return None,
+    };
+    // One second more than asked: the server's clock and ours are not the same.
+    Some(Duration::from_secs(seconds.saturating_add(1)).min(LONGEST_PAUSE))
+}
+
+/// The beginning of an error's body, as one line.
+async fn beginning(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    // A body that breaks off has said what it could.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > 4 * LONGEST_ERROR {
+            break;
+        }
+    }
+    one_line(&String::from_utf8_lossy(&bytes))
+}
+
+/// Text from outside without control characters, masked and cut.
+fn one_line(text: &str) -> String {
+    let spaced: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    trace::presentable(&words.join(" "))
+        .chars()
+        .take(LONGEST_ERROR)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream::domain::Retry;
+    use serde_json::{Value, json};
+    use wiremock::matchers::{header, method, path, query_param};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    const FILES: &str = "/repos/acme/ledger/pulls/7/files";
+
+    fn pull() -> PrUrl {
+        "https://github.com/acme/ledger/pull/7"
+            .parse()
+            .expect("an address")
+    }
+
+    fn client(server: &MockServer, change: impl FnOnce(&mut GithubSettings)) -> Github {
+        let mut settings = GithubSettings::at(server.uri().parse().expect("an address"));
+        change(&mut settings);
+        Github::new(settings).expect("settings that work")
+    }
+
+    fn page(from: usize, count: usize) -> Value {
+        (from..from + count)
+            .map(|n| json!({"filename": format!("f{n}.rs"), "status": "modified", "changes": 1, "patch": "@@ -1 +1 @@\n-a\n+b"}))
+            .collect()
+    }
+
+    async fn serve(answer: ResponseTemplate) -> MockServer {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        server
+    }
+
+    #[tokio::test]
+    async fn every_page_is_fetched_with_the_headers_and_never_from_another_host() {
+        let server = MockServer::start().await;
+        for number in 1..=4_usize {
+            // The last page has no link; the others lead elsewhere, where nobody must follow.
+            let mut answer = ResponseTemplate::new(200).set_body_json(page(number * 75, 75));
+            if number < 4 {
+                answer = answer.insert_header(
+                    "link",
+                    "<https://evil.example/?page=9>; rel=\"next\", <x>; rel=\"last\"",
+                );
+            }
+            Mock::given(method("GET"))
+                .and(path(FILES))
+                .and(query_param("page", number.to_string()))
+                .and(query_param("per_page", "100"))
+                .and(header("authorization", "Bearer t0ken"))
+                .and(header("accept", "application/vnd.github+json"))
+                .and(header(
+                    "user-agent",
+                    concat!("millstream/", env!("CARGO_PKG_VERSION")),
+                ))
+                .and(header("x-github-api-version", "2022-11-28"))
+                .respond_with(answer)
+                .expect(1)
+                .mount(&server)
+                .await;
+        }
+        let github = client(&server, |settings| {
+            settings.token = Some("t0ken".to_owned().into());
+        });
+        let listed = github.files(&pull()).await.expect("four pages");
+        assert_eq!((listed.files.len(), listed.truncated), (300, false));
+        assert!(!format!("{github:?}").contains("t0ken"));
+    }
+
+    #[tokio::test]
+    async fn a_list_without_end_is_cut_at_thirty_pages_and_says_so() {
+        let answer = ResponseTemplate::new(200)
+            .set_body_json(page(0, 1))
+            .insert_header("link", "<x>; rel=\"next\"");
+        let server = serve(answer).await;
+        let listed = client(&server, |_| ())
+            .files(&pull())
+            .await
+            .expect("thirty pages");
+        assert_eq!((listed.files.len(), listed.truncated), (30, true));
+    }
+
+    #[tokio::test]
+    async fn a_missing_pull_request_is_final() {
+        let server = serve(
+            ResponseTemplate::new(404)
+                .set_body_string("{}")
+                .insert_header("x-ratelimit-remaining", "0"),
+        )
+        .await;
+        let failure = client(&server, |_| ()).files(&pull()).await.expect_err("404");
+        assert_eq!(
+            (failure.class, failure.retry),
+            (FailureClass::Input, Retry::Never)
+        );
+        assert_eq!(
+            failure.message,
+            "no such pull request (or the token may not see it): https://github.com/acme/ledger/pull/7"
+        );
+    }
+
+    #[tokio::test]
+    async fn limits_of_the_rate_say_when_to_come_back() {
+        let reset = (trace::now().timestamp() + 100).to_string();
+        for (answer, least, most) in [
+            (
+                ResponseTemplate::new(429).insert_header("retry-after", "60"),
+                61,
+                61,
+            ),
+            (
+                ResponseTemplate::new(403).insert_header("retry-after", "99999"),
+                3_600,
+                3_600,
+            ),
+            (
+                ResponseTemplate::new(403)
+                    .insert_header("x-ratelimit-remaining", "0")
+                    .insert_header("x-ratelimit-reset", reset.as_str()),
+                90,
+                101,
+            ),
+            (ResponseTemplate::new(429), 61, 61),
+            (
+                ResponseTemplate::new(403).set_body_string("You have exceeded a secondary rate limit"),
+                61,
+                61,
+            ),
+        ] {
+            let server = serve(answer).await;
+            let failure = client(&server, |_| ()).files(&pull()).await.expect_err("limited");
+            let Retry::After(pause) = failure.retry else {
+                panic!("no pause: {failure:?}")
+            };
+            assert!(
+                (least..=most).contains(&pause.as_secs()),
+                "{pause:?} for {failure}"
+            );
+            assert_eq!(failure.class, FailureClass::Github);
+        }
+    }
+
+    #[tokio::test]
+    async fn other_answers_pass_or_last_and_repeat_little_of_the_body() {
+        for (status, retry) in [
+            (500, Retry::Later),
+            (502, Retry::Later),
+            (401, Retry::Never),
+            (403, Retry::Never),
+            (422, Retry::Never),
+            (302, Retry::Never),
+        ] {
+            let body = format!("no\u{1b}[31m\nway {}", "x".repeat(2_000));
+            let answer = ResponseTemplate::new(status)
+                .set_body_string(body)
+                .insert_header("x-ratelimit-remaining", "59")
+                .insert_header("location", "https://evil.example/");
+            let failure = client(&serve(answer).await, |_| ())
+                .files(&pull())
+                .await
+                .expect_err("no list");
+            assert_eq!(
+                (failure.class, failure.retry),
+                (FailureClass::Github, retry),
+                "{failure}"
+            );
+            assert!(failure.message.starts_with(&format!(
+                "GitHub answered {status} for acme/ledger#7: no [31m way x"
+            )));
+            assert!(failure.message.len() < 350 && !failure.message.contains(char::is_control));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renamed_repository_is_found_on_the_same_host() {
+        let server = MockServer::start().await;
+        let moved =
+            ResponseTemplate::new(301).insert_header("location", "/repositories/1/pulls/7/files?page=1");
+        Mock::given(path(FILES)).respond_with(moved).mount(&server).await;
+        let answer = ResponseTemplate::new(200).set_body_json(page(0, 2));
+        Mock::given(path("/repositories/1/pulls/7/files"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        assert_eq!(
+            client(&server, |_| ())
+                .files(&pull())
+                .await
+                .map(|l| l.files.len()),
+            Ok(2)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_diff_over_the_limit_is_final_and_names_the_setting() {
+        let answer = ResponseTemplate::new(200)
+            .set_body_json(page(0, 10))
+            .insert_header("link", "<x>; rel=\"next\"");
+        let server = serve(answer).await;
+        let failure = client(&server, |settings| settings.max_bytes = 5_000)
+            .files(&pull())
+            .await
+            .expect_err("too large");
+        assert_eq!(
+            (failure.class, failure.retry),
+            (FailureClass::Input, Retry::Never)
+        );
+        assert_eq!(
+            failure.message,
+            "the pull request's diff is larger than 5000 bytes (MAX_PATCH)"
+        );
+    }
+
+    #[tokio::test]
+    async fn silence_and_nonsense_pass() {
+        let server = serve(ResponseTemplate::new(200).set_delay(Duration::from_secs(30))).await;
+        let hasty = client(&server, |settings| {
+            settings.request_timeout = Duration::from_millis(50);
+        });
+        let failure = hasty.files(&pull()).await.expect_err("no answer");
+        assert_eq!(failure, passing("GitHub did not answer in time".to_owned()));
+
+        let server = serve(ResponseTemplate::new(200).set_body_string("<html>")).await;
+        let failure = client(&server, |_| ()).files(&pull()).await.expect_err("no list");
+        assert_eq!(
+            (failure.class, failure.retry),
+            (FailureClass::Github, Retry::Later)
+        );
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let gone = format!("http://{}", listener.local_addr().expect("its address"));
+        drop(listener);
+        let github =
+            Github::new(GithubSettings::at(gone.parse().expect("an address"))).expect("settings that work");
+        let failure = github.files(&pull()).await.expect_err("nobody there");
+        assert!(failure.message.starts_with("cannot reach GitHub: "), "{failure}");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        let settings = GithubSettings::at("file:///etc".parse().expect("an address"));
+        assert!(matches!(Github::new(settings), Err(GithubError::Address(_))));
+        let mut settings = GithubSettings::at("https://api.github.com".parse().expect("an address"));
+        settings.token = Some("a\nb".to_owned().into());
+        assert!(matches!(Github::new(settings), Err(GithubError::Token)));
+    }
+
+    #[test]
+    fn addresses_keep_the_path_of_an_enterprise_server() {
+        let github = Github::new(GithubSettings::at(
+            "https://ghe.example/api/v3/".parse().expect("an address"),
+        ))
+        .expect("fine");
+        assert_eq!(
+            github.address(&pull(), 2).as_str(),
+            "https://ghe.example/api/v3/repos/acme/ledger/pulls/7/files?per_page=100&page=2"
+        );
+    }
+}

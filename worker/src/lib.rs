@@ -1,0 +1,16 @@
+//! The review agent: a change goes in, a verdict with its reasons comes out.
+//!
+//! Read [`diff`] for what is reviewed, [`review`] for the stages, [`agent`] for how an agent talks
+//! to a model and its tools, [`tools`] for what can be proven without a model, [`model`] for who
+//! answers, and [`github`] for where pull requests come from.
+
+pub mod agent;
+mod aside;
+pub mod diff;
+pub mod github;
+pub mod job;
+pub mod model;
+pub mod review;
+pub mod service;
+pub mod settings;
+pub mod tools;

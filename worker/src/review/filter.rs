@@ -1,0 +1,246 @@
+//! Takes out of a change what no reviewer should spend time on, and says what was taken.
+//!
+//! Noise is what tools write: lock files, minified bundles, source maps, snapshots, vendored code.
+//! Binary files and those whose lines are not shown cannot be reviewed; they are counted apart,
+//! since unlike noise their absence matters.
+
+use crate::diff::{Diff, FileDiff, Status};
+
+/// Lock files, by their whole name.
+const NOISE_NAMES: [&str; 24] = [
+    "bun.lock",
+    "bun.lockb",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "deno.lock",
+    "cargo.lock",
+    "go.sum",
+    "go.work.sum",
+    "poetry.lock",
+    "pipfile.lock",
+    "uv.lock",
+    "pdm.lock",
+    "composer.lock",
+    "gemfile.lock",
+    "flake.lock",
+    "mix.lock",
+    "pubspec.lock",
+    "podfile.lock",
+    "package.resolved",
+    "packages.lock.json",
+    "gradle.lockfile",
+    ".terraform.lock.hcl",
+];
+
+/// Generated files, by the end of their name.
+const NOISE_ENDS: [&str; 11] = [
+    ".min.js",
+    ".min.mjs",
+    ".min.cjs",
+    ".min.css",
+    ".bundle.js",
+    ".map",
+    ".snap",
+    ".pb.go",
+    "_pb2.py",
+    "_pb2_grpc.py",
+    ".g.dart",
+];
+
+/// Folders of generated or foreign code, wherever they lie.
+const NOISE_FOLDERS: [&str; 3] = ["node_modules", "dist", "__snapshots__"];
+
+/// Folders that hold foreign code at the top of a repository; deeper down, `vendor` is often a word
+/// of the trade (`app/vendor/invoice.py`).
+const NOISE_ROOTS: [&str; 2] = ["vendor", "third_party"];
+
+/// Whether a file is noise. Letter case does not matter.
+#[must_use]
+pub fn is_noise(path: &str) -> bool {
+    let path = path.to_lowercase();
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    NOISE_NAMES.contains(&name)
+        || NOISE_ENDS.iter().any(|end| name.ends_with(end))
+        || folders.split('/').any(|folder| NOISE_FOLDERS.contains(&folder))
+        || folders
+            .split('/')
+            .next()
+            .is_some_and(|root| NOISE_ROOTS.contains(&root))
+}
+
+/// What is not reviewed, by its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// Noise.
+    pub noise: Vec<String>,
+    /// Binary files.
+    pub binary: Vec<String>,
+    /// Files that changed in lines which GitHub does not show, since the change is too large.
+    pub without_patch: Vec<String>,
+    /// Files whose patch is damaged.
+    pub unreadable: Vec<String>,
+    /// Files too large for a reviewer's prompt; only the tools read them.
+    pub too_large: Vec<String>,
+    /// GitHub lists no more files than these.
+    pub beyond: Option<usize>,
+}
+
+impl LeftOut {
+    /// What a reader of the verdict must know, a sentence part for each reason. Noise is not in it.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        let files = |paths: &[String], singular: &str, plural: &str| {
+            let words = if paths.len() == 1 { singular } else { plural };
+            (!paths.is_empty()).then(|| format!("{} {words} ({})", paths.len(), named(paths)))
+        };
+        let beyond = self
+            .beyond
+            .map(|count| format!("all files after the first {count}, which GitHub does not list"));
+        [
+            files(&self.binary, "binary file", "binary files"),
+            files(
+                &self.without_patch,
+                "file whose change GitHub does not show",
+                "files whose changes GitHub does not show",
+            ),
+            files(
+                &self.unreadable,
+                "file with a damaged patch",
+                "files with damaged patches",
+            ),
+            files(
+                &self.too_large,
+                "file too large for the reviewers, read by the tools only",
+                "files too large for the reviewers, read by the tools only",
+            ),
+            beyond,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// What the `filter` event says, in the reference's words, and behind them what it keeps silent.
+    #[must_use]
+    pub fn detail(&self, kept: usize) -> String {
+        let mut detail = format!("{kept} files ({} noise dropped)", self.noise.len());
+        let counts: Vec<String> = [
+            (self.binary.len(), "binary"),
+            (self.without_patch.len(), "without a patch"),
+            (self.unreadable.len(), "damaged"),
+            (self.too_large.len(), "too large"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .chain(self.beyond.map(|count| format!("those after the first {count}")))
+        .collect();
+        if !counts.is_empty() {
+            detail.push_str("; not reviewed: ");
+            detail.push_str(&counts.join(", "));
+        }
+        detail
+    }
+}
+
+/// The first names, and how many more there are.
+fn named(paths: &[String]) -> String {
+    const NAMED: usize = 5;
+    let mut names: Vec<String> = paths.iter().take(NAMED).cloned().collect();
+    if paths.len() > NAMED {
+        names.push(format!("and {} more", paths.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+/// Parts a change into what is reviewed and what is not; files without a changed line are in neither.
+pub fn apart(files: Vec<FileDiff>, left_out: &mut LeftOut) -> Diff {
+    let mut kept = Vec::with_capacity(files.len());
+    for file in files {
+        if is_noise(&file.path) {
+            left_out.noise.push(file.path);
+        } else if file.status == Status::Binary {
+            left_out.binary.push(file.path);
+        } else if !file.hunks.is_empty() {
+            kept.push(file);
+        }
+    }
+    Diff { files: kept }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_files_bundles_and_foreign_code_are_noise() {
+        for path in [
+            "package-lock.json",
+            "web/yarn.lock",
+            "Cargo.lock",
+            "a/b/Pipfile.lock",
+            "uv.lock",
+            "bun.lockb",
+            "flake.lock",
+            "npm-shrinkwrap.json",
+            "x/app.min.js",
+            "x/app.MIN.CSS",
+            "lib.min.mjs",
+            "app.bundle.js",
+            "app.js.map",
+            "src/__snapshots__/a.ts",
+            "ui/button.test.tsx.snap",
+            "vendor/github.com/x/y.go",
+            "packages/a/dist/index.js",
+            "node_modules/x/index.js",
+            "api/v1/types.pb.go",
+        ] {
+            assert!(is_noise(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_people_write_is_kept() {
+        for path in [
+            "src/lock.rs",
+            "Cargo.toml",
+            "package.json",
+            "src/map.rs",
+            "roadmap",
+            "app/vendor/invoice.py",
+            "distance/x.c",
+            "min.js",
+            "go.mod",
+            "src/vendor.rs",
+        ] {
+            assert!(!is_noise(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_detail_is_the_references_and_says_what_else_is_missing() {
+        let mut left_out = LeftOut {
+            noise: vec!["a".into()],
+            ..LeftOut::default()
+        };
+        assert_eq!(left_out.detail(2), "2 files (1 noise dropped)");
+        assert_eq!(left_out.reasons(), Vec::<String>::new());
+        left_out.binary = (0..7).map(|n| format!("{n}.png")).collect();
+        left_out.without_patch = vec!["big.rs".into()];
+        left_out.beyond = Some(3_000);
+        assert_eq!(
+            left_out.detail(2),
+            "2 files (1 noise dropped); not reviewed: 7 binary, 1 without a patch, those after the first 3000"
+        );
+        assert_eq!(
+            left_out.reasons(),
+            [
+                "7 binary files (0.png, 1.png, 2.png, 3.png, 4.png, and 2 more)",
+                "1 file whose change GitHub does not show (big.rs)",
+                "all files after the first 3000, which GitHub does not list",
+            ]
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads what a reviewer answered: a list of findings, checked against the diff.
+//!
+//! A model may name a file or a line that is not there. Such a place is taken out, the words stay.
+
+use std::str::FromStr as _;
+
+use millstream::domain::{Finding, Severity};
+use serde_json::Value;
+
+use super::embedded;
+use crate::agent::trace;
+use crate::diff::Diff;
+
+/// Findings of one reviewer that are kept, the gravest first; a longer list helps nobody.
+const KEPT: usize = 50;
+
+/// The longest note of a finding.
+const LONGEST_NOTE: usize = 1_000;
+
+/// The longest answer that is kept as it is when it cannot be read.
+const LONGEST_ANSWER: usize = 2_000;
+
+/// What a reviewer found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its findings, gravest first.
+    pub findings: Vec<Finding>,
+    /// The same as a text for people: the reference's `findings` table and `agent_done` event.
+    pub note: String,
+}
+
+/// Reads a reviewer's answer.
+#[must_use]
+pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
+    let Some(items) = list(text) else {
+        return unreadable(agent, text);
+    };
+    let mut findings: Vec<Finding> = items
+        .iter()
+        .filter_map(|item| finding(agent, item, diff))
+        .collect();
+    findings.sort_by(gravest_first);
+    let more = findings.len().saturating_sub(KEPT);
+    findings.truncate(KEPT);
+    if more > 0 {
+        findings.push(remark(agent, format!("{more} more findings are not listed.")));
+    }
+    let note = note(&findings);
+    Report { findings, note }
+}
+
+/// The order in which findings are shown: gravest first, then by place; those without one come last.
+#[must_use]
+pub fn gravest_first(one: &Finding, other: &Finding) -> std::cmp::Ordering {
+    let place = |finding: &Finding| (finding.file.is_none(), finding.file.clone(), finding.line);
+    other
+        .severity
+        .cmp(&one.severity)
+        .then_with(|| place(one).cmp(&place(other)))
+}
+
+/// A finding about the whole change that asks for nothing.
+#[must_use]
+pub fn remark(agent: &str, note: String) -> Finding {
+    Finding {
+        agent: agent.to_owned(),
+        severity: Severity::Info,
+        file: None,
+        line: None,
+        note,
+    }
+}
+
+/// The list in an answer: the first array of objects, or of nothing; or what an object calls `findings`.
+fn list(text: &str) -> Option<Vec<Value>> {
+    embedded::values(text).into_iter().find_map(|value| match value {
+        Value::Array(items) if items.iter().all(Value::is_object) => Some(items),
+        Value::Object(mut members) => match members.remove("findings") {
+            Some(Value::Array(items)) => Some(items),
+            _ if members.contains_key("severity") => Some(vec![Value::Object(members)]),
+            _ => None,
+        },
+        Value::Array(_) => None,
+        _ => None,
+    })
+}
+
+fn finding(agent: &str, item: &Value, diff: &Diff) -> Option<Finding> {
+    let note = item["note"]
+        .as_str()
+        .map(str::trim)
+        .filter(|note| !note.is_empty())?;
+    let severity = item["severity"]
+        .as_str()
+        .and_then(|word| Severity::from_str(&word.to_lowercase()).ok());
+    let named = item["file"].as_str().unwrap_or_default();
+    let file = diff.file(named);
+    let line = item["line"].as_u64().and_then(|line| u32::try_from(line).ok());
+    Some(Finding {
+        agent: agent.to_owned(),
+        // A grade that cannot be read must neither block a change nor be overlooked.
+        severity: severity.unwrap_or(Severity::Warn),
+        file: file.map(|file| trace::presentable(&file.path)),
+        line: line.filter(|line| file.is_some_and(|file| file.shows(*line))),
+        note: trace::excerpt(note, LONGEST_NOTE),
+    })
+}
+
+fn unreadable(agent: &str, text: &str) -> Report {
+    let note = match trace::excerpt(text.trim(), LONGEST_ANSWER) {
+        text if text.is_empty() => "The reviewer answered nothing.".to_owned(),
+        text => text,
+    };
+    let remark = remark(
+        agent,
+        format!("The reviewer's answer is not the list it was asked for: {note}"),
+    );
+    Report {
+        findings: vec![remark],
+        note,
+    }
+}
+
+/// The findings as the reference's reviewers write them.
+fn note(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "No findings.".to_owned();
+    }
+    let written: Vec<String> = findings
+        .iter()
+        .map(|finding| {
+            let (severity, location) = (finding.severity, finding.location());
+            format!(
+                "- **severity**: {severity}\n- **location**: {location}\n- **note**: {}",
+                finding.note
+            )
+        })
+        .collect();
+    written.join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff;
+
+    fn change() -> Diff {
+        diff::parse("--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n").expect("a diff")
+    }
+
+    #[test]
+    fn a_list_is_read_and_written_as_the_reference_writes_it() {
+        let text = r#"Found:
+            [{"severity":"info","file":"x.rs","line":2,"note":"small"},{"severity":"BLOCK","file":"x.rs","line":1,"note":"big"}]"#;
+        let report = read("security", text, &change());
+        assert_eq!(
+            report.note,
+            "- **severity**: block\n- **location**: x.rs:1\n- **note**: big\n\n- **severity**: info\n- **location**: x.rs:2\n- **note**: small"
+        );
+        assert_eq!(report.findings.len(), 2);
+        for nothing in ["[]", "Nothing to say: []", r#"{"findings":[]}"#] {
+            assert_eq!(read("ux", nothing, &change()).note, "No findings.");
+        }
+    }
+
+    #[test]
+    fn places_that_are_not_in_the_diff_are_taken_out() {
+        for (item, location) in [
+            (r#"{"severity":"warn","file":"x.rs","line":9,"note":"n"}"#, "x.rs"),
+            (
+                r#"{"severity":"warn","file":"x.rs","line":"2","note":"n"}"#,
+                "x.rs",
+            ),
+            (
+                r#"{"severity":"warn","file":"/etc/passwd","line":1,"note":"n"}"#,
+                "-",
+            ),
+            (r#"{"severity":"warn","note":"n"}"#, "-"),
+            (
+                r#"{"severity":"fatal","file":"x.rs","line":1,"note":"n"}"#,
+                "x.rs:1",
+            ),
+        ] {
+            let report = read("security", &format!("[{item}]"), &change());
+            assert_eq!(
+                (
+                    report.findings[0].location().as_str(),
+                    report.findings[0].severity
+                ),
+                (location, Severity::Warn)
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_is_kept_as_a_remark() {
+        let report = read("security", "Looks good to me [1].", &change());
+        assert_eq!(
+            (report.note.as_str(), report.findings[0].severity),
+            ("Looks good to me [1].", Severity::Info)
+        );
+        assert_eq!(
+            read("security", " ", &change()).note,
+            "The reviewer answered nothing."
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let items: Vec<String> = (0..60)
+            .map(|n| format!(r#"{{"severity":"info","note":"n{n}"}}"#))
+            .collect();
+        let report = read("security", &format!("[{}]", items.join(",")), &change());
+        assert_eq!(
+            (report.findings.len(), report.findings[50].note.as_str()),
+            (51, "10 more findings are not listed.")
+        );
+    }
+}

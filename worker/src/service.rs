@@ -1,0 +1,105 @@
+//! The worker as a service: settings, servers, signals, exit.
+
+use std::sync::Arc;
+
+use millstream::engine::{EngineError, Identity, Stop, Worker};
+use millstream::queue::{Queue, QueueError};
+use millstream::settings::Faults;
+use millstream::shutdown::Signals;
+use millstream::store::{Store, StoreError};
+use millstream::{logging, settings::process_environment};
+use tracing::info;
+
+use crate::agent::Limits;
+use crate::github::{Github, GithubError};
+use crate::job::{ReviewHandler, ReviewJob};
+use crate::model::offline::Offline;
+use crate::review::Reviewer;
+use crate::settings::WorkerSettings;
+
+/// Connections to Postgres: starts, ends, telemetry and checkpoints of a few dozen jobs share them.
+const CONNECTIONS: u32 = 8;
+
+/// Why a worker could not run, by exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Settings are wrong.
+    #[error("{0}")]
+    Settings(#[from] Faults),
+    /// A server is away or does not fit.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The client for GitHub cannot be made.
+    #[error("failed to {0}")]
+    Github(#[from] GithubError),
+    /// The system refuses something.
+    #[error("failed to listen for signals: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl WorkerError {
+    /// The exit code: 64 settings, 69 a server is unreachable or does not fit, 1 ours.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Github(GithubError::Address(_) | GithubError::Token) => 64,
+            Self::Engine(EngineError::Refused(_))
+            | Self::Engine(EngineError::Queue(QueueError::Unreachable(_)))
+            | Self::Engine(EngineError::Store(StoreError::Unreachable(_))) => 69,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs a worker with the settings of this process until a signal ends it.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn serve() -> Result<(), WorkerError> {
+    let settings = WorkerSettings::read(&process_environment)?;
+    logging::start(&settings.log);
+    let mut signals = Signals::listen()?;
+    let stop = Stop::new();
+    let asking = async {
+        loop {
+            signals.next().await;
+            stop.ask();
+        }
+    };
+    tokio::select! {
+        ended = run(settings, stop.clone()) => ended,
+        () = asking => Ok(()),
+    }
+}
+
+/// Runs a worker until the stop is asked for.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError> {
+    let review = &settings.review;
+    let queue = Queue::open(&settings.servers.valkey_url, &settings.queue, millstream::queue::Wire::REVIEW)
+        .map_err(EngineError::from)?;
+    let store = Store::open(&settings.servers.database_url, "millstream worker", CONNECTIONS)
+        .map_err(EngineError::from)?;
+    store.migrate().await.map_err(EngineError::from)?;
+
+    let model = Offline::new(review.offline_latency, review.offline_failure_rate);
+    info!("no model key is read by this version: the offline reviewer answers");
+    let reviewer = Reviewer::new(Arc::new(model), Github::new(review.github())?, Limits::default());
+    let identity = Identity { host: host_name(), instance: settings.instance.clone() };
+    let handler = ReviewHandler::new(reviewer);
+    let worker: Worker<ReviewJob, _, _> =
+        Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity);
+    let ended = worker.run(stop).await;
+    store.close().await;
+    Ok(ended?)
+}
+
+/// The machine's name, or nothing: it is only shown.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
