@@ -146,18 +146,23 @@ impl Store {
         Ok(totals)
     }
 
-    /// From the acceptance of the first job to the first result.
+    /// When the first result since a time was recorded.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn first_result_s(&self, queue: &str) -> Result<Option<f64>, StoreError> {
-        let seconds = sqlx::query_scalar(
-            "select extract(epoch from min(finished_at) filter (where state = 'done') - min(created_at))::float8
-             from millstream.jobs where queue = $1",
+    pub async fn first_result_since(
+        &self,
+        queue: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let first = sqlx::query_scalar(
+            "select min(finished_at) from millstream.jobs
+             where queue = $1 and state = 'done' and finished_at >= $2",
         )
         .bind(queue)
+        .bind(since)
         .fetch_one(self.pool())
         .await?;
-        Ok(seconds)
+        Ok(first)
     }
 }

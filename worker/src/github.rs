@@ -5,7 +5,6 @@
 //! else. Sizes, times and the number of pages are bounded, and every answer that is not a list of
 //! files becomes a failure that says whether, and when, trying again can help.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::domain::{Failure, FailureClass, PrUrl};
@@ -18,6 +17,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::agent::trace;
+use crate::http;
 
 /// GitHub lists no more than 3,000 files of a pull request: thirty pages of a hundred.
 const PAGES: u32 = 30;
@@ -132,8 +132,8 @@ impl Github {
         if !matches!(api.scheme(), "http" | "https") || api.cannot_be_a_base() {
             return Err(GithubError::Address(api.to_string()));
         }
-        let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls()?)
+        let mut builder = http::builder()
+            .map_err(|error| GithubError::Client(error.to_string()))?
             .default_headers(headers(token.as_ref())?)
             .redirect(same_host(&api))
             .connect_timeout(connect_timeout)
@@ -221,20 +221,6 @@ impl Github {
 }
 
 /// TLS by rustls with ring and Mozilla's roots: what the rest of the product links already.
-fn tls() -> Result<rustls::ClientConfig, GithubError> {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| GithubError::Client(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 fn headers(token: Option<&SecretString>) -> Result<HeaderMap, GithubError> {
     const AGENT: &str = concat!("millstream/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::new();

@@ -27,7 +27,9 @@ impl Job for ReviewJob {
     }
 
     fn from_payload(_id: JobId, payload: &str) -> Result<Self, String> {
-        ReviewInput::parse(payload).map(|input| Self { input }).map_err(|error| error.to_string())
+        ReviewInput::parse(payload)
+            .map(|input| Self { input })
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -58,11 +60,15 @@ impl Handler<ReviewJob> for ReviewHandler {
         let source = match job.input {
             ReviewInput::PullRequest(pr) => Source::PullRequest(pr),
             ReviewInput::Stored(label) => {
-                let missing = || Failure::lasting(FailureClass::Input, format!("the diff of {label} is not stored"));
+                let missing =
+                    || Failure::lasting(FailureClass::Input, format!("the diff of {label} is not stored"));
                 Source::Diff(context.input().await?.ok_or_else(missing)?)
             }
         };
-        let run = RunId { job: context.lease().job, attempt: context.lease().attempt };
+        let run = RunId {
+            job: context.lease().job,
+            attempt: context.lease().attempt,
+        };
         self.reviewer.review(run, source, &EngineSinks(context)).await
     }
 }

@@ -8,6 +8,7 @@ pub mod agent;
 mod aside;
 pub mod diff;
 pub mod github;
+pub mod http;
 pub mod job;
 pub mod model;
 pub mod review;

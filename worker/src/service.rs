@@ -78,8 +78,12 @@ pub async fn serve() -> Result<(), WorkerError> {
 /// When it cannot start.
 pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError> {
     let review = &settings.review;
-    let queue = Queue::open(&settings.servers.valkey_url, &settings.queue, millstream::queue::Wire::REVIEW)
-        .map_err(EngineError::from)?;
+    let queue = Queue::open(
+        &settings.servers.valkey_url,
+        &settings.queue,
+        millstream::queue::Wire::REVIEW,
+    )
+    .map_err(EngineError::from)?;
     let store = Store::open(&settings.servers.database_url, "millstream worker", CONNECTIONS)
         .map_err(EngineError::from)?;
     store.migrate().await.map_err(EngineError::from)?;
@@ -87,7 +91,10 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
     let model = Offline::new(review.offline_latency, review.offline_failure_rate);
     info!("no model key is read by this version: the offline reviewer answers");
     let reviewer = Reviewer::new(Arc::new(model), Github::new(review.github())?, Limits::default());
-    let identity = Identity { host: host_name(), instance: settings.instance.clone() };
+    let identity = Identity {
+        host: host_name(),
+        instance: settings.instance.clone(),
+    };
     let handler = ReviewHandler::new(reviewer);
     let worker: Worker<ReviewJob, _, _> =
         Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity);

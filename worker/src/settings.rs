@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use millstream::settings::{
-    EngineSettings, Faults, LogSettings, QueueSettings, Reader, ServerSettings,
-};
+use millstream::settings::{EngineSettings, Faults, LogSettings, QueueSettings, Reader, ServerSettings};
 use secrecy::SecretString;
 use url::Url;
 
@@ -67,7 +65,10 @@ impl ReviewSettings {
         if let Some(model) = reader.text("AGENT_MODEL")
             && !matches!(model.as_str(), "offline" | "mock")
         {
-            reader.fault("AGENT_MODEL", "there is no such model; offline and mock are there");
+            reader.fault(
+                "AGENT_MODEL",
+                "there is no such model; offline and mock are there",
+            );
         }
         Self {
             offline_latency: reader.duration(
@@ -96,11 +97,16 @@ impl ReviewSettings {
 fn github_api(reader: &mut Reader<'_>) -> Url {
     #[expect(clippy::expect_used, reason = "a constant")]
     let usual = Url::parse("https://api.github.com").expect("the constant is an address");
-    let Some(text) = reader.text("GITHUB_API_URL") else { return usual };
+    let Some(text) = reader.text("GITHUB_API_URL") else {
+        return usual;
+    };
     match Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
         _ => {
-            reader.fault("GITHUB_API_URL", "not an address that starts with https:// and names a host");
+            reader.fault(
+                "GITHUB_API_URL",
+                "not an address that starts with https:// and names a host",
+            );
             usual
         }
     }
@@ -111,7 +117,12 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<WorkerSettings, Faults> {
-        WorkerSettings::read(&|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        WorkerSettings::read(&|name| {
+            pairs
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        })
     }
 
     #[test]
@@ -133,7 +144,13 @@ mod tests {
         ])
         .expect_err("five are wrong");
         let names: Vec<&str> = faults.0.iter().map(|fault| fault.name).collect();
-        let expected = ["AGENT_MODEL", "OFFLINE_LATENCY", "OFFLINE_FAILURE_RATE", "MAX_PATCH", "GITHUB_API_URL"];
+        let expected = [
+            "AGENT_MODEL",
+            "OFFLINE_LATENCY",
+            "OFFLINE_FAILURE_RATE",
+            "MAX_PATCH",
+            "GITHUB_API_URL",
+        ];
         assert_eq!(names, expected);
         assert!(read(&[("AGENT_MODEL", "mock")]).is_ok());
     }

@@ -1,0 +1,9 @@
+//! The suite: one binary, against real servers that it finds or starts itself.
+//!
+//! `support` has the servers, worlds and gates; the other modules are named after what they hold to
+//! its promises. Nothing in here sleeps: a test waits for a signal, or moves a clock.
+
+mod engine;
+mod queue;
+mod store;
+mod support;

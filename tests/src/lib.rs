@@ -1,0 +1,1 @@
+//! Nothing lives here: the suite is one test binary, `tests/main.rs`.

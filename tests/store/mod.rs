@@ -1,0 +1,273 @@
+//! The store on a real Postgres.
+
+use millstream::domain::{EntryId, JobId, Lane, WorkerId};
+use millstream::store::jobs::{Accepted, IdempotencyKey, NewJob};
+use millstream::store::{Asked, Start, Store};
+use sqlx::Row;
+
+use crate::support::World;
+use crate::support::servers::shared;
+
+fn new_job(world: &World, kind: &str, payload: &str) -> NewJob {
+    NewJob {
+        id: JobId::fresh(),
+        queue: world.settings.name.clone(),
+        kind: kind.to_owned(),
+        lane: Lane::Shared,
+        payload: payload.to_owned(),
+        run_at: None,
+        traceparent: None,
+        input: None,
+        idempotency: None,
+    }
+}
+
+fn asked(job: JobId, ms: u64) -> Asked {
+    Asked {
+        job,
+        entry: EntryId { ms, seq: 0 },
+        lane: Lane::Shared,
+        payload: "p".into(),
+    }
+}
+
+#[tokio::test]
+async fn the_references_tables_have_its_columns_and_no_others() {
+    let world = World::new().await;
+    let rows = sqlx::query(
+        "select table_name::text, string_agg(column_name::text, ' ' order by ordinal_position) as columns
+         from information_schema.columns where table_schema = 'public' group by 1 order by 1",
+    )
+    .fetch_all(&world.sql)
+    .await
+    .expect("the catalog");
+    let tables: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected = [
+        ("findings", "id review_id agent note created_at"),
+        (
+            "reviews",
+            "id pr_url status verdict reason source workflow input_tokens output_tokens created_at updated_at",
+        ),
+        (
+            "spans",
+            "span_id run_id parent_span_id name kind status input output error started_at ended_at",
+        ),
+    ];
+    let expected: Vec<(String, String)> = expected
+        .iter()
+        .map(|(table, columns)| ((*table).to_owned(), (*columns).to_owned()))
+        .collect();
+    assert_eq!(tables, expected, "also no migration table of ours");
+}
+
+#[tokio::test]
+async fn tables_that_a_reference_process_made_are_left_as_they_are() {
+    let name = format!("t{}", JobId::fresh().0.simple());
+    let server = sqlx::PgPool::connect(&shared().database_url("postgres"))
+        .await
+        .expect("postgres");
+    let create = format!("create database {name} template template0");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&server)
+        .await
+        .expect("a fresh name");
+    let sql = sqlx::PgPool::connect(&shared().database_url(&name))
+        .await
+        .expect("postgres");
+    // An older reference: no `source`, no `workflow`, a row of its own.
+    sqlx::raw_sql(
+        "create table reviews (id uuid primary key, pr_url text not null, status text not null default 'pending',
+             verdict text, reason text, created_at timestamptz not null default now(),
+             updated_at timestamptz not null default now());
+         insert into reviews (id, pr_url) values ('6b8f5c1e-93a5-4a5e-8d3e-0d1f8f2b7c11', 'x')",
+    )
+    .execute(&sql)
+    .await
+    .expect("the reference's table");
+    let store = Store::open(&shared().database_url(&name).into(), "tests", 2).expect("address");
+    store.migrate().await.expect("migrates around it");
+    let columns: i64 = sqlx::query_scalar(
+        "select count(*) from information_schema.columns where table_schema = 'public' and table_name = 'reviews'",
+    )
+    .fetch_one(&sql)
+    .await
+    .expect("catalog");
+    assert_eq!(columns, 7);
+}
+
+#[tokio::test]
+async fn processes_that_migrate_an_empty_database_at_once_all_succeed() {
+    let name = format!("t{}", JobId::fresh().0.simple());
+    let server = sqlx::PgPool::connect(&shared().database_url("postgres"))
+        .await
+        .expect("postgres");
+    let create = format!("create database {name} template template0");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&server)
+        .await
+        .expect("a fresh name");
+    let stores: Vec<Store> = (0..6)
+        .map(|_| Store::open(&shared().database_url(&name).into(), "tests", 1).expect("address"))
+        .collect();
+    let all = futures_util::future::join_all(stores.iter().map(Store::migrate)).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    stores[0].check_schema().await.expect("the schema is the newest");
+}
+
+#[tokio::test]
+async fn a_start_is_issued_once_for_an_entry_and_counts_a_crash_when_it_comes_again() {
+    let world = World::new().await;
+    let job = new_job(&world, "test", "p");
+    world.store.accept(&job).await.expect("accept");
+    let (first, second) = (WorkerId::fresh(), WorkerId::fresh());
+    let ask = |ms| [asked(job.id, ms)];
+    let queue = &job.queue;
+    let begin = |attempt, crashes| {
+        vec![Start::Begin {
+            attempt,
+            failures: 0,
+            crashes,
+        }]
+    };
+    assert_eq!(
+        world.store.start(queue, first, &ask(5)).await.expect("start"),
+        begin(1, 0)
+    );
+    assert_eq!(
+        world.store.start(queue, second, &ask(5)).await.expect("start"),
+        begin(2, 1)
+    );
+    assert_eq!(
+        world.store.start(queue, second, &ask(4)).await.expect("start"),
+        [Start::Stale]
+    );
+    assert_eq!(
+        world.store.start(queue, second, &ask(6)).await.expect("start"),
+        [Start::Stale],
+        "it runs"
+    );
+    assert_eq!(world.outcomes(job.id).await, ["crashed", "running"]);
+}
+
+#[tokio::test]
+async fn one_batch_answers_each_of_its_entries() {
+    let world = World::new().await;
+    let (fresh, done, unknown) = (
+        new_job(&world, "test", "a"),
+        new_job(&world, "test", "b"),
+        JobId::fresh(),
+    );
+    for job in [&fresh, &done] {
+        world.store.accept(job).await.expect("accept");
+    }
+    sqlx::query("update millstream.jobs set state = 'done' where id = $1")
+        .bind(done.id.0)
+        .execute(&world.sql)
+        .await
+        .expect("update");
+    let batch = [
+        asked(unknown, 1),
+        asked(done.id, 2),
+        asked(fresh.id, 3),
+        asked(fresh.id, 4),
+    ];
+    let answers = world
+        .store
+        .start(&fresh.queue, WorkerId::fresh(), &batch)
+        .await
+        .expect("start");
+    let begin = Start::Begin {
+        attempt: 1,
+        failures: 0,
+        crashes: 0,
+    };
+    assert_eq!(answers, [Start::Unknown, Start::Finished, begin, Start::Stale]);
+}
+
+#[tokio::test]
+async fn a_reference_producers_row_is_taken_in_and_its_result_stands() {
+    let world = World::new().await;
+    let (fresh, done) = (JobId::fresh(), JobId::fresh());
+    for (id, status) in [(fresh, "running"), (done, "done")] {
+        sqlx::query(
+            "insert into reviews (id, pr_url, status) values ($1, 'https://github.com/a/b/pull/1', $2)",
+        )
+        .bind(id.0)
+        .bind(status)
+        .execute(&world.sql)
+        .await
+        .expect("insert");
+    }
+    let batch = [asked(fresh, 1), asked(done, 2)];
+    let answers = world
+        .store
+        .start(&world.settings.name, WorkerId::fresh(), &batch)
+        .await
+        .expect("start");
+    assert_eq!(
+        answers,
+        [
+            Start::Begin {
+                attempt: 1,
+                failures: 0,
+                crashes: 0
+            },
+            Start::Finished
+        ]
+    );
+    let counts = world.store.counts(&world.settings.name).await.expect("counts");
+    assert_eq!((counts.accepted, counts.running, counts.done), (2, 1, 1));
+    assert!(counts.add_up());
+}
+
+#[tokio::test]
+async fn the_same_key_answers_with_the_first_job_and_another_body_is_refused() {
+    let world = World::new().await;
+    let with_key = |body: &str| NewJob {
+        idempotency: Some(IdempotencyKey {
+            client: "c".into(),
+            key: "k".into(),
+            body_sha256: body.into(),
+        }),
+        ..new_job(&world, "review", "https://github.com/a/b/pull/1")
+    };
+    let first = with_key("body");
+    assert_eq!(world.store.accept(&first).await.expect("accept"), Accepted::New);
+    assert_eq!(
+        world.store.accept(&with_key("body")).await.expect("accept"),
+        Accepted::Repeated(first.id)
+    );
+    assert_eq!(
+        world.store.accept(&with_key("other")).await.expect("accept"),
+        Accepted::KeyReused
+    );
+    assert_eq!(
+        world.store.counts(&first.queue).await.expect("counts").accepted,
+        1
+    );
+    sqlx::query("update millstream.idempotency set created_at = now() - interval '25 h'")
+        .execute(&world.sql)
+        .await
+        .expect("a day passes");
+    assert_eq!(
+        world.store.accept(&with_key("other")).await.expect("accept"),
+        Accepted::New
+    );
+}
+
+#[tokio::test]
+async fn a_lead_is_held_by_one_and_passes_on_when_it_runs_out() {
+    let world = World::new().await;
+    let term = std::time::Duration::from_secs(60);
+    let lead = |holder: &'static str| world.store.lead("l", holder, term);
+    assert!(lead("a").await.expect("lead"));
+    assert!(!lead("b").await.expect("lead"));
+    assert!(lead("a").await.expect("lead"));
+    sqlx::query("update millstream.leases set until = now() - interval '1 s'")
+        .execute(&world.sql)
+        .await
+        .expect("time passes");
+    assert!(lead("b").await.expect("lead"));
+    world.store.yield_lead("l", "b").await.expect("yield");
+    assert!(lead("a").await.expect("lead"));
+}

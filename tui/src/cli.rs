@@ -1,0 +1,201 @@
+//! The command line: parses, runs the verb, and turns what came of it into an exit code.
+//!
+//! Data goes to standard output, talk to standard error.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use millstream::domain::{JobId, JobState};
+
+use crate::demo::{self, DemoArgs};
+use crate::failure::{Failure, USAGE};
+use crate::verbs;
+
+/// The job stream for AI agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "millstream",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 our fault, 2 not found or refused, 64 usage or settings, \
+                        69 a server is unreachable.\nWith no VALKEY_URL and no DATABASE_URL set, every verb \
+                        uses the demo that was started last on this machine."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the whole system on this machine: servers, producer, workers, real diffs
+    Demo(DemoArgs),
+    /// Run a review worker until SIGTERM
+    Worker,
+    /// Run the web producer until SIGTERM
+    Web,
+    /// Submit a pull request, a patch file, standard input or a git range for review
+    Submit(SubmitArgs),
+    /// Show the queue in figures
+    Status(JsonArgs),
+    /// List the newest jobs
+    Jobs(JobsArgs),
+    /// List the workers
+    Workers(JsonArgs),
+    /// Show the attempts and spans of a review
+    Trace(TraceArgs),
+}
+
+/// The one option that every verb that only looks has.
+#[derive(Debug, Args)]
+pub struct JsonArgs {
+    /// Print JSON on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is to be reviewed, and how the answer is wanted.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// A pull request (https://github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
+    #[arg(value_name = "URL|FILE|-", required_unless_present = "git")]
+    pub target: Option<String>,
+    /// A range of a local git repository (HEAD~3..HEAD), or one commit
+    #[arg(long, value_name = "RANGE", conflicts_with = "target")]
+    pub git: Option<String>,
+    /// The git repository
+    #[arg(long, value_name = "FOLDER", default_value = ".", requires = "git")]
+    pub repo: PathBuf,
+    /// Wait for the result; exits with 0 approve, 3 anything else, 4 dead or cancelled, 5 time-out
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "15m", requires = "wait")]
+    pub timeout: Duration,
+    /// A key that makes a repeat of the same submission safe for a day
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
+    pub idempotency_key: Option<String>,
+    /// Do not start before this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub at: Option<DateTime<Utc>>,
+    /// Print JSON on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which jobs are listed.
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// Only those in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<JobState>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+    /// Print JSON on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whose trace is shown.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The review
+    #[arg(value_name = "ID")]
+    pub id: JobId,
+    /// Print JSON on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command line of this process and answers its exit code.
+pub async fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report_usage(&error),
+    };
+    match run(cli.verb).await {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(verb: Verb) -> Result<u8, Failure> {
+    match verb {
+        Verb::Demo(args) => demo::run(args).await,
+        Verb::Worker => verbs::service::worker().await,
+        Verb::Web => verbs::service::web().await,
+        Verb::Submit(args) => verbs::submit::run(args).await,
+        Verb::Status(args) => verbs::status::run(&args).await,
+        Verb::Jobs(args) => verbs::jobs::run(&args).await,
+        Verb::Workers(args) => verbs::workers::run(&args).await,
+        Verb::Trace(args) => verbs::trace::run(&args).await,
+    }
+}
+
+/// Help and version are answers; everything else is a usage error.
+fn report_usage(error: &clap::Error) -> u8 {
+    // A closed pipe is no reason for another message.
+    let _unheard = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => USAGE,
+    }
+}
+
+/// A duration as people write it: `20s`, `1m 30s`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let spoken = humantime::parse_duration(text).ok();
+    let bare = || {
+        text.parse::<u32>()
+            .ok()
+            .map(|seconds| Duration::from_secs(u64::from(seconds)))
+    };
+    spoken
+        .or_else(bare)
+        .filter(|time| !time.is_zero() && *time <= Duration::from_secs(30 * 86_400))
+        .ok_or_else(|| "a duration is wanted, like 20s, 5m or 1m30s, up to 30 days".to_owned())
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
+    time.map_err(|_| "a time is wanted, like 2026-11-22T18:00:00Z".to_owned())
+}
+
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let right = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if right {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 255 visible ASCII characters are wanted".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_bounded_and_never_zero() {
+        assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
+        assert_eq!(duration("20"), Ok(Duration::from_secs(20)));
+        for wrong in ["", "0", "0s", "-1s", "31d", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

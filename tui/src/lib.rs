@@ -1,0 +1,20 @@
+//! The `millstream` binary: every verb of the product on one command line, and the demo.
+//!
+//! * [`cli`] is the command line, [`failure`] what its exit codes mean, [`reach`] where the servers
+//!   are when nobody says so, [`output`] how answers are printed.
+//! * [`verbs`] has a file for each verb; what they change, they change through `millstream::ops`.
+//! * [`demo`] runs the whole system on this machine; [`servers`] finds or fetches and starts Valkey and
+//!   Postgres, [`process`] sees to it that nothing outlives us, [`runtime_file`] is how the other
+//!   verbs find a running demo.
+//! * [`git`] reads diffs out of a local repository.
+
+pub mod cli;
+pub mod demo;
+pub mod failure;
+pub mod git;
+pub mod output;
+pub mod process;
+pub mod reach;
+pub mod runtime_file;
+pub mod servers;
+pub mod verbs;

@@ -1,0 +1,71 @@
+//! Where the servers are: what the environment says, else the demo that was started last.
+
+use millstream::queue::{Queue, Wire};
+use millstream::settings::{Faults, QueueSettings, Reader, ServerSettings, process_environment};
+use millstream::store::Store;
+
+use crate::failure::Failure;
+use crate::runtime_file::{Running, RuntimeFolder};
+
+/// Connections of a verb: it asks one thing after the other.
+const CONNECTIONS: u32 = 2;
+
+/// A system that a verb can talk to.
+#[derive(Debug)]
+pub struct Reach {
+    /// The queue.
+    pub queue: Queue,
+    /// The store.
+    pub store: Store,
+    /// The queue's settings.
+    pub settings: QueueSettings,
+    /// The largest diff that is taken.
+    pub max_patch: usize,
+    /// The demo, when it is one.
+    pub demo: Option<Running>,
+}
+
+impl Reach {
+    /// Finds the system, without connecting yet.
+    ///
+    /// # Errors
+    /// When settings are wrong.
+    pub fn find() -> Result<Self, Failure> {
+        Self::find_with(&process_environment)
+    }
+
+    fn find_with(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
+        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
+        let demo = if named {
+            None
+        } else {
+            RuntimeFolder::locate(vars).newest_alive()
+        };
+        let overlaid = |name: &str| match (&demo, name) {
+            (Some(demo), "VALKEY_URL") => Some(demo.valkey_url.clone()),
+            (Some(demo), "DATABASE_URL") => Some(demo.database_url.clone()),
+            _ => vars(name),
+        };
+        let (servers, settings, max_patch) = read(&overlaid)?;
+        let queue = Queue::open(&servers.valkey_url, &settings, Wire::REVIEW)?;
+        let store = Store::open(&servers.database_url, "millstream", CONNECTIONS)?;
+        Ok(Self {
+            queue,
+            store,
+            settings,
+            max_patch,
+            demo,
+        })
+    }
+}
+
+fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<(ServerSettings, QueueSettings, usize), Faults> {
+    let mut reader = Reader::new(vars);
+    let read = (
+        ServerSettings::read(&mut reader),
+        QueueSettings::read(&mut reader),
+        reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20),
+    );
+    reader.finish(read)
+}

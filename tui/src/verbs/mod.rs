@@ -1,0 +1,8 @@
+//! The verbs, a file each.
+
+pub mod jobs;
+pub mod service;
+pub mod status;
+pub mod submit;
+pub mod trace;
+pub mod workers;

@@ -1,0 +1,52 @@
+//! `millstream status`: the queue in figures.
+
+use millstream::reports::{self, StatusReport};
+
+use crate::cli::JsonArgs;
+use crate::failure::Failure;
+use crate::output;
+use crate::reach::Reach;
+
+/// Prints the figures.
+///
+/// # Errors
+/// When a server is away.
+pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
+    let reach = Reach::find()?;
+    let web_url = reach.demo.as_ref().map(|demo| demo.web_url.clone());
+    let report = reports::status(&reach.store, &reach.queue, web_url).await?;
+    if args.json {
+        output::json(&report)?
+    } else {
+        output::lines(&in_words(&report))?
+    }
+    Ok(0)
+}
+
+fn in_words(report: &StatusReport) -> Vec<String> {
+    let oldest = report
+        .oldest_waiting_s
+        .map(|age| format!("   oldest {}", output::seconds(age)));
+    let stream = &report.stream;
+    let mut lines = vec![
+        format!("{} > {}", report.queue, report.group),
+        format!("waiting    {}{}", report.waiting, oldest.unwrap_or_default()),
+        format!("running    {}   on {} workers", report.running, report.workers),
+        format!("retrying   {}", report.retrying),
+        format!("scheduled  {}", report.scheduled),
+        format!("dead       {}", report.dead),
+        format!("dropped    {}", report.dropped),
+        format!("cancelled  {}", report.cancelled),
+        format!("done       {}", report.done),
+        format!(
+            "accepted   {}   {:.1}/s in, {:.1}/s out",
+            report.accepted, report.in_per_s, report.out_per_s
+        ),
+        format!(
+            "valkey     {} entries, {} pending, {} parked",
+            stream.entries, stream.pending, stream.parked
+        ),
+    ];
+    lines.extend(report.web_url.as_ref().map(|url| format!("producer   {url}")));
+    lines
+}

@@ -1,0 +1,187 @@
+//! The web producer as a service: settings, servers, listening, draining, exit.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use millstream::logging;
+use millstream::queue::{Queue, QueueError, Wire};
+use millstream::settings::Faults;
+use millstream::shutdown::Signals;
+use millstream::store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::app::app;
+use crate::settings::Settings;
+use crate::state::State;
+
+/// Requests are short; a managed Postgres gives a small plan few connections, and workers need them.
+const CONNECTIONS: u32 = 8;
+/// How long requests may take to finish after the signal. Render kills after 30 s.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Saying goodbye to Postgres is polite, not necessary.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Why the web producer could not run, by exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// Settings are wrong; a line for each.
+    #[error("{0}")]
+    Settings(#[from] Faults),
+    /// The address of a server cannot be read.
+    #[error("{0}")]
+    Address(String),
+    /// Postgres is away, or its schema cannot be brought up to date.
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+    /// The address is taken, or not ours to listen on.
+    #[error("failed to listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The system refuses something else.
+    #[error("failed to serve: {0}")]
+    System(#[from] io::Error),
+}
+
+impl WebError {
+    /// The exit code: 64 settings, 69 a server is unreachable, 1 ours.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Address(_) => 64,
+            Self::Store(StoreError::Unreachable(_)) => 69,
+            Self::Store(_) | Self::Listen { .. } | Self::System(_) => 1,
+        }
+    }
+
+    /// What to do about it, where that is not in the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(StoreError::Unreachable(_)) => {
+                Some("check DATABASE_URL, and whether Postgres runs there")
+            }
+            Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
+                Some("another process listens there; set PORT to another one, or to 0 for any that is free")
+            }
+            Self::Listen { .. } => Some("check HOST and PORT"),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the web producer until a signal ends it; a second signal ends it at once.
+///
+/// Postgres must be there at the start, since the schema is brought up to date. Valkey need not be:
+/// what is accepted meanwhile is owed.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn serve(vars: &dyn Fn(&str) -> Option<String>) -> Result<(), WebError> {
+    let settings = Settings::read(vars)?;
+    logging::start(&settings.log);
+    let mut signals = Signals::listen()?;
+    let serving = start(&settings);
+    tokio::select! {
+        // Before it listens there is nothing to drain, so the first signal is enough.
+        started = serving => {
+            let (listener, state) = started?;
+            until_signals(listener, state, &mut signals).await
+        }
+        () = signals.next() => Ok(()),
+    }
+}
+
+/// Serves until `stop` is ready, then takes no more connections and lets requests finish, for ten
+/// seconds at most.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn run(
+    listener: TcpListener,
+    state: State,
+    stop: impl Future<Output = ()>,
+) -> Result<(), WebError> {
+    info!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|connection| {
+        // Answers are small: waiting to fill a packet only delays them.
+        if let Err(error) = connection.set_nodelay(true) {
+            warn!("failed to set TCP_NODELAY: {error}");
+        }
+    });
+    let stopping = CancellationToken::new();
+    let stopped = stopping.clone().cancelled_owned();
+    let serving = axum::serve(listener, app(state)).with_graceful_shutdown(stopped);
+    let mut serving = pin!(serving.into_future());
+    tokio::select! {
+        ended = &mut serving => return Ok(ended?),
+        () = stop => stopping.cancel(),
+    }
+    match timeout(DRAIN, serving).await {
+        Ok(ended) => Ok(ended?),
+        Err(_elapsed) => {
+            warn!("left requests unfinished after {} s", DRAIN.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Everything that can fail before the first request.
+async fn start(settings: &Settings) -> Result<(TcpListener, State), WebError> {
+    let (servers, web) = (&settings.servers, &settings.web);
+    let queue = Queue::open(&servers.valkey_url, &settings.queue, Wire::REVIEW).map_err(|error| {
+        WebError::Address(match error {
+            QueueError::Refused(text) => text,
+            other => other.to_string(),
+        })
+    })?;
+    let store = Store::open(&servers.database_url, "millstream web", CONNECTIONS).map_err(|error| {
+        WebError::Address(match error {
+            StoreError::Refused(text) => text,
+            other => other.to_string(),
+        })
+    })?;
+    store.migrate().await?;
+    let address = web.address;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|cause| WebError::Listen { address, cause })?;
+    if web.public && !address.ip().to_canonical().is_loopback() {
+        warn!("PUBLIC_SUBMIT is on: whoever reaches {address} may submit and read");
+    }
+    Ok((listener, State::new(store, queue, &settings.queue, web)))
+}
+
+/// Serves; the first signal asks to finish, the second insists.
+async fn until_signals(listener: TcpListener, state: State, signals: &mut Signals) -> Result<(), WebError> {
+    let store = state.store.clone();
+    let stop = CancellationToken::new();
+    let mut serving = pin!(run(listener, state, stop.clone().cancelled_owned()));
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = signals.next() => {
+            info!("draining: no new connections, requests may finish within {} s", DRAIN.as_secs());
+            stop.cancel();
+        }
+    }
+    tokio::select! {
+        ended = serving => ended?,
+        () = signals.next() => {
+            warn!("left at once on a second signal");
+            return Ok(());
+        }
+    }
+    let _closed = timeout(GOODBYE, store.close()).await;
+    info!("stopped");
+    Ok(())
+}
