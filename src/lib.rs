@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod clock;
 pub mod domain;
 pub mod engine;
+pub mod exit;
 pub mod logging;
 pub mod ops;
 pub mod queue;

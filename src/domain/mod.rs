@@ -3,6 +3,7 @@
 //! Nothing here talks to a server or reads a clock. Read [`job`] for the life of a job, [`review`]
 //! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched.
 
+pub mod diff;
 pub mod failure;
 pub mod finding;
 pub mod ids;

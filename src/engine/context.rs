@@ -106,7 +106,10 @@ impl JobContext {
     /// # Errors
     /// When the store is away.
     pub async fn load_checkpoint(&self, step: &str) -> Result<Option<Value>, Failure> {
-        self.memory.load(&self.lease, step).await.map_err(away)
+        self.memory
+            .load(&self.lease, step)
+            .await
+            .map_err(|error| away(&error))
     }
 
     /// Keeps the outcome of a step for a later attempt.
@@ -114,7 +117,10 @@ impl JobContext {
     /// # Errors
     /// When the store is away.
     pub async fn save_checkpoint(&self, step: &str, body: &Value) -> Result<(), Failure> {
-        self.memory.save(&self.lease, step, body).await.map_err(away)
+        self.memory
+            .save(&self.lease, step, body)
+            .await
+            .map_err(|error| away(&error))
     }
 
     /// The diff that came with the submission.
@@ -122,10 +128,10 @@ impl JobContext {
     /// # Errors
     /// When the store is away.
     pub async fn input(&self) -> Result<Option<StoredDiff>, Failure> {
-        self.memory.input(&self.lease).await.map_err(away)
+        self.memory.input(&self.lease).await.map_err(|error| away(&error))
     }
 }
 
-fn away(error: StoreError) -> Failure {
+fn away(error: &StoreError) -> Failure {
     Failure::passing(FailureClass::Store, format!("failed to {error}"))
 }

@@ -16,11 +16,12 @@ use super::job::{Handler, Job};
 use super::ledger::Ledger;
 use super::outcome::RetryRules;
 use super::reconcile::Reconciler;
-use super::runtime::{INBOX, Runtime, Setup, note_left};
+use super::runtime::{INBOX, Message, Runtime, Setup, note_left};
 use super::sweep::Sweeper;
 use super::telemetry::Telemetry;
 use super::{preflight, release};
 use crate::domain::WorkerId;
+use crate::exit::Exit;
 use crate::queue::{Queue, QueueError};
 use crate::settings::EngineSettings;
 use crate::store::StoreError;
@@ -86,6 +87,29 @@ pub enum EngineError {
     Store(#[from] StoreError),
 }
 
+impl EngineError {
+    /// How a process ends with it.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Refused(_) => Exit::Unreachable,
+            Self::Queue(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+        }
+    }
+}
+
+/// Everything that runs once a worker has started.
+struct Started<J, H, L> {
+    runtime: Runtime<J, H, L>,
+    messages: mpsc::Receiver<Message>,
+    loops: JoinSet<()>,
+    /// Ends the loops that bring work in.
+    fetching: CancellationToken,
+    /// Ends the rest.
+    living: CancellationToken,
+}
+
 /// A worker for one job type.
 pub struct Worker<J, H, L> {
     queue: Queue,
@@ -125,7 +149,39 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
         self.check_server().await?;
         self.queue.ensure_groups().await?;
+        let Started {
+            runtime,
+            messages,
+            loops,
+            fetching,
+            living,
+        } = self.start().await;
+        info!(
+            worker.id = %self.id,
+            "ready ({}, {} slots), waiting for jobs",
+            self.id.short(),
+            self.settings.concurrency
+        );
+        let reading_ends = async {
+            stop.asked().await;
+            // Read nothing more from this moment on; what is on its way is handed back.
+            fetching.cancel();
+            std::future::pending::<()>().await;
+        };
+        let left = tokio::select! {
+            left = runtime.run(messages, &stop) => left,
+            () = reading_ends => 0,
+        };
+        fetching.cancel();
+        living.cancel();
+        note_left(left);
+        self.leave(loops).await;
+        Ok(())
+    }
 
+    /// Starts the loops, in this order: those that let go of entries, the heartbeat, and last those
+    /// that bring entries in.
+    async fn start(&self) -> Started<J, H, L> {
         let (inbox, messages) = mpsc::channel(INBOX);
         let (orders, order_inbox) = mpsc::unbounded_channel();
         let (free_out, free) = watch::channel(0);
@@ -135,7 +191,16 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         let (telemetry, writer) = Telemetry::channel();
         // Two stops: the loops that bring work end first, those that let go of it end last.
         let (fetching, living) = (CancellationToken::new(), CancellationToken::new());
+        let mut loops = JoinSet::new();
 
+        loops.spawn(writer.run(self.queue.clone(), self.ledger.clone()));
+        loops.spawn(release::run(
+            self.queue.clone(),
+            self.id,
+            order_inbox,
+            inbox.clone(),
+            living.clone(),
+        ));
         let heart = Heart {
             queue: self.queue.clone(),
             worker: self.id,
@@ -148,40 +213,10 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         };
         // Beat the card before the first fetch: a worker nobody has heard of looks dead.
         heart.beat().await;
-
-        let runtime: Runtime<J, H, L> = Runtime::new(
-            Setup {
-                queue: self.queue.clone(),
-                ledger: self.ledger.clone(),
-                handler: self.handler.clone(),
-                worker: self.id,
-                rules: RetryRules {
-                    max_attempts: self.settings.max_attempts,
-                    backoff: self.settings.backoff,
-                },
-                max_crashes: self.settings.max_crashes,
-                deadline: self.settings.deadline,
-                grace: self.settings.grace,
-                telemetry,
-                orders,
-                inbox: inbox.clone(),
-                free: free_out,
-                card: card_out,
-                job: PhantomData,
-            },
-            self.settings.concurrency,
-        );
-
-        let mut loops = JoinSet::new();
-        loops.spawn(writer.run(self.queue.clone(), self.ledger.clone()));
-        loops.spawn(release::run(
-            self.queue.clone(),
-            self.id,
-            order_inbox,
-            inbox.clone(),
-            living.clone(),
-        ));
         loops.spawn(heart.run());
+        let setup = self.setup(telemetry, orders, inbox.clone(), free_out, card_out);
+        let runtime = Runtime::new(setup, self.settings.concurrency);
+
         loops.spawn(fetch::listen(self.queue.clone(), due.clone(), fetching.clone()));
         loops.spawn(self.sweeper(suspects, &fetching).run());
         if let Some(store) = self.ledger.store() {
@@ -196,32 +231,55 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
                 .run(),
             );
         }
-        let fetcher = Fetcher {
-            queue: self.queue.clone(),
-            worker: self.id,
-            free,
-            due,
-            inbox,
-            stop: fetching.clone(),
-        };
-        loops.spawn(fetcher.run());
-        info!(worker.id = %self.id, "ready ({}, {} slots), waiting for jobs", self.id.short(), self.settings.concurrency);
+        let (queue, worker, stop) = (self.queue.clone(), self.id, fetching.clone());
+        loops.spawn(
+            Fetcher {
+                queue,
+                worker,
+                free,
+                due,
+                inbox,
+                stop,
+            }
+            .run(),
+        );
+        Started {
+            runtime,
+            messages,
+            loops,
+            fetching,
+            living,
+        }
+    }
 
-        let drained = async {
-            stop.asked().await;
-            // Read nothing more from this moment on; what is on its way is handed back.
-            fetching.cancel();
-            std::future::pending::<()>().await;
-        };
-        let left = tokio::select! {
-            left = runtime.run(messages, &stop) => left,
-            () = drained => 0,
-        };
-        fetching.cancel();
-        living.cancel();
-        note_left(left);
-        self.leave(loops).await;
-        Ok(())
+    fn setup(
+        &self,
+        telemetry: Telemetry,
+        orders: mpsc::UnboundedSender<release::Order>,
+        inbox: mpsc::Sender<Message>,
+        free: watch::Sender<usize>,
+        card: watch::Sender<Card>,
+    ) -> Setup<J, H, L> {
+        let (max_attempts, backoff) = (self.settings.max_attempts, self.settings.backoff);
+        Setup {
+            queue: self.queue.clone(),
+            ledger: self.ledger.clone(),
+            handler: self.handler.clone(),
+            worker: self.id,
+            rules: RetryRules {
+                max_attempts,
+                backoff,
+            },
+            max_crashes: self.settings.max_crashes,
+            deadline: self.settings.deadline,
+            grace: self.settings.grace,
+            telemetry,
+            orders,
+            inbox,
+            free,
+            card,
+            job: PhantomData,
+        }
     }
 
     fn sweeper(

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use crate::domain::diff::NotADiff;
 use crate::queue::QueueError;
 use crate::store::StoreError;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum OpsError {
-    /// What was asked for makes no sense; nothing was written.
-    #[error("{0}")]
-    Invalid(String),
+    /// The text is no diff that can be reviewed; nothing was written.
+    #[error(transparent)]
+    NotADiff(#[from] NotADiff),
     /// The diff is larger than allowed; nothing was written.
     #[error("the diff has {bytes} bytes, more than the {limit} that MAX_PATCH allows")]
     TooLarge {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::error::OpsError;
-use crate::domain::{JobId, JobState, Lane, PrUrl};
+use crate::domain::{JobId, JobState, Lane, PrUrl, diff};
 use crate::queue::{NewEntry, Queue};
 use crate::settings::QueueSettings;
 use crate::store::Store;
@@ -99,12 +99,44 @@ impl Submitter {
     /// # Errors
     /// When it is refused, or Postgres is away; see [`OpsError`].
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, OpsError> {
-        let job = self.job(submission)?;
+        let job = self.job(submission).await?;
+        self.accept(job).await
+    }
+
+    /// The same for an operator, with its intent written down first.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`].
+    pub async fn submit_as(&self, actor: &str, submission: Submission) -> Result<Submitted, OpsError> {
+        // What cannot be reviewed is no action: it is refused before anything is written.
+        let job = self.job(submission).await?;
+        let detail = json!({ "input": job.payload });
+        let action = self.store.intend(actor, "submit", detail).await?;
+        let outcome = self.accept(job).await;
+        let (word, result) = match &outcome {
+            Ok(submitted) => ("ok", json!({ "ids": [submitted.id] })),
+            Err(error) => ("refused", json!({ "error": error.to_string() })),
+        };
+        self.store.conclude(action, word, result).await?;
+        outcome
+    }
+
+    async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
+        // A repeat is answered before the limit is asked: it adds nothing to a full queue.
+        if let Some(key) = &job.idempotency
+            && let Some(known) = self.store.accepted_with(key).await?
+        {
+            return self.repeated(known).await;
+        }
         if self.store.waits_at_least(&job.queue, self.settings.limit).await? {
             return Err(OpsError::QueueFull {
                 limit: self.settings.limit,
                 retry_after: RETRY_AFTER,
             });
+        }
+        match self.store.accept(&job).await? {
+            Accepted::New => {}
+            known => return self.repeated(known).await,
         }
         let later = job.run_at.is_some_and(|at| at > crate::clock::now());
         let state = if later {
@@ -112,17 +144,6 @@ impl Submitter {
         } else {
             JobState::Waiting
         };
-        match self.store.accept(&job).await? {
-            Accepted::New => {}
-            Accepted::Repeated(id) => {
-                return Ok(Submitted {
-                    id,
-                    state,
-                    repeated: true,
-                });
-            }
-            Accepted::KeyReused => return Err(OpsError::KeyReused),
-        }
         if !later {
             self.enqueue(&job).await;
         }
@@ -134,31 +155,30 @@ impl Submitter {
         })
     }
 
-    /// The same for an operator, with its intent written down first.
-    ///
-    /// # Errors
-    /// As [`Submitter::submit`].
-    pub async fn submit_as(&self, actor: &str, submission: Submission) -> Result<Submitted, OpsError> {
-        // What cannot be accepted is no action: it is refused before anything is written.
-        let checked = self.job(submission.clone())?;
-        let detail = json!({ "input": checked.payload });
-        let action = self.store.intend(actor, "submit", detail).await?;
-        let outcome = self.submit(submission).await;
-        let (word, result) = match &outcome {
-            Ok(submitted) => ("ok", json!({ "ids": [submitted.id] })),
-            Err(error) => ("refused", json!({ "error": error.to_string() })),
-        };
-        self.store.conclude(action, word, result).await?;
-        outcome
+    async fn repeated(&self, known: Accepted) -> Result<Submitted, OpsError> {
+        match known {
+            Accepted::Repeated(id) => {
+                let row = self.store.find_job(&self.settings.name, id).await?;
+                let state = row
+                    .and_then(|row| row.status.parse().ok())
+                    .unwrap_or(JobState::Waiting);
+                Ok(Submitted {
+                    id,
+                    state,
+                    repeated: true,
+                })
+            }
+            _ => Err(OpsError::KeyReused),
+        }
     }
 
-    fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+    async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
         let (lane, payload, input) = match submission.source {
             // A reference worker knows no time to wait for, so such a job is not for its stream.
             Source::PullRequest(pr) if submission.run_at.is_none() => (Lane::Shared, pr.to_string(), None),
             Source::PullRequest(pr) => (Lane::Own, pr.to_string(), None),
             Source::Diff { label, text } => {
-                let input = self.input(label, text)?;
+                let input = self.input(label, text).await?;
                 (Lane::Own, input.label.clone(), Some(input))
             }
         };
@@ -182,20 +202,29 @@ impl Submitter {
         })
     }
 
-    fn input(&self, label: Option<String>, text: String) -> Result<NewInput, OpsError> {
+    /// Reads a diff far enough to know that it can be reviewed.
+    async fn input(&self, label: Option<String>, text: String) -> Result<NewInput, OpsError> {
         if text.len() > self.max_patch {
             return Err(OpsError::TooLarge {
                 bytes: text.len(),
                 limit: self.max_patch,
             });
         }
-        let sha256 = sha256(&[text.as_bytes()]);
-        let label = label.unwrap_or_else(|| format!("patch:{}", &sha256[..12]));
-        Ok(NewInput {
-            label,
-            sha256,
-            body: text,
-        })
+        // Megabytes are parsed and hashed: not on a thread that serves others.
+        let read = tokio::task::spawn_blocking(move || {
+            diff::parse(&text)?;
+            let sha256 = sha256(&[text.as_bytes()]);
+            let label = label.unwrap_or_else(|| format!("patch:{}", &sha256[..12]));
+            Ok::<_, diff::NotADiff>(NewInput {
+                label,
+                sha256,
+                body: text,
+            })
+        });
+        match read.await {
+            Ok(read) => Ok(read?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
     }
 
     /// Puts the entry on its stream, if Valkey takes it in time.

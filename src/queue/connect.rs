@@ -67,7 +67,7 @@ impl Queue {
     /// When the address cannot be read.
     pub fn open(url: &SecretString, settings: &QueueSettings, wire: Wire) -> Result<Self, QueueError> {
         let client = Client::open(as_redis(url.expose_secret()))
-            .map_err(|error| QueueError::Refused(format!("the address of Valkey is wrong: {error}")))?;
+            .map_err(|error| QueueError::Address(error.to_string()))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
             .set_response_timeout(Some(ANSWER_WITHIN))

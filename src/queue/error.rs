@@ -2,6 +2,8 @@
 
 use redis::RedisError;
 
+use crate::exit::Exit;
+
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -14,12 +16,25 @@ pub enum QueueError {
     /// The server refused the command: no rights, no memory, wrong type.
     #[error("run a command on Valkey: {0}")]
     Refused(String),
+    /// The address cannot be read.
+    #[error("read the address of Valkey: {0}")]
+    Address(String),
     /// The answer is not what this version understands.
     #[error("understand Valkey's answer: {0}")]
     Answer(String),
 }
 
 impl QueueError {
+    /// How a process ends that cannot do without the command.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable(_) => Exit::Unreachable,
+            Self::Address(_) => Exit::Usage,
+            Self::NoGroup(_) | Self::Refused(_) | Self::Answer(_) => Exit::Ours,
+        }
+    }
+
     /// Whether waiting may help.
     #[must_use]
     pub const fn is_passing(&self) -> bool {

@@ -25,6 +25,9 @@ pub struct Slice<T> {
     pub next: Option<String>,
 }
 
+/// The answer of the script: where to go on, and entries of (id, fields).
+type Taken = (String, Vec<(String, Vec<Vec<u8>>)>);
+
 impl Queue {
     /// Which of these workers still hold their connection; nothing when the server does not tell.
     ///
@@ -68,7 +71,7 @@ impl Queue {
         from: Option<&str>,
     ) -> Result<Slice<Vec<Entry>>, QueueError> {
         let keys = self.keys();
-        let (next, rows): (String, Vec<(String, Vec<Vec<u8>>)>) = TAKEOVER
+        let (next, rows): Taken = TAKEOVER
             .key(keys.stream(lane))
             .key(&keys.due)
             .arg(&keys.group)

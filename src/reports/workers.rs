@@ -73,7 +73,7 @@ pub async fn workers(store: &Store, queue: &Queue) -> Result<Vec<WorkerReport>, 
                 .as_deref()
                 .and_then(|text| serde_json::from_str(text).ok());
             let done = figures.remove(&seen.worker);
-            report(seen.worker, card.as_ref(), seen.silence, done)
+            report(seen.worker, card.as_ref(), seen.silence, done.as_ref())
         })
         .collect())
 }
@@ -82,9 +82,8 @@ fn report(
     id: String,
     card: Option<&Card>,
     silence: Duration,
-    figures: Option<WorkerFigures>,
+    figures: Option<&WorkerFigures>,
 ) -> WorkerReport {
-    let figures = figures.as_ref();
     WorkerReport {
         id,
         pid: card.map(|card| card.pid),

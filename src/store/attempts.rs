@@ -183,6 +183,9 @@ from (select coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens
       from millstream.attempts where job_id = $1) t
 where r.id = $1 and r.status <> 'done'";
 
+/// An answer of [`START`]: the word, the attempt, failures, crashes.
+type StartRow = (String, Option<i32>, Option<i32>, Option<i32>);
+
 impl Store {
     /// Asks for starts, in one statement for the whole batch: issues the attempts, counts a crash
     /// where the last one never ended, and tells which entries have nothing to start.
@@ -222,7 +225,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let jobs: Vec<Uuid> = round.iter().map(|&i| asked[i].job.0).collect();
         let entries: Vec<String> = round.iter().map(|&i| asked[i].entry.to_string()).collect();
-        let rows: Vec<(String, Option<i32>, Option<i32>, Option<i32>)> = sqlx::query_as(START)
+        let rows: Vec<StartRow> = sqlx::query_as(START)
             .bind(worker.to_string())
             .bind(queue)
             .bind(&jobs)

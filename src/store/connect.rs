@@ -4,13 +4,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::error::StoreError;
 
 /// How long a caller waits for a connection before Postgres counts as away.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the first look at the server may take.
+const CHECK_WITHIN: Duration = Duration::from_secs(3);
 
 /// A store on a Postgres server. Cheap to clone; all clones share one pool.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ impl Store {
     /// When the address cannot be read.
     pub fn open(url: &SecretString, application: &str, connections: u32) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url.expose_secret())
-            .map_err(|error| StoreError::Refused(format!("the address of Postgres is wrong: {error}")))?
+            .map_err(|error| StoreError::Address(error.to_string()))?
             .application_name(application);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -37,6 +40,22 @@ impl Store {
 
     pub(super) const fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Connects once, outside the pool: the pool only says that it waited too long, this says why.
+    ///
+    /// # Errors
+    /// When the server is away, or does not let us in.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let options = self.pool.connect_options();
+        let connecting = PgConnection::connect_with(&options);
+        match tokio::time::timeout(CHECK_WITHIN, connecting).await {
+            Ok(connection) => Ok(connection?.close().await?),
+            Err(_elapsed) => {
+                let text = format!("no answer within {} s", CHECK_WITHIN.as_secs());
+                Err(StoreError::Unreachable(text))
+            }
+        }
     }
 
     /// Asks the server for its version, as `150018` for 15.18.

@@ -1,11 +1,19 @@
 //! What can go wrong between us and Postgres, by what the caller does about it.
 
+use crate::exit::Exit;
+
 /// Why a query did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The server cannot be reached, or went away before it answered.
     #[error("reach Postgres: {0}")]
     Unreachable(String),
+    /// The server does not let us in: no such database, wrong password, no rights.
+    #[error("log in to Postgres: {0}")]
+    Denied(String),
+    /// The address cannot be read.
+    #[error("read the address of Postgres: {0}")]
+    Address(String),
     /// The schema is missing or older than this version needs.
     #[error("use the database: {0}")]
     Schema(String),
@@ -15,6 +23,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// How a process ends that cannot do without the query.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable(_) | Self::Denied(_) | Self::Schema(_) => Exit::Unreachable,
+            Self::Address(_) => Exit::Usage,
+            Self::Refused(_) => Exit::Ours,
+        }
+    }
+
     /// Whether waiting may help.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
@@ -24,7 +42,10 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let text = crate::untrusted::one_line(&error.to_string(), 300);
+        let text = match &error {
+            sqlx::Error::Database(refusal) => said(refusal.message()),
+            other => said(&other.to_string()),
+        };
         match &error {
             sqlx::Error::Database(refusal) => {
                 let code = refusal.code().unwrap_or_default();
@@ -36,6 +57,7 @@ impl From<sqlx::Error> for StoreError {
                     }
                     c if c.starts_with("08") => Self::Unreachable(text),
                     "42P01" | "42703" | "3F000" => Self::Schema(text),
+                    "3D000" | "28000" | "28P01" => Self::Denied(said(refusal.message())),
                     _ => Self::Refused(text),
                 }
             }
@@ -48,4 +70,9 @@ impl From<sqlx::Error> for StoreError {
             _ => Self::Refused(text),
         }
     }
+}
+
+/// What the server said, on one line.
+fn said(text: &str) -> String {
+    crate::untrusted::one_line(text, 300)
 }

@@ -154,24 +154,31 @@ impl Store {
             .fetch_one(self.pool())
             .await?;
         match key {
-            Some(key) if made == 0 => self.first_with(key).await,
+            Some(key) if made == 0 => Ok(self.accepted_with(key).await?.unwrap_or(Accepted::KeyReused)),
             _ => Ok(Accepted::New),
         }
     }
 
-    async fn first_with(&self, key: &IdempotencyKey) -> Result<Accepted, StoreError> {
-        let (job, body): (Uuid, String) = sqlx::query_as(
-            "select job_id, body_sha256 from millstream.idempotency where client = $1 and key = $2",
+    /// What an earlier submission with this key became; nothing when there was none, or its day is over.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn accepted_with(&self, key: &IdempotencyKey) -> Result<Option<Accepted>, StoreError> {
+        let found: Option<(Uuid, String)> = sqlx::query_as(
+            "select job_id, body_sha256 from millstream.idempotency
+             where client = $1 and key = $2 and created_at >= now() - interval '24 hours'",
         )
         .bind(&key.client)
         .bind(&key.key)
-        .fetch_one(self.pool())
+        .fetch_optional(self.pool())
         .await?;
-        Ok(if body == key.body_sha256 {
-            Accepted::Repeated(JobId(job))
-        } else {
-            Accepted::KeyReused
-        })
+        Ok(found.map(|(job, body)| {
+            if body == key.body_sha256 {
+                Accepted::Repeated(JobId(job))
+            } else {
+                Accepted::KeyReused
+            }
+        }))
     }
 
     /// Notes which entries stand for these jobs. A job that a worker has started meanwhile knows

@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use millstream::domain::{JobId, JobState};
+use millstream::exit::Exit;
 
 use crate::demo::{self, DemoArgs};
-use crate::failure::{Failure, USAGE};
+use crate::failure::Failure;
 use crate::verbs;
 
 /// The job stream for AI agents.
@@ -124,7 +125,7 @@ pub async fn main() -> u8 {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
-            failure.exit_code()
+            failure.exit().code()
         }
     }
 }
@@ -148,7 +149,7 @@ fn report_usage(error: &clap::Error) -> u8 {
     let _unheard = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-        _ => USAGE,
+        _ => Exit::Usage.code(),
     }
 }
 

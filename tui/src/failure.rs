@@ -1,5 +1,7 @@
 //! Why a verb did not do what was asked, by exit code, with what to do about it.
 
+use millstream::engine::EngineError;
+use millstream::exit::Exit;
 use millstream::ops::OpsError;
 use millstream::queue::QueueError;
 use millstream::reports::ReportError;
@@ -8,15 +10,6 @@ use millstream::store::StoreError;
 use millstream_worker::service::WorkerError;
 
 use crate::servers::ServersError;
-
-/// Our fault.
-pub const OURS: u8 = 1;
-/// Not found, or refused.
-pub const REFUSED: u8 = 2;
-/// Wrong usage, wrong settings.
-pub const USAGE: u8 = 64;
-/// A server is unreachable.
-pub const UNREACHABLE: u8 = 69;
 
 /// What is typed when no server is there.
 const START_SERVERS: &str =
@@ -67,24 +60,26 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// The exit code.
+    /// How the process ends with it.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Settings(_) => USAGE,
-            Self::Refused(_) => REFUSED,
+            Self::Usage(_) | Self::Settings(_) => Exit::Usage,
+            Self::Refused(_) => Exit::Refused,
             Self::Ops(error) => match error {
-                OpsError::Invalid(_) => USAGE,
-                OpsError::TooLarge { .. } | OpsError::KeyReused | OpsError::QueueFull { .. } => REFUSED,
-                OpsError::Store(error) => of_store(error),
-                OpsError::Queue(error) => of_queue(error),
+                OpsError::NotADiff(_)
+                | OpsError::TooLarge { .. }
+                | OpsError::KeyReused
+                | OpsError::QueueFull { .. } => Exit::Refused,
+                OpsError::Store(error) => error.exit(),
+                OpsError::Queue(error) => error.exit(),
             },
-            Self::Report(ReportError::Store(error)) => of_store(error),
-            Self::Report(ReportError::Queue(error)) => of_queue(error),
-            Self::Worker(error) => error.exit_code(),
-            Self::Web(error) => error.exit_code(),
-            Self::Servers(_) => UNREACHABLE,
-            Self::Demo(_) => OURS,
+            Self::Report(ReportError::Store(error)) => error.exit(),
+            Self::Report(ReportError::Queue(error)) => error.exit(),
+            Self::Worker(error) => error.exit(),
+            Self::Web(error) => error.exit(),
+            Self::Servers(_) => Exit::Unreachable,
+            Self::Demo(_) => Exit::Ours,
         }
     }
 
@@ -99,7 +94,9 @@ impl Failure {
             | Self::Report(ReportError::Store(StoreError::Schema(_))) => Some(
                 "start a worker or the web producer of this version once: they bring the schema up to date",
             ),
-            Self::Ops(_) | Self::Report(_) | Self::Worker(_) if self.exit_code() == UNREACHABLE => {
+            Self::Web(error) => error.hint(),
+            Self::Worker(WorkerError::Engine(EngineError::Refused(_))) => None,
+            Self::Ops(_) | Self::Report(_) | Self::Worker(_) if self.exit() == Exit::Unreachable => {
                 Some(START_SERVERS)
             }
             _ => None,
@@ -114,19 +111,5 @@ impl Failure {
         if let Some(hint) = self.hint() {
             eprintln!("millstream: {hint}");
         }
-    }
-}
-
-const fn of_store(error: &StoreError) -> u8 {
-    match error {
-        StoreError::Unreachable(_) | StoreError::Schema(_) => UNREACHABLE,
-        StoreError::Refused(_) => OURS,
-    }
-}
-
-const fn of_queue(error: &QueueError) -> u8 {
-    match error {
-        QueueError::Unreachable(_) => UNREACHABLE,
-        QueueError::NoGroup(_) | QueueError::Refused(_) | QueueError::Answer(_) => OURS,
     }
 }

@@ -7,11 +7,27 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Prints a value: as JSON on one line, or in words.
+///
+/// # Errors
+/// When standard output fails otherwise than by being closed.
+pub fn answer<T: Serialize>(
+    as_json: bool,
+    value: &T,
+    in_words: impl FnOnce(&T) -> Vec<String>,
+) -> Result<(), Failure> {
+    if as_json {
+        json(value)
+    } else {
+        lines(&in_words(value))
+    }
+}
+
 /// Prints a value as JSON on one line.
 ///
 /// # Errors
 /// When standard output fails otherwise than by being closed.
-pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::Demo(error.to_string()))?;
     lines(&[text])
 }
@@ -20,7 +36,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When standard output fails otherwise than by being closed.
-pub fn lines(lines: &[String]) -> Result<(), Failure> {
+fn lines(lines: &[String]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for line in lines {
         match writeln!(out, "{line}") {

@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
             if let Some(hint) = error.hint() {
                 eprintln!("millstream-web: hint: {hint}");
             }
-            ExitCode::from(error.exit_code())
+            ExitCode::from(error.exit().code())
         }
     }
 }

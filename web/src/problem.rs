@@ -177,7 +177,7 @@ impl From<StoreError> for Problem {
 impl From<OpsError> for Problem {
     fn from(refusal: OpsError) -> Self {
         match &refusal {
-            OpsError::Invalid(_) => Self::invalid(&refusal.to_string()),
+            OpsError::NotADiff(_) => Self::invalid(&format!("patch: {refusal}")),
             OpsError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, &refusal.to_string()),
             OpsError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()),
             OpsError::QueueFull { retry_after, .. } => {
@@ -220,7 +220,11 @@ mod tests {
             retry_after: pause,
         };
         let cases: [(Problem, u16, Option<&str>); 9] = [
-            (OpsError::Invalid("no".to_owned()).into(), 400, None),
+            (
+                OpsError::NotADiff(millstream::domain::diff::NotADiff::Empty).into(),
+                400,
+                None,
+            ),
             (OpsError::TooLarge { bytes: 9, limit: 8 }.into(), 413, None),
             (OpsError::KeyReused.into(), 422, None),
             (full.into(), 429, Some("2")),

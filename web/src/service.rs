@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use millstream::exit::Exit;
 use millstream::logging;
 use millstream::queue::{Queue, QueueError, Wire};
 use millstream::settings::Faults;
@@ -34,9 +35,9 @@ pub enum WebError {
     /// Settings are wrong; a line for each.
     #[error("{0}")]
     Settings(#[from] Faults),
-    /// The address of a server cannot be read.
-    #[error("{0}")]
-    Address(String),
+    /// The address of Valkey cannot be read.
+    #[error("failed to {0}")]
+    Queue(#[from] QueueError),
     /// Postgres is away, or its schema cannot be brought up to date.
     #[error("failed to {0}")]
     Store(#[from] StoreError),
@@ -54,13 +55,14 @@ pub enum WebError {
 }
 
 impl WebError {
-    /// The exit code: 64 settings, 69 a server is unreachable, 1 ours.
+    /// How the process ends with it.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub const fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) | Self::Address(_) => 64,
-            Self::Store(StoreError::Unreachable(_)) => 69,
-            Self::Store(_) | Self::Listen { .. } | Self::System(_) => 1,
+            Self::Settings(_) => Exit::Usage,
+            Self::Queue(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+            Self::Listen { .. } | Self::System(_) => Exit::Ours,
         }
     }
 
@@ -139,18 +141,9 @@ pub async fn run(
 /// Everything that can fail before the first request.
 async fn start(settings: &Settings) -> Result<(TcpListener, State), WebError> {
     let (servers, web) = (&settings.servers, &settings.web);
-    let queue = Queue::open(&servers.valkey_url, &settings.queue, Wire::REVIEW).map_err(|error| {
-        WebError::Address(match error {
-            QueueError::Refused(text) => text,
-            other => other.to_string(),
-        })
-    })?;
-    let store = Store::open(&servers.database_url, "millstream web", CONNECTIONS).map_err(|error| {
-        WebError::Address(match error {
-            StoreError::Refused(text) => text,
-            other => other.to_string(),
-        })
-    })?;
+    let queue = Queue::open(&servers.valkey_url, &settings.queue, Wire::REVIEW)?;
+    let store = Store::open(&servers.database_url, "millstream web", CONNECTIONS)?;
+    store.check().await?;
     store.migrate().await?;
     let address = web.address;
     let listener = TcpListener::bind(address)

@@ -6,7 +6,7 @@
 
 pub mod agent;
 mod aside;
-pub mod diff;
+pub use millstream::domain::diff;
 pub mod github;
 pub mod http;
 pub mod job;

@@ -10,7 +10,7 @@ async fn main() -> ExitCode {
             for line in error.to_string().lines() {
                 eprintln!("millstream-worker: {line}");
             }
-            ExitCode::from(error.exit_code())
+            ExitCode::from(error.exit().code())
         }
     }
 }

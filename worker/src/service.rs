@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use millstream::engine::{EngineError, Identity, Stop, Worker};
-use millstream::queue::{Queue, QueueError};
+use millstream::exit::Exit;
+use millstream::queue::Queue;
 use millstream::settings::Faults;
 use millstream::shutdown::Signals;
-use millstream::store::{Store, StoreError};
+use millstream::store::Store;
 use millstream::{logging, settings::process_environment};
 use tracing::info;
 
@@ -38,15 +39,13 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// The exit code: 64 settings, 69 a server is unreachable or does not fit, 1 ours.
+    /// How the process ends with it.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub const fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) | Self::Github(GithubError::Address(_) | GithubError::Token) => 64,
-            Self::Engine(EngineError::Refused(_))
-            | Self::Engine(EngineError::Queue(QueueError::Unreachable(_)))
-            | Self::Engine(EngineError::Store(StoreError::Unreachable(_))) => 69,
-            _ => 1,
+            Self::Settings(_) | Self::Github(GithubError::Address(_) | GithubError::Token) => Exit::Usage,
+            Self::Engine(error) => error.exit(),
+            Self::Github(GithubError::Client(_)) | Self::System(_) => Exit::Ours,
         }
     }
 }
@@ -86,6 +85,7 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
     .map_err(EngineError::from)?;
     let store = Store::open(&settings.servers.database_url, "millstream worker", CONNECTIONS)
         .map_err(EngineError::from)?;
+    store.check().await.map_err(EngineError::from)?;
     store.migrate().await.map_err(EngineError::from)?;
 
     let model = Offline::new(review.offline_latency, review.offline_failure_rate);

@@ -63,11 +63,7 @@ pub async fn run(args: DemoArgs) -> Result<u8, Failure> {
     let ended = watch(&standing, &args, &mut signals).await;
     let summary = wind_up(standing, &mut signals).await?;
     ended?;
-    if args.json {
-        output::json(&summary)?
-    } else {
-        output::lines(&summary.in_words())?
-    }
+    output::answer(args.json, &summary, Summary::in_words)?;
     if summary.adds_up() {
         Ok(0)
     } else {

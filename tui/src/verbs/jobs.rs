@@ -14,11 +14,7 @@ use crate::reach::Reach;
 pub async fn run(args: &JobsArgs) -> Result<u8, Failure> {
     let reach = Reach::find()?;
     let jobs = reports::jobs(&reach.store, &reach.settings.name, args.state, args.limit).await?;
-    if args.json {
-        output::json(&jobs)?
-    } else {
-        output::lines(&in_columns(&jobs))?
-    }
+    output::answer(args.json, &jobs, |jobs| in_columns(jobs))?;
     Ok(0)
 }
 

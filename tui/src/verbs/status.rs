@@ -15,11 +15,7 @@ pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
     let reach = Reach::find()?;
     let web_url = reach.demo.as_ref().map(|demo| demo.web_url.clone());
     let report = reports::status(&reach.store, &reach.queue, web_url).await?;
-    if args.json {
-        output::json(&report)?
-    } else {
-        output::lines(&in_words(&report))?
-    }
+    output::answer(args.json, &report, in_words)?;
     Ok(0)
 }
 

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use millstream::domain::{JobId, JobState, PrUrl};
+use millstream::domain::{JobId, JobState, PrUrl, diff};
+use millstream::exit::Exit;
 use millstream::ops::submit::{Source, Submission};
 use millstream::ops::{OpsError, Submitter};
 use millstream::reports::{self, ReviewReport};
@@ -12,7 +13,7 @@ use millstream::untrusted::visible;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cli::SubmitArgs;
-use crate::failure::{Failure, UNREACHABLE};
+use crate::failure::Failure;
 use crate::reach::Reach;
 use crate::{git, output};
 
@@ -49,11 +50,7 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     } else {
         (load(&reach, submitted.id).await?, 0)
     };
-    if args.json {
-        output::json(&report)?;
-    } else {
-        output::lines(&in_words(&report, args.wait))?;
-    }
+    output::answer(args.json, &report, |report| in_words(report, args.wait))?;
     if code == TIMED_OUT {
         eprintln!(
             "millstream: no result within {}; the review goes on",
@@ -88,8 +85,8 @@ async fn source(args: &SubmitArgs, limit: usize) -> Result<Source, Failure> {
         .into());
     }
     let what = label.as_deref().or(args.target.as_deref()).unwrap_or("-");
-    millstream_worker::diff::parse(&text)
-        .map_err(|error| Failure::Refused(format!("{}: {error}", visible(what))))?;
+    // Submitting asks again; asked here the answer can name the file.
+    diff::parse(&text).map_err(|error| Failure::Refused(format!("{}: {error}", visible(what))))?;
     Ok(Source::Diff { label, text })
 }
 
@@ -154,7 +151,7 @@ async fn wait(reach: &Reach, id: JobId, timeout: Duration) -> Result<(ReviewRepo
                 None if late => return Ok((report, TIMED_OUT)),
                 None => {}
             },
-            Err(failure) if failure.exit_code() == UNREACHABLE && !late => {}
+            Err(failure) if failure.exit() == Exit::Unreachable && !late => {}
             Err(failure) => return Err(failure),
         }
     }

@@ -19,11 +19,7 @@ pub async fn run(args: &TraceArgs) -> Result<u8, Failure> {
     let reach = Reach::find()?;
     let found = reports::trace(&reach.store, args.id).await?;
     let report = found.ok_or_else(|| Failure::Refused(format!("there is no review {}", args.id)))?;
-    if args.json {
-        output::json(&report)?
-    } else {
-        output::lines(&in_words(&report))?
-    }
+    output::answer(args.json, &report, in_words)?;
     Ok(0)
 }
 

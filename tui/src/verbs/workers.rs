@@ -14,11 +14,7 @@ use crate::reach::Reach;
 pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
     let reach = Reach::find()?;
     let workers = reports::workers(&reach.store, &reach.queue).await?;
-    if args.json {
-        output::json(&workers)?
-    } else {
-        output::lines(&in_columns(&workers))?
-    }
+    output::answer(args.json, &workers, |workers| in_columns(workers))?;
     Ok(0)
 }
 

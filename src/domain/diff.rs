@@ -692,7 +692,7 @@ fn unquoted(text: &str) -> String {
 }
 
 /// A name that stays on its line: control characters are spelt out, as git does.
-pub(crate) fn spelt_out(name: &str) -> String {
+pub fn spelt_out(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for letter in name.chars() {
         if letter.is_control() {
