@@ -112,6 +112,15 @@ impl Queue {
         Reader::connect(self, worker).await
     }
 
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// When the server is away, or does not let us in.
+    pub async fn check(&self) -> Result<(), QueueError> {
+        let () = redis::cmd("PING").query_async::<redis::Value>(&mut self.connection()).await.map(|_| ())?;
+        Ok(())
+    }
+
     /// Asks the server who it is.
     ///
     /// # Errors

@@ -26,12 +26,16 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Finds the system, without connecting yet.
+    /// Finds the system, and looks whether both servers answer.
     ///
     /// # Errors
-    /// When settings are wrong.
-    pub fn find() -> Result<Self, Failure> {
-        Self::find_with(&process_environment)
+    /// When settings are wrong, or a server is away.
+    pub async fn find() -> Result<Self, Failure> {
+        let reach = Self::find_with(&process_environment)?;
+        let (valkey, postgres) = tokio::join!(reach.queue.check(), reach.store.check());
+        valkey?;
+        postgres?;
+        Ok(reach)
     }
 
     fn find_with(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {

@@ -12,7 +12,7 @@ use crate::reach::Reach;
 /// # Errors
 /// When Postgres is away.
 pub async fn run(args: &JobsArgs) -> Result<u8, Failure> {
-    let reach = Reach::find()?;
+    let reach = Reach::find().await?;
     let jobs = reports::jobs(&reach.store, &reach.settings.name, args.state, args.limit).await?;
     output::answer(args.json, &jobs, |jobs| in_columns(jobs))?;
     Ok(0)

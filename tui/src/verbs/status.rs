@@ -12,7 +12,7 @@ use crate::reach::Reach;
 /// # Errors
 /// When a server is away.
 pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
-    let reach = Reach::find()?;
+    let reach = Reach::find().await?;
     let web_url = reach.demo.as_ref().map(|demo| demo.web_url.clone());
     let report = reports::status(&reach.store, &reach.queue, web_url).await?;
     output::answer(args.json, &report, in_words)?;

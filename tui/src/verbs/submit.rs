@@ -29,7 +29,7 @@ const TIMED_OUT: u8 = 5;
 /// # Errors
 /// When the input is no change that can be reviewed, or a server is away.
 pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
-    let reach = Reach::find()?;
+    let reach = Reach::find().await?;
     let source = source(&args, reach.max_patch).await?;
     let idempotency = args.idempotency_key.clone().map(|key| ("cli".to_owned(), key));
     let submission = Submission {
@@ -84,7 +84,8 @@ async fn source(args: &SubmitArgs, limit: usize) -> Result<Source, Failure> {
         }
         .into());
     }
-    let what = label.as_deref().or(args.target.as_deref()).unwrap_or("-");
+    let named = args.target.as_deref().filter(|target| *target != "-");
+    let what = label.as_deref().or(named).unwrap_or("standard input");
     // Submitting asks again; asked here the answer can name the file.
     diff::parse(&text).map_err(|error| Failure::Refused(format!("{}: {error}", visible(what))))?;
     Ok(Source::Diff { label, text })

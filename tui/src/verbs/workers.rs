@@ -12,7 +12,7 @@ use crate::reach::Reach;
 /// # Errors
 /// When a server is away.
 pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
-    let reach = Reach::find()?;
+    let reach = Reach::find().await?;
     let workers = reports::workers(&reach.store, &reach.queue).await?;
     output::answer(args.json, &workers, |workers| in_columns(workers))?;
     Ok(0)
