@@ -5,8 +5,11 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// Text that somebody else wrote. It prints with every dangerous character escaped.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
 pub struct Untrusted(String);
 
 impl Untrusted {
@@ -19,6 +22,18 @@ impl Untrusted {
     #[must_use]
     pub fn raw(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Untrusted {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Untrusted {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 

@@ -9,9 +9,14 @@
 //! * [`git`] reads diffs out of a local repository.
 
 pub mod cli;
+pub mod command;
 pub mod demo;
+pub mod effect;
 pub mod failure;
 pub mod git;
+pub mod keymap;
+pub mod model;
+pub mod msg;
 pub mod output;
 pub mod process;
 pub mod reach;

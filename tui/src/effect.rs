@@ -1,0 +1,57 @@
+//! What the update asks the runtime to do. Effects carry ids, never "the selected row".
+
+use millstream::domain::{JobId, SpanId};
+use serde::Serialize;
+
+use crate::model::filter::Filter;
+use crate::msg::WorkerProcess;
+
+/// What is on the screen and must be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Wish {
+    /// Figures, workers, what just happened.
+    Overview,
+    /// A page of jobs.
+    Jobs {
+        /// The filter.
+        filter: Filter,
+        /// At most so many rows.
+        limit: u32,
+    },
+    /// One job.
+    Job(JobId),
+    /// One trace, with the texts of one span.
+    Trace {
+        /// The job.
+        id: JobId,
+        /// The span.
+        span: Option<SpanId>,
+    },
+    /// The workers.
+    Workers,
+    /// Nothing: no job was chosen.
+    Nothing,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Effect {
+    /// From now on this is on the screen; what was asked for before is not needed any more.
+    Watch(Wish),
+    /// Ask now.
+    Refresh,
+    /// Ask this often; nothing means not at all.
+    Every(Option<std::time::Duration>),
+    /// Submit so many demo diffs.
+    Submit(u32),
+    /// Start a worker process.
+    AddWorker,
+    /// Let a worker process finish and leave.
+    DrainWorker(WorkerProcess),
+    /// Kill a worker process.
+    KillWorker(WorkerProcess),
+    /// Draw everything again, as after a resize.
+    Redraw,
+    /// Leave the console.
+    Quit,
+}

@@ -1,0 +1,58 @@
+//! How the console is drawn: chosen once, or by a key.
+
+use serde::Serialize;
+
+/// The palette by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThemeName {
+    /// Light text on a dark ground.
+    #[default]
+    Dark,
+    /// Dark text on a light ground.
+    Light,
+    /// Told apart without red and green.
+    ColourBlind,
+    /// No colour at all: bold, dim, reverse and underline.
+    Mono,
+}
+
+impl ThemeName {
+    /// All of them, in the order in which a key steps through them.
+    pub const ALL: [Self; 4] = [Self::Dark, Self::Light, Self::ColourBlind, Self::Mono];
+
+    /// The word on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::ColourBlind => "colour-blind",
+            Self::Mono => "mono",
+        }
+    }
+}
+
+/// How many colours the terminal has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum Colours {
+    /// 24 bits.
+    #[default]
+    True,
+    /// The 256 of xterm.
+    Indexed,
+    /// The sixteen of old.
+    Sixteen,
+}
+
+/// How the console is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Look {
+    /// The palette.
+    pub theme: ThemeName,
+    /// How many colours there are.
+    pub colours: Colours,
+    /// Only ASCII characters are drawn.
+    pub ascii: bool,
+    /// Nothing but values moves.
+    pub still: bool,
+}

@@ -1,0 +1,410 @@
+//! The waterfall of one job: attempts, their spans, what is folded, and which part of time is shown.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use millstream::domain::{JobId, SpanId, SpanKind, SpanStatus};
+use millstream::untrusted::Untrusted;
+use serde::Serialize;
+
+use super::filter::Filter;
+use super::job::AttemptLine;
+use super::jobs::JobLine;
+use super::list::List;
+use super::remote::Remote;
+use super::time::since;
+
+/// Deeper nesting than any review has; a cycle among foreign spans ends here.
+const DEEPEST: u16 = 32;
+
+/// A span.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpanLine {
+    /// Its identity.
+    pub id: SpanId,
+    /// The span it is part of.
+    pub parent: Option<SpanId>,
+    /// Of which attempt; 0 for a reference worker's.
+    pub attempt: u32,
+    /// What it measures.
+    pub kind: SpanKind,
+    /// Its name.
+    pub name: Untrusted,
+    /// How it stands.
+    pub status: SpanStatus,
+    /// Its failure.
+    pub error: Option<Untrusted>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Tokens read; nothing while it is not known.
+    pub input_tokens: Option<u64>,
+    /// Tokens written; nothing while it is not known.
+    pub output_tokens: Option<u64>,
+    /// What they cost, estimated; nothing while it is not known.
+    pub cost_usd: Option<f64>,
+    /// The model that answered.
+    pub model: Option<Untrusted>,
+    /// An earlier attempt paid for it.
+    pub kept: bool,
+}
+
+impl SpanLine {
+    /// How long it took, or has taken so far.
+    pub fn took(&self, now: DateTime<Utc>) -> Duration {
+        since(self.started_at, self.ended_at.unwrap_or(now))
+    }
+}
+
+/// What went into a span and came out: asked for only while it is selected.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct SpanText {
+    /// What went in, as JSON.
+    pub input: Option<Untrusted>,
+    /// What came out, as JSON.
+    pub output: Option<Untrusted>,
+}
+
+/// The data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TraceFacts {
+    /// The job's row.
+    pub line: JobLine,
+    /// Its attempts, first one first.
+    pub attempts: Vec<AttemptLine>,
+    /// The spans of all attempts, in the order of their beginning.
+    pub spans: Vec<SpanLine>,
+}
+
+impl TraceFacts {
+    /// The span of an id.
+    pub fn span(&self, id: SpanId) -> Option<&SpanLine> {
+        self.spans.iter().find(|span| span.id == id)
+    }
+
+    /// The attempt of a number.
+    pub fn attempt(&self, number: u32) -> Option<&AttemptLine> {
+        self.attempts.iter().find(|attempt| attempt.number == number)
+    }
+
+    /// The spans of an attempt that decided how long it took: from its end backwards, always the one that
+    /// ended last before the one behind it began.
+    pub fn critical(&self, attempt: u32, now: DateTime<Utc>) -> HashSet<SpanId> {
+        let mut children: HashMap<Option<SpanId>, Vec<&SpanLine>> = HashMap::new();
+        for span in self.spans.iter().filter(|span| span.attempt == attempt) {
+            children.entry(span.parent).or_default().push(span);
+        }
+        let mut path = HashSet::new();
+        let mut open = vec![None];
+        while let Some(parent) = open.pop() {
+            let mut until = DateTime::<Utc>::MAX_UTC;
+            let mut of_parent = children.remove(&parent).unwrap_or_default();
+            of_parent.sort_by_key(|span| std::cmp::Reverse(span.ended_at.unwrap_or(now)));
+            for span in of_parent {
+                if span.ended_at.unwrap_or(now) <= until {
+                    until = span.started_at;
+                    path.insert(span.id);
+                    open.push(Some(span.id));
+                }
+            }
+        }
+        path
+    }
+}
+
+/// What a row of the waterfall is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum TraceKey {
+    /// An attempt.
+    Attempt(u32),
+    /// A span.
+    Span(SpanId),
+    /// A span that others name as their parent and that is not there.
+    Ghost(SpanId),
+}
+
+/// Whether a row has rows below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Fold {
+    /// It has none.
+    Leaf,
+    /// They are shown.
+    Open,
+    /// So many are hidden.
+    Folded(usize),
+}
+
+/// A row of the waterfall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TraceRow {
+    /// What it is about.
+    pub key: TraceKey,
+    /// How deep it stands; an attempt stands at 0.
+    pub depth: u16,
+    /// What lies below it.
+    pub fold: Fold,
+}
+
+/// What the panel below the waterfall shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum TracePane {
+    /// What went in.
+    #[default]
+    Input,
+    /// What came out.
+    Output,
+    /// Everything else that is known.
+    Attributes,
+}
+
+/// The part of time that the bars show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Zoom {
+    /// How many times larger than the whole, a power of two.
+    pub factor: u32,
+    /// Where the shown part begins, in thousandths of the whole.
+    pub from_permille: u32,
+}
+
+impl Default for Zoom {
+    fn default() -> Self {
+        Self {
+            factor: 1,
+            from_permille: 0,
+        }
+    }
+}
+
+impl Zoom {
+    /// Beyond this a bar of a minute shows a millisecond in a cell.
+    const MOST: u32 = 1024;
+
+    /// Twice as large, or half; the left edge stays.
+    pub fn change(&mut self, larger: bool) {
+        self.factor = if larger {
+            (self.factor * 2).min(Self::MOST)
+        } else {
+            (self.factor / 2).max(1)
+        };
+        self.pan(0);
+    }
+
+    /// Moves by so many quarters of what is shown.
+    pub fn pan(&mut self, quarters: i32) {
+        let shown = 1000 / self.factor;
+        let moved = i64::from(self.from_permille) + i64::from(quarters) * i64::from(shown.max(4) / 4);
+        let furthest = 1000 - shown;
+        self.from_permille = moved.clamp(0, i64::from(furthest)) as u32;
+    }
+}
+
+/// The view: which job, its data, the list, what is folded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trace {
+    /// Which job; nothing until one was chosen.
+    pub id: Option<JobId>,
+    /// Its data; nothing in it when there is no such job.
+    pub facts: Remote<Option<TraceFacts>>,
+    /// Texts of the selected span.
+    pub text: Option<(SpanId, Remote<SpanText>)>,
+    /// Cursor and scroll.
+    pub list: List<TraceKey>,
+    /// Rows whose children are hidden.
+    pub folded: BTreeSet<TraceKey>,
+    /// Whether the folds were chosen for the data: all attempts but the last are folded at first.
+    pub folds_chosen: bool,
+    /// Spans shorter than this are hidden.
+    pub shortest: Duration,
+    /// The filter: only spans whose name or error holds it, and what they are part of.
+    pub filter: Filter,
+    /// Whether the critical path is told apart.
+    pub critical: bool,
+    /// The part of time.
+    pub zoom: Zoom,
+    /// What the panel shows.
+    pub pane: TracePane,
+}
+
+impl Trace {
+    /// The steps of `m`: hide what is shorter.
+    pub const SHORTEST: [Duration; 4] = [
+        Duration::ZERO,
+        Duration::from_millis(100),
+        Duration::from_secs(1),
+        Duration::from_secs(5),
+    ];
+
+    /// The view before its first answer.
+    pub fn new(id: Option<JobId>, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            facts: Remote::asked(now),
+            text: None,
+            list: List::default(),
+            folded: BTreeSet::new(),
+            folds_chosen: false,
+            shortest: Duration::ZERO,
+            filter: Filter::default(),
+            critical: true,
+            zoom: Zoom::default(),
+            pane: TracePane::default(),
+        }
+    }
+
+    /// The data, if the job is there.
+    pub fn known(&self) -> Option<&TraceFacts> {
+        self.facts.value()?.as_ref()
+    }
+
+    /// The attempt that the row under the cursor belongs to, else the last one.
+    pub fn attempt(&self) -> Option<u32> {
+        let facts = self.known()?;
+        let under = match self.list.cursor {
+            Some(TraceKey::Attempt(number)) => Some(number),
+            Some(TraceKey::Span(id)) => facts.span(id).map(|span| span.attempt),
+            Some(TraceKey::Ghost(_)) | None => None,
+        };
+        under.or_else(|| facts.attempts.last().map(|attempt| attempt.number))
+    }
+
+    /// The rows as they are shown, top to bottom.
+    pub fn rows(&self, now: DateTime<Utc>) -> Vec<TraceRow> {
+        self.known()
+            .map_or_else(Vec::new, |facts| Tree::new(self, facts, now).rows())
+    }
+
+    /// The rows that `height` lines show; `true` for the one under the cursor.
+    pub fn visible(&self, height: usize, now: DateTime<Utc>) -> Vec<(TraceRow, bool)> {
+        let rows = self.rows(now);
+        let by_key: HashMap<TraceKey, TraceRow> = rows.into_iter().map(|row| (row.key, row)).collect();
+        self.list.order[self.list.window(height)]
+            .iter()
+            .filter_map(|key| by_key.get(key).map(|row| (*row, self.list.cursor == Some(*key))))
+            .collect()
+    }
+
+    /// The span under the cursor.
+    pub fn selected_span(&self) -> Option<SpanId> {
+        match self.list.cursor {
+            Some(TraceKey::Span(id)) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// The spans by their parents, while rows are made of them.
+struct Tree<'a> {
+    trace: &'a Trace,
+    facts: &'a TraceFacts,
+    children: HashMap<(u32, Option<SpanId>), Vec<&'a SpanLine>>,
+    shown: HashSet<SpanId>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(trace: &'a Trace, facts: &'a TraceFacts, now: DateTime<Utc>) -> Self {
+        let mut children: HashMap<(u32, Option<SpanId>), Vec<&SpanLine>> = HashMap::new();
+        for span in &facts.spans {
+            children
+                .entry((span.attempt, span.parent))
+                .or_default()
+                .push(span);
+        }
+        let words: Vec<String> = trace
+            .filter
+            .text
+            .split_whitespace()
+            .map(str::to_lowercase)
+            .collect();
+        let passes = |span: &&SpanLine| {
+            let error = span.error.as_ref().map_or("", Untrusted::raw);
+            let text = format!("{} {} {error}", span.kind.word(), span.name.raw()).to_lowercase();
+            span.took(now) >= trace.shortest && words.iter().all(|word| text.contains(word.as_str()))
+        };
+        let parents: HashMap<SpanId, Option<SpanId>> =
+            facts.spans.iter().map(|span| (span.id, span.parent)).collect();
+        let mut shown = HashSet::new();
+        for span in facts.spans.iter().filter(passes) {
+            // What a shown span is part of is shown too.
+            let mut next = Some(span.id);
+            while let Some(id) = next.filter(|id| shown.insert(*id)) {
+                next = parents.get(&id).copied().flatten();
+            }
+        }
+        Self {
+            trace,
+            facts,
+            children,
+            shown,
+        }
+    }
+
+    fn rows(&self) -> Vec<TraceRow> {
+        let mut rows = Vec::new();
+        let mut numbers: Vec<u32> = self.facts.attempts.iter().map(|attempt| attempt.number).collect();
+        if self
+            .facts
+            .spans
+            .iter()
+            .any(|span| !numbers.contains(&span.attempt))
+        {
+            numbers.extend(self.facts.spans.iter().map(|span| span.attempt));
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        for number in numbers {
+            let mut below = Vec::new();
+            self.below(number, None, 1, &mut below);
+            self.ghosts(number, &mut below);
+            self.push(TraceKey::Attempt(number), 0, below, &mut rows);
+        }
+        rows
+    }
+
+    fn below(&self, attempt: u32, parent: Option<SpanId>, depth: u16, rows: &mut Vec<TraceRow>) {
+        if depth > DEEPEST {
+            return;
+        }
+        for span in self.children.get(&(attempt, parent)).into_iter().flatten() {
+            if self.shown.contains(&span.id) {
+                let mut below = Vec::new();
+                self.below(attempt, Some(span.id), depth + 1, &mut below);
+                self.push(TraceKey::Span(span.id), depth, below, rows);
+            }
+        }
+    }
+
+    /// Spans whose parent is not among them stand under a row for the parent.
+    fn ghosts(&self, attempt: u32, rows: &mut Vec<TraceRow>) {
+        let known: HashSet<SpanId> = self.facts.spans.iter().map(|span| span.id).collect();
+        let mut missing: Vec<SpanId> = self
+            .children
+            .keys()
+            .filter(|(number, _)| *number == attempt)
+            .filter_map(|(_, parent)| *parent)
+            .filter(|parent| !known.contains(parent))
+            .collect();
+        missing.sort_unstable();
+        for parent in missing {
+            let mut below = Vec::new();
+            self.below(attempt, Some(parent), 2, &mut below);
+            if !below.is_empty() {
+                self.push(TraceKey::Ghost(parent), 1, below, rows);
+            }
+        }
+    }
+
+    fn push(&self, key: TraceKey, depth: u16, below: Vec<TraceRow>, rows: &mut Vec<TraceRow>) {
+        let folded = self.trace.folded.contains(&key);
+        let fold = match below.len() {
+            0 => Fold::Leaf,
+            hidden if folded => Fold::Folded(hidden),
+            _ => Fold::Open,
+        };
+        rows.push(TraceRow { key, depth, fold });
+        if !folded {
+            rows.extend(below);
+        }
+    }
+}

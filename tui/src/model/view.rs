@@ -1,0 +1,98 @@
+//! Where in the console we are, and how many rows of a list a view has room for.
+
+use serde::Serialize;
+
+use super::Model;
+
+/// The terminal's size in cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Columns.
+    pub width: u16,
+    /// Lines.
+    pub height: u16,
+}
+
+/// A view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
+pub enum View {
+    /// Is it keeping up, and what needs me?
+    #[default]
+    Overview,
+    /// Where is mine, why did it end so?
+    Jobs,
+    /// One job in full; which one stands in [`Model::job`].
+    Job,
+    /// What is it doing now, what did it cost? Which one stands in [`Model::trace`].
+    Trace,
+    /// Who works, who is slow, who is gone?
+    Workers,
+}
+
+impl View {
+    /// The views that have a number, with it, in the order of the tabs.
+    pub const TABS: [(char, Self); 4] = [
+        ('1', Self::Overview),
+        ('2', Self::Jobs),
+        ('4', Self::Workers),
+        ('6', Self::Trace),
+    ];
+
+    /// Its name in tabs and breadcrumbs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Jobs => "Jobs",
+            Self::Job => "Job",
+            Self::Trace => "Trace",
+            Self::Workers => "Workers",
+        }
+    }
+
+    /// The tab that is open while it is shown.
+    #[must_use]
+    pub const fn tab(self) -> Self {
+        match self {
+            Self::Job => Self::Jobs,
+            other => other,
+        }
+    }
+}
+
+impl Model {
+    /// How many rows the list of the open view has room for.
+    ///
+    /// The cursor's page steps by it. A view that has room for fewer still shows the cursor's row, since it
+    /// draws what [`super::list::List::window`] says for the lines that it really has.
+    pub fn list_height(&self) -> usize {
+        let height = usize::from(self.size.height);
+        let taken = match self.view() {
+            View::Overview => height - height.min(super::overview::worker_rows(self.size)),
+            // Header, tabs, rule, title, empty, headings above; detail, rule, footer below.
+            View::Jobs if height >= 30 => 10,
+            View::Jobs => 7,
+            View::Job => height - (height / 4).min(8),
+            View::Trace if height >= 30 => 22,
+            View::Trace => 12,
+            View::Workers if height >= 30 => height - height.saturating_sub(18).min(12),
+            View::Workers => 12,
+        };
+        height.saturating_sub(taken).max(1)
+    }
+}
+
+impl Model {
+    /// The job that a key would act on: the open one, the one under the cursor, or what a worker runs longest.
+    pub fn chosen_job(&self) -> Option<millstream::domain::JobId> {
+        match self.view() {
+            View::Job => self.job.as_ref().map(|job| job.id),
+            View::Trace => self.trace.id,
+            View::Jobs => self.jobs.list.cursor,
+            View::Overview | View::Workers => self
+                .workers
+                .selected()
+                .and_then(|worker| worker.longest())
+                .map(|job| job.id),
+        }
+    }
+}

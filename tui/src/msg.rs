@@ -1,0 +1,133 @@
+//! What can happen to the console: a key, an answer, a tick of the clock.
+//!
+//! All of it comes through one ordered channel; nothing else changes the model.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use millstream::domain::{JobId, SpanId};
+use millstream::untrusted::Untrusted;
+use serde::Serialize;
+
+use crate::keymap::Key;
+use crate::model::Fleet;
+use crate::model::connection::{Load, Sent, Server};
+use crate::model::figures::{LedgerFigures, QueueFigures};
+use crate::model::job::JobFacts;
+use crate::model::jobs::JobsPage;
+use crate::model::notice::Tone;
+use crate::model::trace::{SpanText, TraceFacts};
+use crate::model::view::Size;
+use crate::model::workers::{WorkerLine, WorkerName};
+
+/// What a server answered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Answer {
+    /// Valkey's figures.
+    Queue(QueueFigures),
+    /// Postgres's figures.
+    Ledger(LedgerFigures),
+    /// A page of jobs.
+    Jobs(JobsPage),
+    /// One job, or that there is none of that id.
+    Job(JobId, Option<JobFacts>),
+    /// One trace, or that there is no such job.
+    Trace(JobId, Option<TraceFacts>),
+    /// The texts of one span.
+    SpanText(SpanId, SpanText),
+    /// The workers.
+    Workers(Vec<WorkerLine>),
+}
+
+/// What an answer is about, for the answers that did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum Topic {
+    /// [`Answer::Queue`].
+    Queue,
+    /// [`Answer::Ledger`].
+    Ledger,
+    /// [`Answer::Jobs`].
+    Jobs,
+    /// [`Answer::Job`].
+    Job(JobId),
+    /// [`Answer::Trace`].
+    Trace(JobId),
+    /// [`Answer::SpanText`].
+    SpanText(SpanId),
+    /// [`Answer::Workers`].
+    Workers,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Msg {
+    /// Time has passed.
+    Tick {
+        /// The time, by our clock.
+        now: DateTime<Utc>,
+    },
+    /// The terminal has another size.
+    Resize(Size),
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// A server answered.
+    Answer(Box<Answer>),
+    /// A server did not answer a question.
+    Missed {
+        /// The question.
+        topic: Topic,
+        /// Why.
+        why: Untrusted,
+    },
+    /// A server is there.
+    Up {
+        /// Which.
+        server: Server,
+        /// How long its answer took.
+        latency: Duration,
+        /// How far its clock is ahead of ours, in milliseconds, if it was asked.
+        clock_ahead_ms: Option<i64>,
+    },
+    /// A server is not there.
+    Down {
+        /// Which.
+        server: Server,
+        /// Why.
+        why: Untrusted,
+        /// When it is asked again.
+        next_try: DateTime<Utc>,
+    },
+    /// The console's own load over the last seconds.
+    Load(Load),
+    /// The console sent something.
+    Sent(Sent),
+    /// The demo's processes changed.
+    Fleet(Fleet),
+    /// A worker process of the demo ended: how, in words.
+    WorkerEnded {
+        /// Its process.
+        pid: u32,
+        /// `exit by signal 9`.
+        how: Untrusted,
+    },
+    /// Something that was asked for is done or was refused.
+    Told {
+        /// How it is meant.
+        tone: Tone,
+        /// In words.
+        text: Untrusted,
+    },
+    /// A signal asks the process to end.
+    Quit,
+}
+
+/// The worker an effect is about, with its process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkerProcess {
+    /// Its id.
+    pub name: WorkerName,
+    /// Its process.
+    pub pid: u32,
+}
