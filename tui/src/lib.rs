@@ -21,5 +21,6 @@ pub mod output;
 pub mod process;
 pub mod reach;
 pub mod runtime_file;
+pub mod sample;
 pub mod servers;
 pub mod verbs;
