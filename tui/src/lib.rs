@@ -23,4 +23,5 @@ pub mod reach;
 pub mod runtime_file;
 pub mod sample;
 pub mod servers;
+pub mod update;
 pub mod verbs;

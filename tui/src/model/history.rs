@@ -142,6 +142,18 @@ impl History {
         }
     }
 
+    /// Adds a mark whose label may still grow: the one of the same instant and kind is replaced.
+    pub fn mark_once(&mut self, mark: TimeMark) {
+        match self
+            .marks
+            .iter_mut()
+            .find(|known| known.at == mark.at && known.kind == mark.kind)
+        {
+            Some(known) => *known = mark,
+            None => self.mark(mark),
+        }
+    }
+
     fn reckon_back(&mut self, waiting: u64) {
         let mut level = waiting;
         for point in self.points.iter_mut().rev().skip(1) {
