@@ -14,6 +14,7 @@ use millstream::exit::Exit;
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
 use crate::verbs;
+use crate::verbs::frame::FrameArgs;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -51,6 +52,8 @@ enum Verb {
     Workers(JsonArgs),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
+    /// Draw a picture of the console without a terminal
+    Frame(FrameArgs),
 }
 
 /// The one option that every verb that only looks has.
@@ -140,6 +143,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Jobs(args) => verbs::jobs::run(&args).await,
         Verb::Workers(args) => verbs::workers::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
+        Verb::Frame(args) => verbs::frame::run(&args),
     }
 }
 

@@ -6,6 +6,8 @@
 //! * [`demo`] runs the whole system on this machine; [`servers`] finds or fetches and starts Valkey and
 //!   Postgres, [`process`] sees to it that nothing outlives us, [`runtime_file`] is how the other
 //!   verbs find a running demo.
+//! * [`view`] draws the console's model in the styles of [`theme`], the figures of [`format`] and the glyphs of
+//!   [`glyph`]; [`frame`] draws it without a terminal.
 //! * [`git`] reads diffs out of a local repository.
 
 pub mod cli;
@@ -13,7 +15,10 @@ pub mod command;
 pub mod demo;
 pub mod effect;
 pub mod failure;
+pub mod format;
+pub mod frame;
 pub mod git;
+pub mod glyph;
 pub mod keymap;
 pub mod model;
 pub mod msg;
@@ -23,5 +28,7 @@ pub mod reach;
 pub mod runtime_file;
 pub mod sample;
 pub mod servers;
+pub mod theme;
 pub mod update;
 pub mod verbs;
+pub mod view;

@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub mod frame;
 pub mod jobs;
 pub mod service;
 pub mod status;

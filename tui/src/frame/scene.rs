@@ -1,0 +1,123 @@
+//! The scenes that can be drawn without a system: a view of the sample story, in one of its states.
+
+use clap::ValueEnum;
+
+use crate::model::Model;
+use crate::model::overlay::{Overlay, Palette};
+use crate::model::view::{Size, View};
+use crate::sample;
+
+/// What is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shown {
+    /// The first screen.
+    Overview,
+    /// The list of jobs.
+    Jobs,
+    /// One job in full.
+    Job,
+    /// The waterfall of a job that runs.
+    Trace,
+    /// The workers.
+    Workers,
+    /// The help over the jobs.
+    Help,
+    /// The question before a worker is killed.
+    Dialog,
+    /// The command palette.
+    Palette,
+    /// The commands that were sent.
+    Sent,
+}
+
+/// How the system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum State {
+    /// It runs.
+    #[default]
+    Normal,
+    /// Nothing was ever submitted.
+    Empty,
+    /// No server has answered yet.
+    Loading,
+    /// Nothing passes the filter.
+    NoMatch,
+    /// No answer for 12 s.
+    Stale,
+    /// Valkey is away.
+    ValkeyLost,
+    /// Both servers are away.
+    BothLost,
+    /// The first question was refused.
+    Failed,
+    /// The console only looks, at a system in production.
+    ReadOnly,
+    /// The screen was stopped.
+    Frozen,
+}
+
+/// The model of a scene.
+#[must_use]
+pub fn model(shown: Shown, state: State, size: Size) -> Model {
+    let mut model = match state {
+        State::Normal => story(shown),
+        State::Empty => sample::empty(),
+        State::Loading => sample::loading(),
+        State::NoMatch => sample::no_match(),
+        State::Stale => sample::stale(),
+        State::ValkeyLost => sample::valkey_lost(),
+        State::BothLost => sample::both_lost(),
+        State::Failed => sample::failed(),
+        State::ReadOnly => sample::read_only(),
+        State::Frozen => sample::frozen(),
+    };
+    model.size = size;
+    if state != State::Normal {
+        model.path = path(shown);
+        model.overlay = overlay(shown, model.overlay);
+    }
+    model
+}
+
+fn story(shown: Shown) -> Model {
+    match shown {
+        Shown::Overview => sample::story(),
+        Shown::Jobs => sample::jobs(),
+        Shown::Job => sample::job(),
+        Shown::Trace => sample::trace(),
+        Shown::Workers => sample::workers(),
+        Shown::Help => sample::help(),
+        Shown::Dialog => sample::dialog(),
+        Shown::Palette | Shown::Sent => Model {
+            overlay: overlay(shown, None),
+            ..sample::story()
+        },
+    }
+}
+
+fn path(shown: Shown) -> Vec<View> {
+    match shown {
+        Shown::Overview | Shown::Palette | Shown::Sent => vec![View::Overview],
+        Shown::Jobs | Shown::Help => vec![View::Overview, View::Jobs],
+        Shown::Job => vec![View::Overview, View::Jobs, View::Job],
+        Shown::Trace => vec![View::Overview, View::Trace],
+        Shown::Workers | Shown::Dialog => vec![View::Overview, View::Workers],
+    }
+}
+
+fn overlay(shown: Shown, before: Option<Overlay>) -> Option<Overlay> {
+    match shown {
+        Shown::Help => Some(Overlay::Help),
+        Shown::Dialog => sample::dialog().overlay,
+        Shown::Sent => Some(Overlay::Sent { offset: 0 }),
+        Shown::Palette => {
+            let commands = crate::command::COMMANDS.iter().filter(|command| command.word.contains("wo"));
+            Some(Overlay::Palette(Palette {
+                text: "wo".to_owned(),
+                found: commands.map(|command| command.id).collect(),
+                at: 0,
+            }))
+        }
+        _ => before,
+    }
+}

@@ -1,0 +1,53 @@
+//! What a view says when it has nothing to show: still loading, failed, empty, nothing that matches.
+
+use chrono::{DateTime, Utc};
+
+use crate::command::CommandId;
+use crate::format;
+use crate::glyph;
+use crate::keymap;
+use crate::model::Model;
+use crate::model::remote::Remote;
+use crate::view::canvas::Canvas;
+use crate::view::words::Words;
+
+/// Says why there is no value, if there is none. Answers whether there is one.
+pub fn has_value<T>(canvas: &mut Canvas<'_>, y: u16, remote: &Remote<T>) -> bool {
+    let theme = canvas.theme;
+    let width = canvas.width().saturating_sub(2);
+    let words = match remote {
+        Remote::Ready { .. } | Remote::Stale { .. } => return true,
+        Remote::Loading { .. } => Words::of(glyph::MORE, theme.muted),
+        Remote::Failed { why, .. } => Words::of(glyph::DEAD, theme.dead)
+            .gap(1)
+            .and_outside(why, theme.text),
+    };
+    canvas.fitted(1, y, &words, width);
+    false
+}
+
+/// `12 s old: connection refused`, for a value that is.
+#[must_use]
+pub fn staleness<T>(remote: &Remote<T>, now: DateTime<Utc>) -> Option<String> {
+    let age = remote.age(now).filter(|_| remote.is_stale())?;
+    let why = remote.why().map_or_else(String::new, |why| format!(": {why}"));
+    Some(format!("{} old{why}", format::age(age)))
+}
+
+/// A sentence, with the keys that change it: `Nothing waits.  n submit  b burst`.
+pub fn sentence(canvas: &mut Canvas<'_>, y: u16, model: &Model, text: &str, keys: &[CommandId]) {
+    let theme = canvas.theme;
+    let available = keys.iter().filter(|command| command.is_available(model));
+    let words = available.fold(Words::of(text, theme.text), |words, command| {
+        let Some(key) = keymap::key(model.view(), *command) else {
+            return words;
+        };
+        words
+            .gap(3)
+            .and(key.label(), theme.accent)
+            .gap(1)
+            .and(command.command().short, theme.muted)
+    });
+    let width = canvas.width().saturating_sub(2);
+    canvas.fitted(1, y, &words, width);
+}

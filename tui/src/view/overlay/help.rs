@@ -1,0 +1,186 @@
+//! Help: every key that works here, and those that do not now, with the reason. Made from the key table.
+
+use millstream::domain::JobState;
+
+use crate::command::Group;
+use crate::format::{self, Trust};
+use crate::glyph;
+use crate::keymap::{self, Hint};
+use crate::model::Model;
+use crate::theme::Theme;
+use crate::view::canvas::Canvas;
+use crate::view::state;
+use crate::view::widgets::popup::{self, Border};
+use crate::view::words::Words;
+
+/// The widest that reads well.
+const WIDTH: u16 = 108;
+/// What the border takes at both sides, and at top and bottom.
+const BORDER: (u16, u16) = (6, 2);
+/// Columns for the keys.
+const KEYS: u16 = 9;
+/// Rows that are no keys: one above, one between, the legend.
+const OTHER_ROWS: u16 = 3;
+
+/// How wordy the help is, by how much room there is.
+#[derive(Clone, Copy)]
+struct Density {
+    columns: u16,
+    whole_sentences: bool,
+}
+
+/// Draws the help.
+pub fn draw(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    let width = WIDTH.min(canvas.width());
+    let room = canvas.height().saturating_sub(BORDER.1 + OTHER_ROWS);
+    let inner = width.saturating_sub(BORDER.0);
+    let blocks = blocks(model, theme);
+    let choices = [(2, true), (3, true), (3, false), (2, false), (1, false)];
+    let density = choices
+        .map(|(columns, whole_sentences)| Density {
+            columns,
+            whole_sentences,
+        })
+        .into_iter()
+        .filter(|density| inner / density.columns >= if density.whole_sentences { 45 } else { 16 })
+        .find(|density| flow(&blocks, *density, room).is_some())
+        .unwrap_or(Density {
+            columns: (inner / 16).clamp(1, 4),
+            whole_sentences: false,
+        });
+    let columns = flow(&blocks, density, room).unwrap_or_else(|| pour(&blocks, density, room));
+    let tallest = columns.iter().map(Vec::len).max().unwrap_or(0);
+    let height = u16::try_from(tallest).unwrap_or(u16::MAX).saturating_add(BORDER.1 + OTHER_ROWS);
+    let border = Border {
+        name: &format!("Help: {}", model.view().name()),
+        note: "made from the key table   Esc close",
+        style: theme.accent,
+    };
+    let mut inside = popup::open(canvas, (width, height), &border);
+    let wide = inside.width() / density.columns.max(1);
+    for (nth, lines) in (0..).zip(&columns) {
+        for (y, words) in (1..).zip(lines) {
+            inside.fitted(nth * wide, y, words, wide.saturating_sub(2));
+        }
+    }
+    let y = inside.height().saturating_sub(1);
+    let all = inside.width();
+    inside.fitted(0, y, &legend(theme), all);
+}
+
+/// Rows that belong together: a heading and its keys, wordy and short.
+struct Block {
+    rows: Vec<(Words, Words)>,
+}
+
+/// A block for each group, and one for what cannot be done now.
+fn blocks(model: &Model, theme: &Theme) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut refused = Vec::new();
+    for group in Group::ALL {
+        let (not_now, now): (Vec<_>, Vec<_>) =
+            keymap::help(model, group).into_iter().partition(|(_, refusal)| refusal.is_some());
+        if !now.is_empty() {
+            let rows = now.iter().map(|(hint, _)| row(hint, theme));
+            blocks.push(block(group.name(), rows, theme));
+        }
+        refused.extend(not_now);
+    }
+    if !refused.is_empty() {
+        let rows = refused.iter().map(|(hint, why)| refusal(hint, why.unwrap_or_default(), theme));
+        blocks.push(block("NOT NOW, AND WHY", rows, theme));
+    }
+    blocks
+}
+
+fn block(name: &str, rows: impl Iterator<Item = (Words, Words)>, theme: &Theme) -> Block {
+    let heading = Words::of(name, theme.muted);
+    let mut all = vec![(heading.clone(), heading)];
+    all.extend(rows);
+    Block { rows: all }
+}
+
+fn row(hint: &Hint, theme: &Theme) -> (Words, Words) {
+    let key = |text: &str| Words::of(format::fit(text, KEYS - 1), theme.accent);
+    let padded = |text: &str| {
+        let words = key(text);
+        let pad = KEYS.saturating_sub(words.width());
+        words.gap(pad)
+    };
+    let first = hint.keys.split(' ').next().unwrap_or_default();
+    (
+        padded(&hint.keys).and(hint.about, theme.text),
+        Words::of(first, theme.accent)
+            .gap(7_u16.saturating_sub(format::width(first)).max(1))
+            .and(hint.short, theme.text),
+    )
+}
+
+fn refusal(hint: &Hint, why: &str, theme: &Theme) -> (Words, Words) {
+    let key = format::fit(&hint.keys, KEYS - 1);
+    let pad = KEYS.saturating_sub(format::width(&key));
+    let long = Words::of(key, theme.muted)
+        .gap(pad)
+        .and(format!("{}: ", hint.short), theme.muted)
+        .and(why, theme.text);
+    let short = Words::of(format!("{} ", hint.short), theme.muted).and(why, theme.text);
+    (long, short)
+}
+
+/// The blocks in so many columns, none broken; none when they are too tall.
+fn flow(blocks: &[Block], density: Density, room: u16) -> Option<Vec<Vec<Words>>> {
+    let mut columns: Vec<Vec<Words>> = vec![Vec::new()];
+    for block in blocks {
+        let open = columns.last_mut()?;
+        let gap = usize::from(!open.is_empty());
+        if open.len() + gap + block.rows.len() > usize::from(room) {
+            columns.push(Vec::new());
+        }
+        let open = columns.last_mut()?;
+        if !open.is_empty() {
+            open.push(Words::default());
+        }
+        open.extend(said(block, density));
+        if open.len() > usize::from(room) {
+            return None;
+        }
+    }
+    (columns.len() <= usize::from(density.columns)).then_some(columns)
+}
+
+/// The blocks one after the other, broken where a column ends; what does not fit is left out.
+fn pour(blocks: &[Block], density: Density, room: u16) -> Vec<Vec<Words>> {
+    let lines: Vec<Words> = blocks.iter().flat_map(|block| said(block, density)).collect();
+    lines
+        .chunks(usize::from(room.max(1)))
+        .take(usize::from(density.columns))
+        .map(<[Words]>::to_vec)
+        .collect()
+}
+
+fn said(block: &Block, density: Density) -> Vec<Words> {
+    let rows = block.rows.iter();
+    rows.map(|(long, short)| if density.whole_sentences { long.clone() } else { short.clone() })
+        .collect()
+}
+
+/// What the glyphs and the marks mean.
+fn legend(theme: &Theme) -> Words {
+    let shown = [
+        JobState::Done,
+        JobState::Running,
+        JobState::Waiting,
+        JobState::Retrying,
+        JobState::Dead,
+        JobState::Scheduled,
+    ];
+    let words = shown
+        .into_iter()
+        .fold(Words::default(), |words, state| words.then(state::job_words(theme, state)).gap(2));
+    let words = words.and(format!("{} lost", glyph::LOST), theme.lost).gap(4);
+    let marks = [(Trust::Exact, "exact"), (Trust::Estimated, "estimate"), (Trust::Unknown, "unknown")];
+    marks.into_iter().fold(words, |words, (trust, word)| {
+        words.and(format!("{} {word}", trust.mark()), theme.muted).gap(2)
+    })
+}

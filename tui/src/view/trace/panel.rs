@@ -1,0 +1,187 @@
+//! What is known about the row under the cursor, and what went into it or came out.
+
+use millstream::domain::SpanStatus;
+use millstream::untrusted::{Untrusted, visible};
+
+use crate::command::CommandId;
+use crate::format;
+use crate::keymap;
+use crate::model::Model;
+use crate::model::job::AttemptLine;
+use crate::model::jobs::short_id;
+use crate::model::remote::Remote;
+use crate::model::trace::{SpanLine, SpanText, TraceFacts, TraceKey, TracePane};
+use crate::model::view::View;
+use crate::theme::Theme;
+use crate::view::Room;
+use crate::view::canvas::Canvas;
+use crate::view::state;
+use crate::view::widgets::{section, table};
+use crate::view::words::Words;
+
+/// Columns of the labels.
+const LABELS: u16 = 12;
+
+type Facts = Vec<(&'static str, Words)>;
+
+/// Draws the panel: facts at the left, text at the right where there is room for both.
+pub fn draw(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model, room: Room) {
+    let theme = canvas.theme;
+    let (name, known) = match model.trace.list.cursor {
+        Some(TraceKey::Span(id)) => match facts.span(id) {
+            Some(span) => (span.name.clone(), span_facts(span, facts, model, theme)),
+            None => return,
+        },
+        Some(TraceKey::Attempt(number)) => match facts.attempt(number) {
+            Some(attempt) => (Untrusted::new(format!("try {number}")), attempt_facts(attempt, facts, model, theme)),
+            None => return,
+        },
+        Some(TraceKey::Ghost(id)) => {
+            let why = Words::of("others name it as their parent, and it was never written", theme.text);
+            (Untrusted::new("parent span"), vec![("span", Words::of(id.to_string(), theme.muted)), ("status", why)])
+        }
+        None => return,
+    };
+    let heading = Words::outside(&name, theme.strong());
+    let is_span = model.trace.selected_span().is_some();
+    if room != Room::Wide || !is_span {
+        section::rule(canvas, &heading, &if is_span { panes(theme) } else { Words::default() });
+        let width = canvas.width().saturating_sub(2);
+        table::facts(&mut canvas.part(1, 1, width, u16::MAX), 0, LABELS, &known);
+        return;
+    }
+    let half = (canvas.width() - 2) / 2;
+    let mut left = canvas.part(0, 0, half, u16::MAX);
+    section::rule(&mut left, &heading, &Words::default());
+    table::facts(&mut left.part(1, 1, half.saturating_sub(2), u16::MAX), 0, LABELS, &known);
+    text(&mut canvas.beside(half + 2), model);
+}
+
+/// The keys that choose what is shown.
+fn panes(theme: &Theme) -> Words {
+    let commands = [CommandId::SpanInput, CommandId::SpanOutput, CommandId::SpanAttributes];
+    commands.into_iter().fold(Words::default(), |words, command| {
+        let key = keymap::key(View::Trace, command).map_or_else(String::new, keymap::Key::label);
+        let words = if words.is_empty() { words } else { words.gap(2) };
+        words
+            .and(key, theme.accent)
+            .gap(1)
+            .and(command.command().short, theme.muted)
+    })
+}
+
+fn span_facts(span: &SpanLine, facts: &TraceFacts, model: &Model, theme: &Theme) -> Facts {
+    let now = model.server_now();
+    let (glyph, style) = state::span(theme, span.status);
+    let text = |text: String| Words::of(text, theme.text);
+    let status = Words::of(format!("{glyph} {}", span.status.word()), style)
+        .and(format!(" {}", format::took(span.took(now))), theme.text);
+    let mut known: Facts = vec![("status", status)];
+    known.extend(span.error.as_ref().map(|error| ("error", Words::outside(error, theme.dead))));
+    known.extend(span.model.as_ref().map(|name| ("model", Words::outside(name, theme.text))));
+    if let Some(input) = span.input_tokens {
+        let output = span.output_tokens.map_or_else(
+            || "out is not known until it ends".to_owned(),
+            |output| format!("{} out", format::tokens(output)),
+        );
+        known.push(("tokens", text(format!("{} in, {output}", format::tokens(input)))));
+    }
+    known.extend(span.cost_usd.map(|usd| {
+        let so_far = if span.status == SpanStatus::Running { " ~ so far" } else { "" };
+        ("cost", text(format!("{}{so_far}", format::money(usd))))
+    }));
+    if span.kept {
+        known.push(("kept", text("an earlier try paid for it".to_owned())));
+    }
+    let end = span.ended_at.map_or_else(|| "now".to_owned(), format::clock);
+    known.push(("time", text(format!("{} to {end}", format::clock(span.started_at)))));
+    let parent = span.parent.and_then(|parent| facts.span(parent));
+    known.extend(parent.map(|parent| ("parent", Words::outside(&parent.name, theme.text))));
+    known.push(("try", text(span.attempt.to_string())));
+    known.push(("job", Words::of(short_id(facts.line.id), theme.accent)));
+    known.push(("span", Words::of(span.id.to_string(), theme.muted)));
+    known
+}
+
+fn attempt_facts(attempt: &AttemptLine, facts: &TraceFacts, model: &Model, theme: &Theme) -> Facts {
+    let (glyph, style) = state::outcome(theme, attempt.outcome);
+    let ran = format::took(attempt.ran(model.server_now()));
+    let text = |text: String| Words::of(text, theme.text);
+    let end = attempt.ended_at.map_or_else(|| "now".to_owned(), format::clock);
+    let mut known: Facts = vec![(
+        "status",
+        Words::of(format!("{glyph} {}", attempt.outcome.word()), style).and(format!(" {ran}"), theme.text),
+    )];
+    known.extend(attempt.error.as_ref().map(|error| ("error", Words::outside(error, theme.dead))));
+    known.push(("worker", text(attempt.worker.short())));
+    known.push(("time", text(format!("{} to {end}", format::clock(attempt.started_at)))));
+    known.push(("tokens", text(format::tokens(attempt.tokens))));
+    known.push(("cost", text(format!("{} ~", format::money(attempt.cost_usd)))));
+    known.push(("input", Words::outside(&facts.line.input, theme.text)));
+    known.push(("job", Words::of(short_id(facts.line.id), theme.accent)));
+    known
+}
+
+/// Input, output or everything else, as it was written down.
+fn text(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    let pane = model.trace.pane;
+    let name = match pane {
+        TracePane::Input => "Input",
+        TracePane::Output => "Output",
+        TracePane::Attributes => "Attributes",
+    };
+    section::rule(canvas, &Words::of(name, theme.strong()), &panes(theme));
+    let width = canvas.width().saturating_sub(2);
+    let mut body = canvas.part(1, 1, width, u16::MAX);
+    let Some((_, remote)) = model.trace.text.as_ref().filter(|(id, _)| Some(*id) == model.trace.selected_span())
+    else {
+        body.put(0, 0, "…", theme.muted);
+        return;
+    };
+    match remote {
+        Remote::Ready { value, .. } | Remote::Stale { value, .. } => lines(&mut body, value, pane),
+        Remote::Loading { .. } => {
+            body.put(0, 0, "…", theme.muted);
+        }
+        Remote::Failed { why, .. } => {
+            body.fitted(0, 0, &Words::outside(why, theme.dead), width);
+        }
+    }
+}
+
+fn lines(canvas: &mut Canvas<'_>, text: &SpanText, pane: TracePane) {
+    let theme = canvas.theme;
+    let shown: Vec<(&str, &Option<Untrusted>)> = match pane {
+        TracePane::Input => vec![("input", &text.input)],
+        TracePane::Output => vec![("output", &text.output)],
+        TracePane::Attributes => vec![("input", &text.input), ("output", &text.output)],
+    };
+    let mut y = 0;
+    for (name, part) in shown {
+        let Some(part) = part else {
+            canvas.put(0, y, &format!("no {name} is written down yet"), theme.muted);
+            y += 1;
+            continue;
+        };
+        let bounded: String = part.raw().chars().take(READ).collect();
+        for line in pretty(&bounded).lines() {
+            if y >= canvas.height() {
+                return;
+            }
+            y = canvas.paragraph(y, &visible(line), theme.text);
+        }
+    }
+}
+
+/// More of a text than any panel shows is not looked at.
+const READ: usize = 16_384;
+
+/// JSON over several lines, without the quotes and brackets that only a machine needs; other text as it is.
+fn pretty(text: &str) -> String {
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(value) => serde_json::to_string_pretty(&value).unwrap_or_else(|_| text.to_owned()),
+        Err(_) => text.to_owned(),
+    }
+}

@@ -1,0 +1,342 @@
+//! Who works, who is slow, who is gone and why?
+
+use crate::command::CommandId;
+use crate::format;
+use crate::glyph;
+use crate::model::Model;
+use crate::model::history::{MarkKind, TimeMark};
+use crate::model::jobs::{short_id, short_input};
+use crate::model::workers::{RUN_TIME_BUCKETS, RunningJob, WorkerLine, WorkerSort, WorkerState, WorkersPage};
+use crate::theme::Theme;
+use crate::view::canvas::Canvas;
+use crate::view::condition;
+use crate::view::overview::lanes::state_words;
+use crate::view::state;
+use crate::view::widgets::table::{Column, Layout, Row};
+use crate::view::widgets::{chart, section, title};
+use crate::view::words::Words;
+
+/// The title of the column with the distribution.
+const TIMES: &str = "RUN TIMES 1 … 60 s";
+/// How far back the chart of slots goes.
+const SECONDS: u32 = 600;
+
+const COLUMNS: [Column; 11] = [
+    Column::words("NAME", 6, 11).elastic(12),
+    Column::words("STATE", 11, 10),
+    Column::number("SLOTS", 5, 9),
+    Column::number("DONE", 5, 5),
+    Column::number("FAIL", 4, 4),
+    Column::number("/MIN", 5, 3),
+    Column::number("P50", 6, 2),
+    Column::number("P95", 6, 6),
+    Column::words(TIMES, RUN_TIME_BUCKETS as u16, 1),
+    Column::number("BEAT", 6, 7),
+    Column::words("LONGEST NOW", 11, 8).elastic(60),
+];
+
+/// Draws the view.
+pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
+    heading(canvas, model);
+    let gap = u16::from(airy);
+    let height = canvas.height();
+    let listed = u16::try_from(model.workers.list.len().max(1)).unwrap_or(u16::MAX);
+    let many = u16::from(listed > 1 && airy);
+    // The list may take half of what there is; the worker under the cursor has the rest.
+    let rows = listed.min((height / 2).saturating_sub(2).max(1));
+    let mut y = 1 + gap;
+    table(&mut canvas.part(0, y, u16::MAX, 1 + rows + many), model, rows, many > 0);
+    y += 1 + rows + many + gap;
+    if model.workers.list.is_empty() {
+        return;
+    }
+    let jobs = model.workers.selected().map_or(0, |worker| worker.jobs.len().max(1));
+    let below = 1 + u16::try_from(jobs).unwrap_or(1);
+    let spare = height.saturating_sub(y + below + gap);
+    let chart_rows = if spare >= 5 { (spare - gap).min(if airy { 9 } else { 6 }) } else { 0 };
+    if chart_rows > 0 {
+        slots(&mut canvas.part(0, y, u16::MAX, chart_rows), model);
+        y += chart_rows + gap;
+    }
+    if let Some(worker) = model.workers.selected() {
+        now(&mut canvas.below(y), worker, model);
+    }
+}
+
+fn heading(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    let workers = &model.workers;
+    let left = Words::of("Workers", theme.strong())
+        .gap(3)
+        .then(title::filter(canvas, model, &workers.filter));
+    let Some(page) = workers.page.value() else {
+        title::draw(canvas, &left, &[]);
+        return;
+    };
+    let stale = condition::staleness(&workers.page, model.now)
+        .map_or_else(Words::default, |text| Words::of(text, theme.stale));
+    let live = page.live().count();
+    let count = Words::of(format!("{live} live"), theme.text);
+    let count = match page.rows.len() - live {
+        0 => count,
+        lost => count.and(format!(", {lost} lost"), theme.lost),
+    };
+    let slots = Words::of(format!("{} of {} slots", page.busy_slots(), page.live_slots()), theme.text);
+    let rate: f64 = page.live().map(|worker| worker.per_minute).sum();
+    let rate = Words::of(format!("{} a minute", format::rate(rate)), theme.muted);
+    let sort = title::sort(canvas, workers.sort.word(), workers.turned, workers.list.waiting);
+    title::draw(canvas, &left, &[stale, sort, rate, slots, count]);
+}
+
+fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
+    let theme = canvas.theme;
+    let workers = &model.workers;
+    let layout = Layout::new(&COLUMNS, canvas.width());
+    layout.head(canvas, sorted_column(workers.sort));
+    if !condition::has_value(canvas, 1, &workers.page) {
+        return;
+    }
+    if workers.list.is_empty() {
+        empty(canvas, model);
+        return;
+    }
+    let aged = theme.aged();
+    let mut canvas = canvas.themed(if workers.page.is_stale() { &aged } else { theme });
+    for (y, (worker, cursor)) in (1..).zip(workers.visible(usize::from(rows))) {
+        let drawn = Row {
+            cursor,
+            ..row(worker, model, canvas.theme)
+        };
+        layout.row(&mut canvas, y, &drawn);
+    }
+    if let (true, Some(page)) = (totals, workers.page.value()) {
+        layout.row(&mut canvas, rows + 1, &total(page, theme));
+    }
+}
+
+fn empty(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    if model.workers.filter.is_empty() {
+        condition::sentence(canvas, 1, model, "No worker is there.", &[CommandId::AddWorker]);
+        return;
+    }
+    let words = Words::of("No worker matches ", theme.text)
+        .and_outside(&model.workers.filter.text.as_str().into(), theme.accent)
+        .and(".   Esc clears it", theme.muted);
+    canvas.fitted(1, 1, &words, canvas.width().saturating_sub(2));
+}
+
+const fn sorted_column(sort: WorkerSort) -> Option<&'static str> {
+    match sort {
+        WorkerSort::Age => None,
+        WorkerSort::State => Some("STATE"),
+        WorkerSort::Done => Some("DONE"),
+        WorkerSort::Failed => Some("FAIL"),
+        WorkerSort::P95 => Some("P95"),
+    }
+}
+
+fn row(worker: &WorkerLine, model: &Model, theme: &Theme) -> Row {
+    let (glyph, style) = state::worker(theme, worker.state);
+    let number = |text: String| Words::of(text, theme.text);
+    let time = |time: Option<std::time::Duration>| number(time.map_or_else(|| "-".to_owned(), format::took));
+    let cells = vec![
+        Words::of(worker.name.short(), theme.text),
+        state_words(worker, model, theme),
+        number(format!("{}/{}", worker.busy, worker.slots)),
+        number(format::count(worker.done)),
+        number(format::count(worker.failed)),
+        number(format::rate(worker.per_minute)),
+        time(worker.p50),
+        time(worker.p95),
+        times(&worker.run_times, theme.busy),
+        number(format::took(worker.silence(model.now))),
+        longest(worker, model, theme),
+    ];
+    Row {
+        glyph: Words::of(glyph, style),
+        cells,
+        ..Row::default()
+    }
+}
+
+fn times(buckets: &[u32], style: ratatui::style::Style) -> Words {
+    let counts: Vec<u64> = buckets.iter().map(|count| u64::from(*count)).collect();
+    Words::of(chart::columns(&counts), style)
+}
+
+/// How long its longest job runs and what runs in it; of a lost one, how it ended.
+fn longest(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
+    if worker.state == WorkerState::Lost {
+        return match &worker.ended {
+            Some(ended) => Words::outside(ended, theme.lost),
+            None => Words::of("not heard of any more", theme.lost),
+        };
+    }
+    let Some(job) = worker.longest() else {
+        return Words::of("-", theme.muted);
+    };
+    let ran = format::between(job.started_at, model.server_now());
+    let slow = worker.p95.is_some_and(|usual| ran > usual);
+    let style = if slow { theme.retrying } else { theme.text };
+    let words = Words::of(format::took(ran), style);
+    let words = if slow { words.and(" slow", style) } else { words };
+    match &job.phase {
+        Some(phase) => words.gap(1).and_outside(phase, theme.muted),
+        None => words,
+    }
+}
+
+/// All workers in one row.
+fn total(page: &WorkersPage, theme: &Theme) -> Row {
+    let sum = |pick: fn(&WorkerLine) -> u64| page.rows.iter().map(pick).sum::<u64>();
+    let number = |text: String| Words::of(text, theme.muted);
+    let mut buckets = [0_u32; RUN_TIME_BUCKETS];
+    for worker in &page.rows {
+        for (sum, count) in buckets.iter_mut().zip(worker.run_times) {
+            *sum = sum.saturating_add(count);
+        }
+    }
+    let rate: f64 = page.rows.iter().map(|worker| worker.per_minute).sum();
+    let cells = vec![
+        number("all".to_owned()),
+        number(format!("{} live", page.live().count())),
+        number(format!("{}/{}", page.busy_slots(), page.live_slots())),
+        number(format::count(sum(|worker| worker.done))),
+        number(format::count(sum(|worker| worker.failed))),
+        number(format::rate(rate)),
+        Words::default(),
+        Words::default(),
+        times(&buckets, theme.muted),
+    ];
+    Row {
+        cells,
+        ..Row::default()
+    }
+}
+
+/// How many slots there were in the last ten minutes, and who joined and left.
+fn slots(canvas: &mut Canvas<'_>, model: &Model) {
+    const FIGURES: u16 = 6;
+    let theme = canvas.theme;
+    let legend = Words::of(glyph::JOINED, theme.accent)
+        .and(" joined   ", theme.muted)
+        .and(glyph::LEFT, theme.accent)
+        .and(" left   ", theme.muted)
+        .and(glyph::DEAD, theme.lost)
+        .and(" lost", theme.muted);
+    section::rule(canvas, &Words::of("Slots, last 10 min", theme.strong()), &legend);
+    let rows = canvas.height().saturating_sub(4);
+    let columns = canvas.width().saturating_sub(FIGURES + 2);
+    let now = model.server_now();
+    let values =
+        model.history.columns(now, SECONDS, usize::from(columns) * 2, |point| point.slots.map(f64::from));
+    let top = chart::round_up(values.iter().flatten().copied().fold(0.0, f64::max));
+    let figures = [(0, format::count(top as u64)), (rows.saturating_sub(1), "0".to_owned())];
+    let mut body = canvas.below(1);
+    chart::axis(&mut body, FIGURES, rows, if rows > 1 { &figures } else { &figures[..1] });
+    chart::area(&mut body.part(FIGURES + 1, 0, columns, rows), &values, top, theme.busy);
+    body.put(FIGURES, rows, "└", theme.rule);
+    body.fill(FIGURES + 1, rows, columns, glyph::RULE, theme.rule);
+    marks(&mut body.part(FIGURES + 1, rows + 1, columns, 1), model);
+    times_of_day(&mut body.part(FIGURES + 1, rows + 2, columns, 1), now);
+}
+
+/// Who joined and left, each where it happened; the newest stand when two would touch.
+fn marks(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    let width = canvas.width();
+    let mut free_until = width;
+    let shown = model.history.marks().rev().filter(|mark| mark.kind != MarkKind::Burst);
+    for mark in shown {
+        let (glyph, style) = match mark.kind {
+            MarkKind::Lost => (glyph::DEAD, theme.lost),
+            MarkKind::Left => (glyph::LEFT, theme.accent),
+            MarkKind::Joined | MarkKind::Burst => (glyph::JOINED, theme.accent),
+        };
+        let words = Words::of(glyph, style).gap(1).and_outside(&mark.label, theme.muted);
+        let Some(x) = column(mark, model, width) else {
+            continue;
+        };
+        let x = x.min(width.saturating_sub(words.width()));
+        if x + words.width() < free_until {
+            canvas.words(x, 0, &words);
+            free_until = x;
+        }
+    }
+}
+
+fn column(mark: &TimeMark, model: &Model, width: u16) -> Option<u16> {
+    let ago = (model.server_now() - mark.at).num_seconds();
+    let from_left = i64::from(SECONDS) - ago;
+    let inside = ago >= 0 && from_left >= 0;
+    inside.then(|| u16::try_from(from_left * i64::from(width) / i64::from(SECONDS)).ok())?
+}
+
+fn times_of_day(canvas: &mut Canvas<'_>, now: chrono::DateTime<chrono::Utc>) {
+    let theme = canvas.theme;
+    let width = canvas.width();
+    for nth in 0..5_u16 {
+        let at = now - chrono::TimeDelta::seconds(i64::from(SECONDS) * i64::from(5 - nth) / 5);
+        let x = u32::from(width) * u32::from(nth) / 5;
+        canvas.put(u16::try_from(x).unwrap_or(0), 0, &at.format("%H:%M").to_string(), theme.muted);
+    }
+    canvas.words_before(width, 0, &Words::of("now", theme.muted));
+}
+
+/// What the worker under the cursor runs, and on which machine.
+fn now(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model) {
+    let theme = canvas.theme;
+    let name = Words::of(format!("{} now", worker.name.short()), theme.strong());
+    section::rule(canvas, &name, &process(worker, model, theme));
+    if worker.jobs.is_empty() {
+        let text = match worker.state {
+            WorkerState::Lost => "It held nothing that is not with another worker already.",
+            _ => "It waits for work.",
+        };
+        canvas.put(1, 1, text, theme.muted);
+        return;
+    }
+    for (y, job) in (1..canvas.height()).zip(&worker.jobs) {
+        running(canvas, y, job, worker, model);
+    }
+}
+
+fn process(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
+    let mut words = Words::default();
+    if let Some(pid) = worker.pid {
+        words = words.and(format!("pid {pid}"), theme.muted);
+    }
+    if let Some(host) = &worker.host {
+        words = words.and(" on ", theme.muted).and_outside(host, theme.muted);
+    }
+    if let Some(start) = worker.started_at.filter(|_| worker.state != WorkerState::Lost) {
+        let up = format::age(format::between(start, model.server_now()));
+        words = words.and(format!(", up {up}"), theme.muted);
+    }
+    match worker.is_ours {
+        true => words.and(", ours", theme.accent),
+        false => words,
+    }
+}
+
+fn running(canvas: &mut Canvas<'_>, y: u16, job: &RunningJob, worker: &WorkerLine, model: &Model) {
+    let theme = canvas.theme;
+    let width = canvas.width();
+    let (glyph, style) = match worker.state {
+        WorkerState::Lost => (glyph::LOST, theme.lost),
+        _ => (glyph::RUNNING, theme.busy),
+    };
+    canvas.put(2, y, glyph, style);
+    canvas.put(4, y, &short_id(job.id), theme.accent);
+    let input = (width / 3).clamp(16, 48);
+    canvas.fitted(12, y, &Words::outside(&short_input(&job.input), theme.text), input);
+    let ran = format::took(format::between(job.started_at, model.server_now()));
+    canvas.words_before(12 + input + 9, y, &Words::of(ran, theme.text));
+    let attempt = Words::of(format!("try {}", job.attempt), theme.muted);
+    let words = match &job.phase {
+        Some(phase) => attempt.gap(3).and_outside(phase, style),
+        None => attempt,
+    };
+    canvas.fitted(12 + input + 12, y, &words, width.saturating_sub(input + 25));
+}
