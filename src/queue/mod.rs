@@ -15,13 +15,15 @@
 //! what a reference worker cannot run. Nothing here knows Postgres.
 //!
 //! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
-//! [`lease`], [`takeover`]; [`inspect`] only looks, [`progress`] tells what runs.
+//! [`lease`], [`takeover`]; [`inspect`] and [`glance`] only look,
+//! [`progress`] tells what runs.
 
 pub mod connect;
 pub mod enqueue;
 pub mod entry;
 pub mod error;
 pub mod fetch;
+pub mod glance;
 pub mod inspect;
 pub mod keys;
 pub mod lease;

@@ -25,6 +25,7 @@ pub mod msg;
 pub mod output;
 pub mod process;
 pub mod reach;
+pub mod runtime;
 pub mod runtime_file;
 pub mod sample;
 pub mod servers;

@@ -74,6 +74,11 @@ pub enum Msg {
     Paste(String),
     /// A server answered.
     Answer(Box<Answer>),
+    /// What was answered before still holds: nothing has changed since.
+    Unchanged {
+        /// The question.
+        topic: Topic,
+    },
     /// A server did not answer a question.
     Missed {
         /// The question.

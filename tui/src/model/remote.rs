@@ -109,6 +109,15 @@ impl<T> Remote<T> {
         *self = Self::Ready { value, at: now };
     }
 
+    /// Notes that the last answer still holds.
+    pub fn confirm(&mut self, now: DateTime<Utc>) {
+        let before = std::mem::replace(self, Self::Loading { since: now });
+        *self = match before {
+            Self::Ready { value, .. } | Self::Stale { value, .. } => Self::Ready { value, at: now },
+            other => other,
+        };
+    }
+
     /// Notes that the question failed; a value that was good stays.
     pub fn fail(&mut self, reason: Untrusted, now: DateTime<Utc>) {
         let before = std::mem::replace(self, Self::Loading { since: now });

@@ -67,6 +67,20 @@ fn happened(answer: &Answer) -> u64 {
     }
 }
 
+/// What was answered before still holds; only its age begins anew.
+pub fn confirm(model: &mut Model, topic: Topic) {
+    let now = model.now;
+    match topic {
+        Topic::Job(id) => {
+            if let Some(job) = model.job.as_mut().filter(|job| job.id == id) {
+                job.facts.confirm(now);
+            }
+        }
+        Topic::Trace(id) if model.trace.id == Some(id) => model.trace.facts.confirm(now),
+        _ => {}
+    }
+}
+
 /// A question was not answered: what it was about grows old from here.
 pub fn miss(model: &mut Model, topic: Topic, why: &Untrusted) {
     let (now, why) = (model.now, why.clone());

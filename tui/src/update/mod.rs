@@ -20,6 +20,7 @@ use crate::effect::Effect;
 use crate::model::Model;
 use crate::model::connection::Sent;
 use crate::model::notice::Notice;
+use crate::model::view::View;
 use crate::msg::Msg;
 
 pub use watch::wish;
@@ -49,6 +50,7 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Key(key) => return keys::press(model, key),
         Msg::Paste(text) => return keys::paste(model, &text),
         Msg::Answer(answer) => answers::receive(model, *answer),
+        Msg::Unchanged { topic } => answers::confirm(model, topic),
         Msg::Missed { topic, why } => answers::miss(model, topic, &why),
         Msg::Up {
             server,
@@ -87,14 +89,26 @@ fn tick(model: &mut Model, now: DateTime<Utc>) {
         model.notice = None;
     }
     if model.interval.is_some() && model.frozen.is_none() {
-        let limit = model.stale_after();
-        model.overview.queue.outlive(limit, now);
-        model.overview.ledger.outlive(limit, now);
-        model.workers.page.outlive(limit, now);
-        model.jobs.page.outlive(limit, now);
-        model.trace.facts.outlive(limit, now);
-        if let Some(job) = &mut model.job {
-            job.facts.outlive(limit, now);
+        grow_old(model, now);
+    }
+}
+
+/// What the open view asks for grows old when no answer comes; what nobody asks for is just not looked at.
+fn grow_old(model: &mut Model, now: DateTime<Utc>) {
+    let limit = model.stale_after();
+    match model.view() {
+        View::Overview => {
+            model.overview.queue.outlive(limit, now);
+            model.overview.ledger.outlive(limit, now);
+            model.workers.page.outlive(limit, now);
+        }
+        View::Workers => model.workers.page.outlive(limit, now),
+        View::Jobs => model.jobs.page.outlive(limit, now),
+        View::Trace => model.trace.facts.outlive(limit, now),
+        View::Job => {
+            if let Some(job) = &mut model.job {
+                job.facts.outlive(limit, now);
+            }
         }
     }
 }

@@ -118,7 +118,8 @@ fn a_frozen_screen_stands_still_and_catches_up_at_once() {
     press(&mut model, "p");
     let mut later = model.overview.queue.value().unwrap().clone();
     later.waiting = 99;
-    update(&mut model, Msg::Tick { now: model.now + TimeDelta::seconds(12) });
+    let later_now = model.now + TimeDelta::seconds(12);
+    update(&mut model, Msg::Tick { now: later_now });
     answer(&mut model, Answer::Queue(later));
     assert_eq!(model.overview.queue.value().unwrap().waiting, 128);
     assert!(!model.overview.queue.is_stale(), "a frozen screen does not grow old");
@@ -134,7 +135,8 @@ fn a_lost_server_leaves_its_figures_with_their_age_and_comes_back() {
     let next_try = model.now + TimeDelta::seconds(3);
     update(&mut model, Msg::Down { server: Server::Valkey, why: "refused".into(), next_try });
     update(&mut model, Msg::Missed { topic: Topic::Queue, why: "refused".into() });
-    update(&mut model, Msg::Tick { now: model.now + TimeDelta::seconds(12) });
+    let later_now = model.now + TimeDelta::seconds(12);
+    update(&mut model, Msg::Tick { now: later_now });
     assert!(model.connection.valkey.is_lost());
     assert_eq!(model.overview.queue.age(model.now), Some(Duration::from_secs(12)));
     assert_eq!(model.overview.queue.value(), Some(&figures));

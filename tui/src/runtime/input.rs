@@ -1,0 +1,71 @@
+//! Keys, pastes and sizes from the terminal, in our words.
+
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::keymap::Key;
+use crate::model::view::Size;
+use crate::msg::Msg;
+
+/// Reads until the terminal is gone, which ends the console.
+pub async fn read(sender: mpsc::Sender<Msg>) {
+    let mut events = EventStream::new();
+    while let Some(Ok(event)) = events.next().await {
+        let Some(msg) = message(event) else { continue };
+        if sender.send(msg).await.is_err() {
+            return;
+        }
+    }
+    // Without a terminal nobody can leave by a key.
+    let _ended = sender.send(Msg::Quit).await;
+}
+
+fn message(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => translate(key).map(Msg::Key),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(width, height) => Some(Msg::Resize(Size { width, height })),
+        _ => None,
+    }
+}
+
+fn translate(event: KeyEvent) -> Option<Key> {
+    // Alt belongs to the terminal or the window manager.
+    if event.modifiers.contains(KeyModifiers::ALT) {
+        return None;
+    }
+    let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match event.code {
+        KeyCode::Char(c) if ctrl => Key::Ctrl(c.to_ascii_lowercase()),
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_in_our_words() {
+        let key = |code, modifiers| translate(KeyEvent::new(code, modifiers));
+        assert_eq!(key(KeyCode::Char('K'), KeyModifiers::SHIFT), Some(Key::Char('K')));
+        assert_eq!(key(KeyCode::Char('C'), KeyModifiers::CONTROL), Some(Key::Ctrl('c')));
+        assert_eq!(key(KeyCode::Char('x'), KeyModifiers::ALT), None);
+        assert_eq!(key(KeyCode::F(1), KeyModifiers::NONE), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! The machine under the console: everything that waits, blocks or has a clock is here.
+//!
+//! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
+//! draws. [`terminal`] owns the screen and gives it back on every path, [`input`] reads keys, [`feed`] asks the
+//! servers for what is on the screen, [`link`] is the way to the demo's processes, [`effects`] does what the
+//! update asks for, [`log`] keeps what would otherwise be written over the screen.
+
+mod effects;
+mod feed;
+mod input;
+pub mod link;
+pub mod log;
+mod terminal;
+
+use std::time::Duration;
+
+use millstream::clock;
+use millstream::queue::Queue;
+use millstream::store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::model::Model;
+use crate::msg::Msg;
+use crate::theme::Theme;
+use crate::update::update;
+use crate::view;
+use effects::Doer;
+use feed::Feed;
+use link::DemoLink;
+use terminal::Screen;
+
+/// Messages on the way: a held key fills it in no time and then waits.
+const CAPACITY: usize = 1_024;
+/// How often time is told: a running clock has a figure behind the point.
+const TICK: Duration = Duration::from_millis(250);
+/// Data is drawn at most ten times a second.
+const DATA_FRAME: Duration = Duration::from_millis(100);
+/// What a person did is drawn at once, and no more often than a screen can show.
+const KEY_FRAME: Duration = Duration::from_millis(16);
+
+/// Why the console could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// There is no terminal, or it refused.
+    #[error("use the terminal: {0}")]
+    Terminal(#[from] std::io::Error),
+}
+
+/// What the console looks at.
+pub struct Console {
+    /// The model before the first message.
+    pub model: Model,
+    /// The queue.
+    pub queue: Queue,
+    /// The store.
+    pub store: Store,
+    /// How often a job may be started.
+    pub attempts_allowed: u32,
+    /// The demo's processes, if it is a demo.
+    pub link: Option<DemoLink>,
+}
+
+/// Runs the console until its user leaves it or a signal ends it.
+///
+/// # Errors
+/// When the terminal cannot be used. A server that is away is no error: it is shown.
+pub async fn run(console: Console) -> Result<(), ConsoleError> {
+    let Console {
+        mut model,
+        queue,
+        store,
+        attempts_allowed,
+        link,
+    } = console;
+    let mut screen = Screen::enter()?;
+    model.size = screen.size()?;
+    let (sender, mut inbox) = mpsc::channel(CAPACITY);
+    let mut tasks = JoinSet::new();
+    let (asks, ours) = match link {
+        Some(link) => {
+            tasks.spawn(link::carry_news(link.news, sender.clone()));
+            (Some(link.asks), Some(link.ours))
+        }
+        None => (None, None),
+    };
+    let (feed, control) = Feed::new(queue, store, attempts_allowed, ours, sender.clone());
+    tasks.spawn(feed.run());
+    tasks.spawn(input::read(sender.clone()));
+    tasks.spawn(tell_time(sender.clone()));
+    tasks.spawn(hear_signals(sender)?);
+    let doer = Doer::new(control, asks);
+    doer.begin(&model);
+    let ended = Loop { model, screen, doer }.run(&mut inbox).await;
+    // Whatever still waits for a server waits for nobody now.
+    tasks.shutdown().await;
+    ended
+}
+
+/// The one loop.
+struct Loop {
+    model: Model,
+    screen: Screen,
+    doer: Doer,
+}
+
+impl Loop {
+    async fn run(mut self, inbox: &mut mpsc::Receiver<Msg>) -> Result<(), ConsoleError> {
+        let mut theme = Theme::of(&self.model.look);
+        let mut look = self.model.look;
+        let mut draw_at = Some(Instant::now());
+        let mut drawn = Instant::now();
+        while !self.model.leaving {
+            let due = async {
+                match draw_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = due => {
+                    if look != self.model.look {
+                        look = self.model.look;
+                        theme = Theme::of(&look);
+                    }
+                    self.screen.draw(|buffer| view::draw(&self.model, &theme, buffer))?;
+                    (drawn, draw_at) = (Instant::now(), None);
+                }
+                msg = inbox.recv() => {
+                    let Some(msg) = msg else { break };
+                    let gap = if is_by_hand(&msg) { KEY_FRAME } else { DATA_FRAME };
+                    let next = drawn + gap;
+                    draw_at = Some(draw_at.map_or(next, |at: Instant| at.min(next)));
+                    self.take(msg)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, msg: Msg) -> Result<(), ConsoleError> {
+        for effect in update(&mut self.model, msg) {
+            match effect {
+                crate::effect::Effect::Redraw => self.screen.resized(self.model.size)?,
+                other => self.doer.perform(other),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a person waits for what comes of it.
+const fn is_by_hand(msg: &Msg) -> bool {
+    matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Resize(_))
+}
+
+async fn tell_time(sender: mpsc::Sender<Msg>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        if sender.send(Msg::Tick { now: clock::now() }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The terminal that closes, the system that shuts down, and the other Ctrl-C.
+fn hear_signals(
+    sender: mpsc::Sender<Msg>,
+) -> Result<impl Future<Output = ()> + Send + 'static, std::io::Error> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // With the loop gone there is nobody left to tell.
+        let _ended = sender.send(Msg::Quit).await;
+    })
+}
