@@ -13,6 +13,8 @@ use millstream::exit::Exit;
 
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
+use crate::model::look::ThemeName;
+use crate::theme;
 use crate::verbs;
 use crate::verbs::frame::FrameArgs;
 
@@ -21,7 +23,7 @@ use crate::verbs::frame::FrameArgs;
 #[command(
     name = "millstream",
     version,
-    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
     propagate_version = true
 )]
 #[command(
@@ -31,11 +33,15 @@ use crate::verbs::frame::FrameArgs;
 )]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
+    #[command(flatten)]
+    console: ConsoleArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Open the console on the running system; so does no verb at all
+    Console(ConsoleArgs),
     /// Run the whole system on this machine: servers, producer, workers, real diffs
     Demo(DemoArgs),
     /// Run a review worker until SIGTERM
@@ -54,6 +60,23 @@ enum Verb {
     Trace(TraceArgs),
     /// Draw a picture of the console without a terminal
     Frame(FrameArgs),
+}
+
+/// How the console is opened.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConsoleArgs {
+    /// Only look: nothing can be changed from this console
+    #[arg(long)]
+    pub read_only: bool,
+    /// dark, light, colour-blind or mono
+    #[arg(long, value_name = "NAME", value_parser = theme::named, default_value = "dark")]
+    pub theme: ThemeName,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
+    /// Let nothing move but values
+    #[arg(long)]
+    pub still: bool,
 }
 
 /// The one option that every verb that only looks has.
@@ -124,7 +147,7 @@ pub async fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
-    match run(cli.verb).await {
+    match run(cli.verb.unwrap_or(Verb::Console(cli.console))).await {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
@@ -135,6 +158,7 @@ pub async fn main() -> u8 {
 
 async fn run(verb: Verb) -> Result<u8, Failure> {
     match verb {
+        Verb::Console(args) => verbs::console::run(&args).await,
         Verb::Demo(args) => demo::run(args).await,
         Verb::Worker => verbs::service::worker().await,
         Verb::Web => verbs::service::web().await,

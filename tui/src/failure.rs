@@ -9,6 +9,7 @@ use millstream::settings::Faults;
 use millstream::store::StoreError;
 use millstream_worker::service::WorkerError;
 
+use crate::runtime::ConsoleError;
 use crate::servers::ServersError;
 
 /// What is typed when no server is there.
@@ -42,6 +43,9 @@ pub enum Failure {
     /// The demo's servers could not be had.
     #[error(transparent)]
     Servers(#[from] ServersError),
+    /// The console could not run.
+    #[error("failed to {0}")]
+    Console(#[from] ConsoleError),
     /// The demo's own failure.
     #[error("{0}")]
     Demo(String),
@@ -79,7 +83,7 @@ impl Failure {
             Self::Worker(error) => error.exit(),
             Self::Web(error) => error.exit(),
             Self::Servers(_) => Exit::Unreachable,
-            Self::Demo(_) => Exit::Ours,
+            Self::Console(_) | Self::Demo(_) => Exit::Ours,
         }
     }
 

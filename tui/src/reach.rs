@@ -3,6 +3,7 @@
 use millstream::queue::{Queue, Wire};
 use millstream::settings::{Faults, QueueSettings, Reader, ServerSettings, process_environment};
 use millstream::store::Store;
+use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
 use crate::runtime_file::{Running, RuntimeFolder};
@@ -21,6 +22,10 @@ pub struct Reach {
     pub settings: QueueSettings,
     /// The largest diff that is taken.
     pub max_patch: usize,
+    /// `host:port` of Valkey.
+    pub valkey_place: String,
+    /// `host:port` of Postgres.
+    pub postgres_place: String,
     /// The demo, when it is one.
     pub demo: Option<Running>,
 }
@@ -59,8 +64,22 @@ impl Reach {
             store,
             settings,
             max_patch,
+            valkey_place: place(servers.valkey_url.expose_secret()),
+            postgres_place: place(servers.database_url.expose_secret()),
             demo,
         })
+    }
+}
+
+/// `host:port` of an address: what may be shown of it.
+pub fn place(address: &str) -> String {
+    let Ok(url) = url::Url::parse(address) else {
+        return String::new();
+    };
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 
@@ -72,4 +91,15 @@ fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<(ServerSettings, QueueS
         reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20),
     );
     reader.finish(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_holds_no_password() {
+        assert_eq!(place("redis://user:secret@valkey:6379/0"), "valkey:6379");
+        assert_eq!(place("postgres://secret@db/millstream"), "db");
+    }
 }

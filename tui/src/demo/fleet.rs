@@ -1,7 +1,8 @@
 //! The demo's processes: one producer, some workers, each this binary once more.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,13 +22,29 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Another process may take the port between our look and the producer's.
 const PORT_TRIES: u32 = 5;
 
-/// The processes.
+/// The processes. Workers come and go while it stands.
 pub struct Fleet {
     web: Guarded,
     web_url: String,
-    workers: Vec<Guarded>,
-    slots: usize,
+    workers: Mutex<Workers>,
+    ground: Ground,
+    concurrency: usize,
     grace: Duration,
+}
+
+/// The workers that were started and whose end was not yet seen.
+#[derive(Default)]
+struct Workers {
+    alive: Vec<Arc<Guarded>>,
+    /// How many were ever started: log files never share a name.
+    started: u32,
+}
+
+/// What every process of the demo stands on.
+struct Ground {
+    valkey_url: String,
+    database_url: String,
+    folder: PathBuf,
 }
 
 impl Fleet {
@@ -37,22 +54,54 @@ impl Fleet {
     /// When a process cannot be started or the producer does not answer.
     pub async fn start(servers: &Servers, folder: &Path, workers: u16) -> Result<Self, Failure> {
         let settings = millstream_worker::settings::WorkerSettings::read(&process_environment)?;
-        let (web, web_url) = start_producer(servers, folder).await?;
-        let workers = (1..=workers)
-            .map(|number| {
-                launch(servers, folder, "worker", &format!("worker-{number}"), |launch| {
-                    launch
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let slots = settings.engine.concurrency * workers.len();
-        Ok(Self {
+        let ground = Ground {
+            valkey_url: servers.valkey_url.clone(),
+            database_url: servers.database_url.clone(),
+            folder: folder.to_owned(),
+        };
+        let (web, web_url) = start_producer(&ground).await?;
+        let fleet = Self {
             web,
             web_url,
-            workers,
-            slots,
+            workers: Mutex::default(),
+            ground,
+            concurrency: settings.engine.concurrency,
             grace: settings.engine.grace,
-        })
+        };
+        for _ in 0..workers {
+            fleet.add_worker()?;
+        }
+        Ok(fleet)
+    }
+
+    /// Starts one more worker.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn add_worker(&self) -> Result<Arc<Guarded>, Failure> {
+        let mut workers = self.workers();
+        let name = format!("worker-{}", workers.started + 1);
+        let worker = Arc::new(launch(&self.ground, "worker", &name, |launch| launch)?);
+        workers.started += 1;
+        workers.alive.push(Arc::clone(&worker));
+        Ok(worker)
+    }
+
+    /// The workers that run.
+    pub fn alive(&self) -> Vec<Arc<Guarded>> {
+        let mut workers = self.workers();
+        workers.alive.retain(|worker| worker.ended().is_none());
+        workers.alive.clone()
+    }
+
+    /// The worker of a process.
+    pub fn worker(&self, pid: u32) -> Option<Arc<Guarded>> {
+        self.alive().into_iter().find(|worker| worker.pid() == pid)
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Workers> {
+        // A thread that panicked with the lock held leaves nothing half done here.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the producer is.
@@ -61,8 +110,8 @@ impl Fleet {
     }
 
     /// Jobs that all workers together run at a time.
-    pub const fn slots(&self) -> usize {
-        self.slots
+    pub fn slots(&self) -> usize {
+        self.concurrency * self.alive().len()
     }
 
     /// Ends when the producer does, which it should not.
@@ -77,23 +126,27 @@ impl Fleet {
     /// Asks everybody to finish, and waits for it.
     pub async fn drain(&self) {
         // The producer first: what it accepts now would only wait.
-        let everybody = std::iter::once(&self.web).chain(&self.workers);
-        join_all(everybody.map(|process| process.stop(self.grace + BEYOND_GRACE))).await;
+        self.stop(self.grace + BEYOND_GRACE).await;
     }
 
     /// Ends everybody at once.
     pub async fn kill(&self) {
-        let everybody = std::iter::once(&self.web).chain(&self.workers);
-        join_all(everybody.map(|process| process.stop(Duration::ZERO))).await;
+        self.stop(Duration::ZERO).await;
+    }
+
+    async fn stop(&self, within: Duration) {
+        let workers = self.alive();
+        let everybody = std::iter::once(&self.web).chain(workers.iter().map(AsRef::as_ref));
+        join_all(everybody.map(|process| process.stop(within))).await;
     }
 }
 
-async fn start_producer(servers: &Servers, folder: &Path) -> Result<(Guarded, String), Failure> {
+async fn start_producer(ground: &Ground) -> Result<(Guarded, String), Failure> {
     let mut last = Failure::Demo("the producer did not start".to_owned());
     for _ in 0..PORT_TRIES {
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");
-        let web = launch(servers, folder, "web", "web", |launch| {
+        let web = launch(ground, "web", "web", |launch| {
             launch.env("PORT", port.to_string()).env("HOST", "127.0.0.1")
         })?;
         match answers(&web, &url).await {
@@ -147,8 +200,7 @@ pub fn http_client() -> Result<reqwest::Client, Failure> {
 
 /// A process of this binary, with its output in a log file.
 fn launch(
-    servers: &Servers,
-    folder: &Path,
+    ground: &Ground,
     verb: &str,
     name: &str,
     more: impl FnOnce(Launch) -> Launch,
@@ -156,10 +208,10 @@ fn launch(
     let program = std::env::current_exe()
         .map_err(|error| Failure::Demo(format!("find the program of this process: {error}")))?;
     let grace = Duration::from_secs(2);
-    let launch = Launch::new(program, folder.join(format!("{name}.log")))
+    let launch = Launch::new(program, ground.folder.join(format!("{name}.log")))
         .arg(verb)
-        .env("VALKEY_URL", &servers.valkey_url)
-        .env("DATABASE_URL", &servers.database_url)
+        .env("VALKEY_URL", &ground.valkey_url)
+        .env("DATABASE_URL", &ground.database_url)
         .grace(grace);
     Guarded::spawn(&more(launch)).map_err(|error| Failure::Demo(format!("failed to {error}")))
 }

@@ -9,8 +9,12 @@ mod diffs;
 mod feed;
 mod fleet;
 mod folder;
+mod front;
+mod hands;
 mod summary;
 
+use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::queue::{Queue, Wire};
@@ -43,7 +47,7 @@ struct Demo {
     servers: Servers,
     store: Store,
     queue: Queue,
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
     /// Removed when the demo ends.
     _found_by: RuntimeFile,
 }
@@ -113,7 +117,7 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
         servers,
         store,
         queue,
-        fleet,
+        fleet: Arc::new(fleet),
         _found_by: found_by,
     })
 }
@@ -133,38 +137,43 @@ fn queue_settings() -> Result<QueueSettings, Failure> {
 /// Feeds the system until the time is over, a signal comes, or the producer is gone.
 async fn watch(demo: &Demo, args: &DemoArgs, signals: &mut Signals) -> Result<(), Failure> {
     let queue = demo.queue.keys().shared.clone();
-    let slots = demo.fleet.slots();
-    let feed = Feed::new(demo.fleet.web_url(), demo.store.clone(), queue.clone(), slots).await?;
+    let feed = Feed::new(Arc::clone(&demo.fleet), demo.store.clone(), queue.clone()).await?;
+    let feed = Arc::new(feed);
     let over = async {
         match args.time {
             Some(time) => sleep_until(demo.started + time).await,
             None => std::future::pending().await,
         }
     };
-    let telling = async {
-        let mut ticks = tokio::time::interval(TELL_EVERY);
-        ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            if let Ok(counts) = demo.store.counts(&queue).await {
-                say(&format!(
-                    "accepted {}  waiting {}  running {}  retrying {}  dead {}  done {}",
-                    counts.accepted,
-                    counts.waiting,
-                    counts.running,
-                    counts.retrying,
-                    counts.dead,
-                    counts.done
-                ));
-            }
+    let in_front = !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let shown = async {
+        if in_front {
+            front::open(demo, Arc::clone(&feed)).await
+        } else {
+            tell_figures(&demo.store, &queue).await
         }
     };
     tokio::select! {
         () = over => Ok(()),
         () = signals.next() => Ok(()),
-        () = telling => Ok(()),
+        shown = shown => shown,
         failed = feed.run() => Err(failed),
         failed = demo.fleet.producer_ended() => Err(failed),
+    }
+}
+
+/// Tells a line of figures now and then, while nobody looks at a console.
+async fn tell_figures(store: &Store, queue: &str) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Ok(counts) = store.counts(queue).await {
+            say(&format!(
+                "accepted {}  waiting {}  running {}  retrying {}  dead {}  done {}",
+                counts.accepted, counts.waiting, counts.running, counts.retrying, counts.dead, counts.done
+            ));
+        }
     }
 }
 

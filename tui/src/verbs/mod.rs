@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub mod console;
 pub mod frame;
 pub mod jobs;
 pub mod service;

@@ -1,0 +1,101 @@
+//! `millstream` and `millstream console`: the console on the system that runs.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use millstream::settings::{EngineSettings, Reader, process_environment};
+use millstream::untrusted::Untrusted;
+
+use crate::cli::ConsoleArgs;
+use crate::failure::Failure;
+use crate::model::look::Look;
+use crate::model::view::Size;
+use crate::model::{Access, Model, Profile};
+use crate::reach::Reach;
+use crate::runtime::{self, Console, log};
+use crate::theme;
+
+/// Opens the console, and returns when its user leaves it.
+///
+/// # Errors
+/// When there is no terminal, or no system to look at.
+pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
+    if !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+        let text = "the console needs a terminal; `millstream status` and `millstream jobs` print";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let attempts_allowed = attempts_allowed()?;
+    let reach = Reach::find().await?;
+    // The log is whole once this is dropped, after the screen is given back.
+    let _log = log::start(&log_folder(&reach));
+    let mut model = model(&reach);
+    model.look = look(args);
+    if args.read_only {
+        model.access = Access::ReadOnly;
+    }
+    let console = Console {
+        model,
+        queue: reach.queue,
+        store: reach.store,
+        attempts_allowed,
+        link: None,
+    };
+    runtime::run(console).await?;
+    Ok(0)
+}
+
+/// How often a job may be started: a worker's setting, which is usually the same here.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn attempts_allowed() -> Result<u32, Failure> {
+    let mut reader = Reader::new(&process_environment);
+    let settings = EngineSettings::read(&mut reader);
+    Ok(reader.finish(settings)?.max_attempts)
+}
+
+/// How the terminal wants it, and how its user does.
+pub fn look(args: &ConsoleArgs) -> Look {
+    let detected = theme::detect(args.theme, process_environment);
+    Look {
+        ascii: detected.ascii || args.ascii,
+        still: args.still,
+        ..detected
+    }
+}
+
+fn model(reach: &Reach) -> Model {
+    let is_local = ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|host| reach.valkey_place.starts_with(host));
+    let name = match &reach.demo {
+        Some(_) => "demo",
+        None if is_local => "local",
+        None => "remote",
+    };
+    let keys = reach.queue.keys();
+    let profile = Profile {
+        name: name.into(),
+        is_production: false,
+        queue: Untrusted::new(keys.shared.clone()),
+        group: Untrusted::new(keys.group.clone()),
+    };
+    // The first message of the terminal tells the true size.
+    let size = Size { width: 80, height: 24 };
+    let mut model = Model::new(size, profile, millstream::clock::now());
+    model.connection.valkey.place = Untrusted::new(reach.valkey_place.clone());
+    model.connection.postgres.place = Untrusted::new(reach.postgres_place.clone());
+    model
+}
+
+/// Beside the demo's other logs, else where this account keeps such things.
+fn log_folder(reach: &Reach) -> PathBuf {
+    if let Some(demo) = &reach.demo {
+        return demo.data_dir.clone();
+    }
+    let folder = |name: &str| process_environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    folder("XDG_STATE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("millstream")
+}
