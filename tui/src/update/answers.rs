@@ -15,6 +15,8 @@ use crate::model::view::View;
 use crate::model::workers::{WorkerLine, WorkerState, WorkersPage};
 use crate::msg::{Answer, Topic};
 
+/// After its end a worker's jobs move within this.
+const MOVED_WITHIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 /// A burst on the chart: so many jobs in one second.
 const BURST: u32 = 25;
 
@@ -133,6 +135,7 @@ fn workers(model: &mut Model, mut rows: Vec<WorkerLine>) {
         for row in &mut rows {
             if let Some(known) = before.find(&row.name) {
                 row.ended = row.ended.take().or_else(|| known.ended.clone());
+                bury_ended(row, known, now);
                 if row.state == WorkerState::Lost {
                     keep_last_words(row, known);
                 }
@@ -143,6 +146,18 @@ fn workers(model: &mut Model, mut rows: Vec<WorkerLine>) {
     let page = WorkersPage { rows };
     model.history.take_slots(page.live_slots(), now);
     model.workers.page.receive(page, now);
+}
+
+/// A process of ours that has ended is gone, though its last heartbeat still looks fresh.
+fn bury_ended(row: &mut WorkerLine, known: &WorkerLine, now: chrono::DateTime<chrono::Utc>) {
+    if row.ended.is_none() {
+        return;
+    }
+    row.state = WorkerState::Lost;
+    row.is_ours = false;
+    row.busy = u32::try_from(row.jobs.len()).unwrap_or(u32::MAX);
+    let holds = row.busy > 0;
+    row.moved_by = known.moved_by.or(Some(now + MOVED_WITHIN)).filter(|_| holds);
 }
 
 /// A lost worker's card goes; what it last said about itself stays.
@@ -217,13 +232,16 @@ fn mark(model: &mut Model, row: &WorkerLine, kind: MarkKind) {
     });
 }
 
-/// A worker process of ours ended: how, is known before its silence is.
+/// A worker process of ours ended: that is known before its silence is.
 pub fn worker_ended(model: &mut Model, pid: u32, how: &Untrusted) {
-    if let Some(page) = model.workers.page.value_mut() {
-        for row in page.rows.iter_mut().filter(|row| row.pid == Some(pid)) {
-            row.ended = Some(how.clone());
-        }
+    let Some(page) = model.workers.page.value() else { return };
+    let mut rows = page.rows.clone();
+    for row in rows.iter_mut().filter(|row| row.pid == Some(pid)) {
+        row.ended = Some(how.clone());
     }
+    // It is taken in as an answer: who is lost is told, marked and needed at once.
+    workers(model, rows);
+    arrange_all(model);
     needs::find(model);
 }
 

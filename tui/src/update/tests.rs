@@ -174,7 +174,7 @@ fn a_worker_that_falls_silent_is_told_marked_and_needed() {
     let mut model = sample::story();
     let mut rows = model.workers.page.value().unwrap().rows.clone();
     update(&mut model, Msg::WorkerEnded { pid: 48_127, how: "exit by signal 9".into() });
-    rows[1].state = WorkerState::Lost;
+    assert_eq!(model.workers.page.value().unwrap().rows[1].state, WorkerState::Lost, "at once");
     rows[1].pid = None;
     answer(&mut model, Answer::Workers(rows));
     let worker = &model.workers.page.value().unwrap().rows[1];
@@ -182,6 +182,8 @@ fn a_worker_that_falls_silent_is_told_marked_and_needed() {
     assert_eq!(model.happenings.iter().next().unwrap().what.to_string(), "went silent");
     assert!(model.overview.needs.iter().any(|need| need.what.raw().contains("w-91bc lost")));
     assert!(model.overview.needs[0].what.raw().contains("signal 9"));
+    let told = model.happenings.iter().filter(|told| told.subject.raw() == "w-91bc").count();
+    assert_eq!(told, 1, "it is told once");
 }
 
 #[test]
