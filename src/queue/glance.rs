@@ -92,9 +92,9 @@ impl Queue {
             pending,
             parked,
             dead,
-            next_due: due.first().map(|(_, at)| {
-                Duration::from_millis((*at as u64).saturating_sub(server_ms))
-            }),
+            next_due: due
+                .first()
+                .map(|(_, at)| Duration::from_millis((*at as u64).saturating_sub(server_ms))),
             paused,
             commands,
             ..Glance::default()
@@ -134,9 +134,12 @@ impl Queue {
             let at = first.first().and_then(|(id, _)| id.parse::<EntryId>().ok());
             oldest = [oldest, at.map(|id| id.ms)].into_iter().flatten().min();
         }
-        glance.oldest_waiting =
-            oldest.map(|at| Duration::from_millis(glance.server_ms.saturating_sub(at)));
-        let cards: Vec<Option<String>> = if beats.is_empty() { Vec::new() } else { read(&mut rows)? };
+        glance.oldest_waiting = oldest.map(|at| Duration::from_millis(glance.server_ms.saturating_sub(at)));
+        let cards: Vec<Option<String>> = if beats.is_empty() {
+            Vec::new()
+        } else {
+            read(&mut rows)?
+        };
         glance.workers = seen(beats, cards, glance.server_ms);
         Ok(glance)
     }

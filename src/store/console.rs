@@ -307,7 +307,11 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn figures(&self, queue: &str, since: DateTime<Utc>) -> Result<FiguresRow, StoreError> {
-        let row = sqlx::query_as(FIGURES).bind(queue).bind(since).fetch_one(self.pool()).await?;
+        let row = sqlx::query_as(FIGURES)
+            .bind(queue)
+            .bind(since)
+            .fetch_one(self.pool())
+            .await?;
         Ok(row)
     }
 
@@ -338,7 +342,10 @@ impl Store {
             union
             (select id from millstream.jobs where queue = $1 and state = 'retrying'
              order by created_at desc limit $2))";
-        let statement = format!("{} order by j.updated_at desc limit $2", JOB.replace("CONDITION", condition));
+        let statement = format!(
+            "{} order by j.updated_at desc limit $2",
+            JOB.replace("CONDITION", condition)
+        );
         let rows = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(queue)
             .bind(RECENT)

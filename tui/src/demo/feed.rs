@@ -89,7 +89,7 @@ impl Feed {
             .collect()
             .await;
         let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        let why = outcomes.into_iter().filter_map(Result::err).last();
+        let why = outcomes.into_iter().filter_map(Result::err).next_back();
         (u32::try_from(taken).unwrap_or(u32::MAX), why)
     }
 

@@ -23,7 +23,10 @@ use crate::verbs::console::{attempts_allowed, look};
 pub async fn open(demo: &Demo, feed: Arc<Feed>) -> Result<(), Failure> {
     // The log is whole once this is dropped, after the screen is given back.
     let _log = log::start(demo.folder.path());
-    info!("the console opens in front of the demo in {}", demo.folder.path().display());
+    info!(
+        "the console opens in front of the demo in {}",
+        demo.folder.path().display()
+    );
     let (hands, link) = Hands::new(Arc::clone(&demo.fleet), feed);
     let console = Console {
         model: model(demo),
@@ -47,7 +50,10 @@ fn model(demo: &Demo) -> Model {
         queue: Untrusted::new(keys.shared.clone()),
         group: Untrusted::new(keys.group.clone()),
     };
-    let size = Size { width: 80, height: 24 };
+    let size = Size {
+        width: 80,
+        height: 24,
+    };
     let mut model = Model::new(size, profile, millstream::clock::now());
     model.look = look(&ConsoleArgs::default());
     model.fleet = Some(super::hands::fleet(&demo.fleet));

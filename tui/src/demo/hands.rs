@@ -82,7 +82,10 @@ impl Hands {
         match ask {
             Ask::Submit(diffs) => self.submit(diffs).await,
             Ask::AddWorker => self.add_worker().await,
-            Ask::Drain(pid) => self.signal(pid, Guarded::terminate, "finishes what it has and leaves").await,
+            Ask::Drain(pid) => {
+                let what = "finishes what it has and leaves";
+                self.signal(pid, Guarded::terminate, what).await;
+            }
             Ask::Kill(pid) => self.signal(pid, Guarded::kill, "was killed").await,
         }
     }
@@ -112,7 +115,9 @@ impl Hands {
 
     async fn signal(&self, pid: u32, send: fn(&Guarded) -> std::io::Result<()>, what: &str) {
         let Some(worker) = self.fleet.worker(pid) else {
-            return self.tell(Tone::Bad, format!("process {pid} is gone already")).await;
+            return self
+                .tell(Tone::Bad, format!("process {pid} is gone already"))
+                .await;
         };
         match send(&worker) {
             Ok(()) => self.tell(Tone::Plain, format!("process {pid} {what}")).await,

@@ -64,7 +64,10 @@ mod tests {
     fn keys_are_told_in_our_words() {
         let key = |code, modifiers| translate(KeyEvent::new(code, modifiers));
         assert_eq!(key(KeyCode::Char('K'), KeyModifiers::SHIFT), Some(Key::Char('K')));
-        assert_eq!(key(KeyCode::Char('C'), KeyModifiers::CONTROL), Some(Key::Ctrl('c')));
+        assert_eq!(
+            key(KeyCode::Char('C'), KeyModifiers::CONTROL),
+            Some(Key::Ctrl('c'))
+        );
         assert_eq!(key(KeyCode::Char('x'), KeyModifiers::ALT), None);
         assert_eq!(key(KeyCode::F(1), KeyModifiers::NONE), None);
     }

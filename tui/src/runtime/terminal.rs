@@ -57,7 +57,12 @@ impl Screen {
             next: Buffer::empty(Rect::ZERO),
             unknown: true,
         };
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        execute!(
+            io::stdout(),
+            EnterAlternateScreen,
+            EnableBracketedPaste,
+            cursor::Hide
+        )?;
         Ok(screen)
     }
 

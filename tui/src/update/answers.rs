@@ -6,6 +6,7 @@ use millstream::untrusted::Untrusted;
 
 use super::needs;
 use crate::model::Model;
+use crate::model::figures::{Counts, LedgerFigures};
 use crate::model::happening::{Happening, HappeningKind};
 use crate::model::history::{MarkKind, TimeMark};
 use crate::model::job::Job;
@@ -22,8 +23,11 @@ const BURST: u32 = 25;
 
 /// Takes an answer, or holds it while the screen stands still.
 pub fn receive(model: &mut Model, answer: Answer) {
+    let before = model.overview.ledger.value().map(|ledger| moves(&ledger.counts));
     if let Some(frozen) = &mut model.frozen {
-        frozen.new += happened(&answer);
+        if let (Answer::Ledger(figures), Some(before)) = (&answer, before) {
+            frozen.new = moves(&figures.counts).saturating_sub(before);
+        }
         let kind = std::mem::discriminant(&answer);
         frozen.held.retain(|held| std::mem::discriminant(held) != kind);
         frozen.held.push(answer);
@@ -61,12 +65,9 @@ pub fn receive(model: &mut Model, answer: Answer) {
     needs::find(model);
 }
 
-/// How many things an answer tells of, for the count of a screen that stands still.
-fn happened(answer: &Answer) -> u64 {
-    match answer {
-        Answer::Ledger(figures) => figures.flow.last().map_or(0, |flow| u64::from(flow.accepted + flow.ended)),
-        _ => 0,
-    }
+/// How often a job was accepted or ended by these counts: their difference is what was missed meanwhile.
+const fn moves(counts: &Counts) -> u64 {
+    counts.accepted + counts.done + counts.dead + counts.cancelled
 }
 
 /// What was answered before still holds; only its age begins anew.
@@ -108,7 +109,7 @@ pub fn miss(model: &mut Model, topic: Topic, why: &Untrusted) {
     }
 }
 
-fn ledger(model: &mut Model, figures: crate::model::figures::LedgerFigures) {
+fn ledger(model: &mut Model, figures: LedgerFigures) {
     let now = model.now;
     let ahead = chrono::TimeDelta::milliseconds(model.connection.clock_ahead_ms);
     model.history.take_flow(&figures.flow, now + ahead);
@@ -234,7 +235,9 @@ fn mark(model: &mut Model, row: &WorkerLine, kind: MarkKind) {
 
 /// A worker process of ours ended: that is known before its silence is.
 pub fn worker_ended(model: &mut Model, pid: u32, how: &Untrusted) {
-    let Some(page) = model.workers.page.value() else { return };
+    let Some(page) = model.workers.page.value() else {
+        return;
+    };
     let mut rows = page.rows.clone();
     for row in rows.iter_mut().filter(|row| row.pid == Some(pid)) {
         row.ended = Some(how.clone());

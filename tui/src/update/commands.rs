@@ -264,7 +264,9 @@ fn next_pane(model: &mut Model) {
 }
 
 fn toggle_fold(model: &mut Model) {
-    let Some(key) = model.trace.list.cursor else { return };
+    let Some(key) = model.trace.list.cursor else {
+        return;
+    };
     let now = model.server_now();
     let is_leaf = |row: &crate::model::trace::TraceRow| row.key == key && row.fold == Fold::Leaf;
     if model.trace.rows(now).iter().any(is_leaf) {
@@ -282,7 +284,9 @@ fn fold(trace: &mut Trace, key: TraceKey) {
 }
 
 fn hide_short(model: &mut Model) {
-    let here = Trace::SHORTEST.iter().position(|step| *step == model.trace.shortest);
+    let here = Trace::SHORTEST
+        .iter()
+        .position(|step| *step == model.trace.shortest);
     let next = here.map_or(0, |nth| (nth + 1) % Trace::SHORTEST.len());
     model.trace.shortest = Trace::SHORTEST[next];
     answers::rearrange(model);
@@ -342,15 +346,25 @@ fn process(worker: &WorkerLine) -> Option<WorkerProcess> {
 }
 
 fn ask_to_kill(model: &mut Model) {
-    let Some(worker) = model.workers.selected() else { return };
-    let host = worker.host.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
-    let pid = worker.pid.map_or_else(String::new, |pid| format!(" to process {pid}"));
+    let Some(worker) = model.workers.selected() else {
+        return;
+    };
+    let host = worker
+        .host
+        .as_ref()
+        .map_or_else(String::new, |host| format!(" on {host}"));
+    let pid = worker
+        .pid
+        .map_or_else(String::new, |pid| format!(" to process {pid}"));
     let held = match worker.busy {
         0 => "It runs nothing now.".to_owned(),
         1 => "1 job runs there. Another worker takes it over within 5 s;".to_owned(),
         jobs => format!("{jobs} jobs run there. Another worker takes them over within 5 s;"),
     };
-    let mut lines = vec![Untrusted::new(format!("kill -9{pid}{host}.")), Untrusted::new(held)];
+    let mut lines = vec![
+        Untrusted::new(format!("kill -9{pid}{host}.")),
+        Untrusted::new(held),
+    ];
     if worker.busy > 0 {
         lines.push("what their agents have finished is kept and not paid for again.".into());
     }

@@ -63,7 +63,11 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 model.connection.clock_ahead_ms = ahead;
             }
         }
-        Msg::Down { server, why, next_try } => {
+        Msg::Down {
+            server,
+            why,
+            next_try,
+        } => {
             let now = model.now;
             model.connection.lamp_mut(server).failed(why, next_try, now);
         }

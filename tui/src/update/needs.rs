@@ -34,7 +34,10 @@ fn lost(model: &Model, worker: &WorkerLine) -> Option<Need> {
         return None;
     }
     let now = model.server_now();
-    let how = worker.ended.as_ref().map_or_else(String::new, |how| format!(", {how}"));
+    let how = worker
+        .ended
+        .as_ref()
+        .map_or_else(String::new, |how| format!(", {how}"));
     let silent = since(worker.beat_at, now).as_secs();
     let detail = match worker.moves_in(now) {
         Some(left) => format!("its {} jobs move in ~{} s", worker.busy, left.as_secs().max(1)),
@@ -55,7 +58,10 @@ fn slow(model: &Model, worker: &WorkerLine) -> Option<Need> {
     if ran < p95 * SLOW {
         return None;
     }
-    let phase = job.phase.as_ref().map_or_else(String::new, |phase| format!(" {phase}"));
+    let phase = job
+        .phase
+        .as_ref()
+        .map_or_else(String::new, |phase| format!(" {phase}"));
     Some(Need {
         harm: Harm::Slow,
         what: Untrusted::new(format!("{}{phase} is slow", short_input(&job.input).raw())),
@@ -76,7 +82,10 @@ fn dead(model: &Model) -> Option<Need> {
     if dead == 0 {
         return None;
     }
-    let last = model.happenings.iter().find(|happening| happening.kind == HappeningKind::Dead);
+    let last = model
+        .happenings
+        .iter()
+        .find(|happening| happening.kind == HappeningKind::Dead);
     let detail = match last {
         Some(last) => {
             let note = last.note.as_ref().map_or("", Untrusted::raw);
@@ -104,7 +113,10 @@ fn growing(model: &Model) -> Option<Need> {
     Some(Need {
         harm: Harm::Growing,
         what: Untrusted::new(format!("{} wait and more come than go", ledger.counts.waiting)),
-        detail: Untrusted::new(format!("in {:.1}, out {:.1} a second", ledger.in_per_s, ledger.out_per_s)),
+        detail: Untrusted::new(format!(
+            "in {:.1}, out {:.1} a second",
+            ledger.in_per_s, ledger.out_per_s
+        )),
         command: CommandId::AddWorker,
         target: Target::Jobs("status:waiting".to_owned()),
     })

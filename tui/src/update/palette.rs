@@ -28,7 +28,9 @@ pub fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             palette.text.pop();
             find(model);
         }
-        Key::Down | Key::Ctrl('n') => palette.at = (palette.at + 1).min(palette.found.len().saturating_sub(1)),
+        Key::Down | Key::Ctrl('n') => {
+            palette.at = (palette.at + 1).min(palette.found.len().saturating_sub(1));
+        }
         Key::Up | Key::Ctrl('p') => palette.at = palette.at.saturating_sub(1),
         Key::Tab => {
             if let Some(command) = palette.found.get(palette.at) {

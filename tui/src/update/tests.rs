@@ -17,7 +17,9 @@ use crate::sample;
 /// Presses the keys of a script and answers all effects.
 fn press(model: &mut Model, script: &str) -> Vec<Effect> {
     let keys = keymap::parse(script).expect("a key script");
-    keys.into_iter().flat_map(|key| update(model, Msg::Key(key))).collect()
+    keys.into_iter()
+        .flat_map(|key| update(model, Msg::Key(key)))
+        .collect()
 }
 
 fn answer(model: &mut Model, answer: Answer) {
@@ -71,7 +73,11 @@ fn an_answer_to_another_filter_is_left_out() {
 #[test]
 fn killing_asks_first_and_enter_alone_does_nothing() {
     let mut model = sample::story();
-    assert!(press(&mut model, "4K<enter>").iter().all(|effect| !matches!(effect, Effect::KillWorker(_))));
+    assert!(
+        press(&mut model, "4K<enter>")
+            .iter()
+            .all(|effect| !matches!(effect, Effect::KillWorker(_)))
+    );
     assert_eq!(model.overlay, None);
     let effects = press(&mut model, "K<tab><enter>");
     assert!(matches!(&effects[..], [Effect::KillWorker(worker)] if worker.pid == 48_110));
@@ -83,7 +89,10 @@ fn killing_asks_first_and_enter_alone_does_nothing() {
 fn a_lost_worker_is_not_killed_twice() {
     let mut model = sample::story();
     press(&mut model, "4G");
-    assert_eq!(model.workers.selected().map(|worker| worker.state), Some(WorkerState::Lost));
+    assert_eq!(
+        model.workers.selected().map(|worker| worker.state),
+        Some(WorkerState::Lost)
+    );
     assert_eq!(press(&mut model, "K"), []);
     assert_eq!(model.overlay, None);
     assert!(model.notice.is_some());
@@ -108,7 +117,10 @@ fn without_a_demo_and_read_only_nothing_is_written() {
 fn demo_keys_have_their_effects() {
     let mut model = sample::story();
     let effects = press(&mut model, "nb+-");
-    assert_eq!(effects[..3], [Effect::Submit(1), Effect::Submit(50), Effect::AddWorker]);
+    assert_eq!(
+        effects[..3],
+        [Effect::Submit(1), Effect::Submit(50), Effect::AddWorker]
+    );
     assert!(matches!(&effects[3], Effect::DrainWorker(_)));
 }
 
@@ -122,7 +134,10 @@ fn a_frozen_screen_stands_still_and_catches_up_at_once() {
     update(&mut model, Msg::Tick { now: later_now });
     answer(&mut model, Answer::Queue(later));
     assert_eq!(model.overview.queue.value().unwrap().waiting, 128);
-    assert!(!model.overview.queue.is_stale(), "a frozen screen does not grow old");
+    assert!(
+        !model.overview.queue.is_stale(),
+        "a frozen screen does not grow old"
+    );
     press(&mut model, "p");
     assert_eq!(model.overview.queue.value().unwrap().waiting, 99);
     assert_eq!(model.frozen, None);
@@ -133,8 +148,21 @@ fn a_lost_server_leaves_its_figures_with_their_age_and_comes_back() {
     let mut model = sample::story();
     let figures = model.overview.queue.value().unwrap().clone();
     let next_try = model.now + TimeDelta::seconds(3);
-    update(&mut model, Msg::Down { server: Server::Valkey, why: "refused".into(), next_try });
-    update(&mut model, Msg::Missed { topic: Topic::Queue, why: "refused".into() });
+    update(
+        &mut model,
+        Msg::Down {
+            server: Server::Valkey,
+            why: "refused".into(),
+            next_try,
+        },
+    );
+    update(
+        &mut model,
+        Msg::Missed {
+            topic: Topic::Queue,
+            why: "refused".into(),
+        },
+    );
     let later_now = model.now + TimeDelta::seconds(12);
     update(&mut model, Msg::Tick { now: later_now });
     assert!(model.connection.valkey.is_lost());
@@ -142,7 +170,11 @@ fn a_lost_server_leaves_its_figures_with_their_age_and_comes_back() {
     assert_eq!(model.overview.queue.value(), Some(&figures));
     update(
         &mut model,
-        Msg::Up { server: Server::Valkey, latency: Duration::from_millis(1), clock_ahead_ms: None },
+        Msg::Up {
+            server: Server::Valkey,
+            latency: Duration::from_millis(1),
+            clock_ahead_ms: None,
+        },
     );
     answer(&mut model, Answer::Queue(figures));
     assert!(!model.overview.queue.is_stale() && !model.connection.valkey.is_lost());
@@ -166,23 +198,49 @@ fn rows_that_arrive_leave_the_cursor_on_its_job() {
     assert_eq!(model.jobs.list.position().unwrap() - model.jobs.list.offset, line);
     assert_eq!(model.jobs.list.waiting, 30);
     press(&mut model, "g");
-    assert_eq!((model.jobs.list.waiting, model.jobs.list.position()), (0, Some(0)));
+    assert_eq!(
+        (model.jobs.list.waiting, model.jobs.list.position()),
+        (0, Some(0))
+    );
 }
 
 #[test]
 fn a_worker_that_falls_silent_is_told_marked_and_needed() {
     let mut model = sample::story();
     let mut rows = model.workers.page.value().unwrap().rows.clone();
-    update(&mut model, Msg::WorkerEnded { pid: 48_127, how: "exit by signal 9".into() });
-    assert_eq!(model.workers.page.value().unwrap().rows[1].state, WorkerState::Lost, "at once");
+    update(
+        &mut model,
+        Msg::WorkerEnded {
+            pid: 48_127,
+            how: "exit by signal 9".into(),
+        },
+    );
+    assert_eq!(
+        model.workers.page.value().unwrap().rows[1].state,
+        WorkerState::Lost,
+        "at once"
+    );
     rows[1].pid = None;
     answer(&mut model, Answer::Workers(rows));
     let worker = &model.workers.page.value().unwrap().rows[1];
     assert_eq!(worker.pid, Some(48_127), "what it said last stays");
-    assert_eq!(model.happenings.iter().next().unwrap().what.to_string(), "went silent");
-    assert!(model.overview.needs.iter().any(|need| need.what.raw().contains("w-91bc lost")));
+    assert_eq!(
+        model.happenings.iter().next().unwrap().what.to_string(),
+        "went silent"
+    );
+    assert!(
+        model
+            .overview
+            .needs
+            .iter()
+            .any(|need| need.what.raw().contains("w-91bc lost"))
+    );
     assert!(model.overview.needs[0].what.raw().contains("signal 9"));
-    let told = model.happenings.iter().filter(|told| told.subject.raw() == "w-91bc").count();
+    let told = model
+        .happenings
+        .iter()
+        .filter(|told| told.subject.raw() == "w-91bc")
+        .count();
     assert_eq!(told, 1, "it is told once");
 }
 

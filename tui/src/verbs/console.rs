@@ -81,7 +81,10 @@ fn model(reach: &Reach) -> Model {
         group: Untrusted::new(keys.group.clone()),
     };
     // The first message of the terminal tells the true size.
-    let size = Size { width: 80, height: 24 };
+    let size = Size {
+        width: 80,
+        height: 24,
+    };
     let mut model = Model::new(size, profile, millstream::clock::now());
     model.connection.valkey.place = Untrusted::new(reach.valkey_place.clone());
     model.connection.postgres.place = Untrusted::new(reach.postgres_place.clone());
@@ -93,7 +96,11 @@ fn log_folder(reach: &Reach) -> PathBuf {
     if let Some(demo) = &reach.demo {
         return demo.data_dir.clone();
     }
-    let folder = |name: &str| process_environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = |name: &str| {
+        process_environment(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     folder("XDG_STATE_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(std::env::temp_dir)

@@ -29,7 +29,10 @@ impl Meter {
         while self.sent.front().is_some_and(|(at, ..)| now - *at > OVER) {
             self.sent.pop_front();
         }
-        let over = self.first.map_or(OVER, |first| now - first).clamp(Duration::from_secs(1), OVER);
+        let over = self
+            .first
+            .map_or(OVER, |first| now - first)
+            .clamp(Duration::from_secs(1), OVER);
         let rate = |wanted: Server| {
             let sum: u32 = self
                 .sent

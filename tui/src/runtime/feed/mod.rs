@@ -56,6 +56,8 @@ pub struct Feed {
     meter: Meter,
     /// When a server that is away may be asked again.
     again: [Instant; 2],
+    /// Whether Valkey left the last question without an answer.
+    valkey_lost: bool,
     /// The workers as Valkey saw them last.
     seen: Vec<Seen>,
     memory: postgres::Memory,
@@ -88,6 +90,7 @@ impl Feed {
             plan,
             meter: Meter::default(),
             again: [Instant::now(); 2],
+            valkey_lost: false,
             seen: Vec::new(),
             memory: postgres::Memory::default(),
         };
@@ -121,19 +124,31 @@ impl Feed {
         }
     }
 
-    /// Asks both servers once. Valkey goes first: it says which workers there are.
+    /// Asks both servers once.
+    ///
+    /// Valkey says which workers there are, so it goes first while it answers. Once it does not, waiting for it
+    /// must not hold up what Postgres still tells.
     async fn round(&mut self, wish: &Wish) {
-        if self.may_ask(Server::Valkey) {
-            match wish {
-                Wish::Overview | Wish::Workers => self.glance(wish).await,
-                _ => self.ping().await,
-            }
-        }
-        if self.may_ask(Server::Postgres) {
+        let needs_both = matches!(wish, Wish::Overview | Wish::Workers);
+        if needs_both && !self.valkey_lost {
+            self.ask_valkey(wish).await;
             self.ask_postgres(wish).await;
+        } else {
+            self.ask_postgres(wish).await;
+            self.ask_valkey(wish).await;
         }
         let load = self.meter.load(Instant::now());
         self.tell(Msg::Load(load)).await;
+    }
+
+    async fn ask_valkey(&mut self, wish: &Wish) {
+        if !self.may_ask(Server::Valkey) {
+            return;
+        }
+        match wish {
+            Wish::Overview | Wish::Workers => self.glance(wish).await,
+            _ => self.ping().await,
+        }
     }
 
     fn may_ask(&self, server: Server) -> bool {
@@ -167,9 +182,17 @@ impl Feed {
     /// Notes that a server did not answer, and leaves it alone for a moment.
     async fn down(&mut self, server: Server, why: &Why) {
         self.again[server as usize] = Instant::now() + ASK_AGAIN;
+        if server == Server::Valkey {
+            self.valkey_lost = true;
+        }
         let next_try = clock::now() + TimeDelta::from_std(ASK_AGAIN).unwrap_or_default();
         let why = why.clone();
-        self.tell(Msg::Down { server, why, next_try }).await;
+        self.tell(Msg::Down {
+            server,
+            why,
+            next_try,
+        })
+        .await;
     }
 
     /// Notes what was sent: for the load in the header and for `@`.
@@ -191,6 +214,9 @@ async fn within<T, E: std::fmt::Display>(question: impl Future<Output = Result<T
     match tokio::time::timeout(ANSWER_WITHIN, question).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Untrusted::new(format!("failed to {error}"))),
-        Err(_elapsed) => Err(Untrusted::new(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+        Err(_elapsed) => Err(Untrusted::new(format!(
+            "no answer within {} s",
+            ANSWER_WITHIN.as_secs()
+        ))),
     }
 }

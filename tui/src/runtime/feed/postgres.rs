@@ -71,6 +71,9 @@ impl Memory {
 impl Feed {
     /// Asks for what the view needs; the first question that fails ends the round.
     pub(super) async fn ask_postgres(&mut self, wish: &Wish) {
+        if !self.may_ask(Server::Postgres) {
+            return;
+        }
         self.memory.turn_to(wish);
         let topic = match wish {
             Wish::Overview => Topic::Ledger,
@@ -119,17 +122,23 @@ impl Feed {
         let (store, queue) = (self.store.clone(), self.queue.keys().shared.clone());
         let since = self.memory.flow_since.unwrap_or_else(|| clock::now() - FLOW_BACK);
         let asked_at = clock::now();
-        let figures = self.question("counts, flow by the second", store.figures(&queue, since)).await?;
+        let figures = self
+            .question("counts, flow by the second", store.figures(&queue, since))
+            .await?;
         self.memory.flow_since = Some(figures.counted_at - FLOW_AGAIN);
         let ahead = (figures.counted_at - asked_at).num_milliseconds();
         let took = (clock::now() - asked_at).to_std().unwrap_or_default();
         self.compare_clocks(ahead, took).await;
         let slow = self.memory.slow_figures_due();
         if slow {
-            self.memory.spent = self.question("tokens and cost of all attempts", store.spent(&queue)).await?;
+            self.memory.spent = self
+                .question("tokens and cost of all attempts", store.spent(&queue))
+                .await?;
         }
-        let recent = self.question("what ended or failed last", store.recent(&queue)).await?;
-        let ledger = rows::ledger(figures, self.memory.spent, recent, self.attempts_allowed);
+        let recent = self
+            .question("what ended or failed last", store.recent(&queue))
+            .await?;
+        let ledger = rows::ledger(&figures, self.memory.spent, recent, self.attempts_allowed);
         self.answer(Answer::Ledger(ledger)).await;
         self.worker_rows(slow).await
     }
@@ -147,7 +156,7 @@ impl Feed {
 
     /// The workers: cards from Valkey's last answer, work and figures from here.
     async fn worker_rows(&mut self, slow: bool) -> Result<(), Why> {
-        if !self.may_ask(Server::Valkey) {
+        if self.valkey_lost {
             // Without fresh cards the rows would only look fresh.
             return Ok(());
         }
@@ -159,7 +168,11 @@ impl Feed {
         if slow {
             self.memory.fared = self.question("run times by worker", store.fared(&names)).await?;
         }
-        let ours = self.ours.as_ref().map(|ours| ours.borrow().clone()).unwrap_or_default();
+        let ours = self
+            .ours
+            .as_ref()
+            .map(|ours| ours.borrow().clone())
+            .unwrap_or_default();
         let cast = Cast {
             seen: &self.seen,
             stretches,
@@ -183,7 +196,10 @@ impl Feed {
             .await?;
         let allowed = self.attempts_allowed;
         let page = JobsPage {
-            rows: rows.into_iter().filter_map(|row| rows::line(row, allowed)).collect(),
+            rows: rows
+                .into_iter()
+                .filter_map(|row| rows::line(row, allowed))
+                .collect(),
             matching: matching.unsigned_abs(),
             matching_at_least: matching >= COUNTED,
             total: total.unsigned_abs(),
@@ -212,7 +228,15 @@ impl Feed {
         let spans = self.question("its spans", store.span_facts(id)).await?;
         let events = self.question("its events", store.events_after(id, 0)).await?;
         let reason = review.and_then(|review| review.reason);
-        let facts = rows::job(row, reason, findings, attempts, &spans, events, self.attempts_allowed);
+        let facts = rows::job(
+            row,
+            reason,
+            findings,
+            attempts,
+            &spans,
+            &events,
+            self.attempts_allowed,
+        );
         self.answer(Answer::Job(id, facts)).await;
         self.memory.whole_job = is_final.then_some(version);
         Ok(())
@@ -236,7 +260,9 @@ impl Feed {
             self.memory.whole_trace = is_final.then_some(version);
         }
         match span {
-            Some(span) if self.memory.text_of != Some((span, is_final)) => self.span_text(span, is_final).await,
+            Some(span) if self.memory.text_of != Some((span, is_final)) => {
+                self.span_text(span, is_final).await
+            }
             _ => Ok(()),
         }
     }

@@ -32,7 +32,7 @@ const AGENTS: [&str; 4] = ["security", "performance", "ux", "judge"];
 const LONGEST: usize = 400;
 
 /// Postgres's figures.
-pub fn ledger(row: FiguresRow, spent: Spent, recent: Vec<ConsoleJob>, allowed: u32) -> LedgerFigures {
+pub fn ledger(row: &FiguresRow, spent: Spent, recent: Vec<ConsoleJob>, allowed: u32) -> LedgerFigures {
     let count = i64::unsigned_abs;
     let small = |number: i64| u32::try_from(number).unwrap_or(0);
     LedgerFigures {
@@ -114,7 +114,11 @@ fn happening(row: ConsoleJob, allowed: u32) -> Option<Happening> {
         JobState::Retrying => {
             let due = line.due_at.map_or(0.0, |due| since(changed, due).as_secs_f64());
             let what = format!("attempt {attempt} failed");
-            (HappeningKind::Retrying, what, Some(format!("{class}, again in {due:.1} s")))
+            (
+                HappeningKind::Retrying,
+                what,
+                Some(format!("{class}, again in {due:.1} s")),
+            )
         }
         JobState::Cancelled => (HappeningKind::Cancelled, "cancelled".to_owned(), None),
         _ => return None,
@@ -140,7 +144,7 @@ pub fn job(
     findings: Vec<FindingRow>,
     attempts: Vec<AttemptFacts>,
     spans: &[SpanFacts],
-    events: Vec<StoredEvent>,
+    events: &[StoredEvent],
     allowed: u32,
 ) -> Option<JobFacts> {
     let mut attempts: Vec<AttemptLine> = attempts.into_iter().map(|row| attempt(row, spans)).collect();
@@ -150,7 +154,7 @@ pub fn job(
         reason: reason.map(Untrusted::new),
         findings: findings.into_iter().map(finding).collect(),
         attempts,
-        events: events.into_iter().map(event).collect(),
+        events: events.iter().map(event).collect(),
     })
 }
 
@@ -163,7 +167,7 @@ fn finding(row: FindingRow) -> FindingLine {
     }
 }
 
-fn event(row: StoredEvent) -> EventLine {
+fn event(row: &StoredEvent) -> EventLine {
     let field = |name: &str| row.body.get(name).and_then(|value| value.as_str()).unwrap_or("");
     let text = match field("type") {
         "phase" if field("detail").is_empty() => field("phase").to_owned(),
@@ -224,7 +228,9 @@ fn is_kept(span: &SpanFacts, spans: &[SpanFacts]) -> bool {
     span.kind == "agent"
         && span.status == "ok"
         && span.attempt.is_some_and(|attempt| attempt > 1)
-        && !spans.iter().any(|other| other.parent_span_id == Some(span.span_id))
+        && !spans
+            .iter()
+            .any(|other| other.parent_span_id == Some(span.span_id))
 }
 
 /// One trace.
@@ -262,7 +268,10 @@ fn span(row: SpanFacts, parents: &HashSet<uuid::Uuid>) -> SpanLine {
     SpanLine {
         id: SpanId(row.span_id),
         parent: row.parent_span_id.map(SpanId),
-        attempt: row.attempt.and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
+        attempt: row
+            .attempt
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(0),
         kind,
         name: Untrusted::new(row.name),
         status,
@@ -310,8 +319,15 @@ impl Cast<'_> {
     }
 
     fn row(&self, seen: &Seen, ran: &[&StretchRow]) -> WorkerLine {
-        let card: Option<Card> = seen.card.as_deref().and_then(|card| serde_json::from_str(card).ok());
-        let running: Vec<RunningJob> = ran.iter().filter(|row| row.ended_at.is_none()).map(|row| running(row)).collect();
+        let card: Option<Card> = seen
+            .card
+            .as_deref()
+            .and_then(|card| serde_json::from_str(card).ok());
+        let running: Vec<RunningJob> = ran
+            .iter()
+            .filter(|row| row.ended_at.is_none())
+            .map(|row| running(row))
+            .collect();
         let state = state(card.as_ref(), seen);
         let fared = self.fared.iter().find(|fared| fared.worker == seen.worker);
         let beat_at = self.now - TimeDelta::from_std(seen.silence).unwrap_or_default();
@@ -327,7 +343,10 @@ impl Cast<'_> {
             host: card.as_ref().map(|card| Untrusted::new(card.host.clone())),
             version: card.as_ref().map(|card| Untrusted::new(card.version.clone())),
             started_at: card.as_ref().and_then(|card| card.started_at.parse().ok()),
-            slots: card.as_ref().and_then(|card| u32::try_from(card.slots).ok()).unwrap_or(0),
+            slots: card
+                .as_ref()
+                .and_then(|card| u32::try_from(card.slots).ok())
+                .unwrap_or(0),
             busy: if is_lost { held } else { on_card.unwrap_or(held) },
             jobs: running,
             beat_at,

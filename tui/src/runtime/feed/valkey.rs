@@ -17,6 +17,7 @@ impl Feed {
         let took = started.elapsed();
         match glance {
             Ok(glance) => {
+                self.valkey_lost = false;
                 let text = "TIME XLEN XINFO ZCARD ZRANGE EXISTS ZREVRANGE, XRANGE COUNT 1, MGET cards";
                 self.sent(Server::Valkey, text, glance.commands, Some(took)).await;
                 // It was two round trips.
@@ -42,6 +43,7 @@ impl Feed {
         let took = started.elapsed();
         match alive {
             Ok(()) => {
+                self.valkey_lost = false;
                 self.sent(Server::Valkey, "PING", 1, Some(took)).await;
                 self.up(Server::Valkey, took, None).await;
             }
