@@ -1,6 +1,7 @@
 //! The store on a real Postgres.
 
-use millstream::domain::{EntryId, JobId, Lane, WorkerId};
+use millstream::domain::{EntryId, JobId, JobState, Lane, WorkerId};
+use millstream::store::console::JobsAsked;
 use millstream::store::jobs::{Accepted, IdempotencyKey, NewJob};
 use millstream::store::{Asked, Start, Store};
 use sqlx::Row;
@@ -270,4 +271,93 @@ async fn a_lead_is_held_by_one_and_passes_on_when_it_runs_out() {
     assert!(lead("b").await.expect("lead"));
     world.store.yield_lead("l", "b").await.expect("yield");
     assert!(lead("a").await.expect("lead"));
+}
+
+#[tokio::test]
+async fn what_a_screen_asks_for_counts_and_filters_as_the_table_stands() {
+    let world = World::new().await;
+    let store = &world.store;
+    let queue = &world.settings.name;
+    let started = new_job(&world, "test", "https://github.com/acme/ledger/pull/7");
+    for job in [started.clone(), new_job(&world, "test", "git:ledger@a..b")] {
+        store.accept(&job).await.expect("accepted");
+    }
+    let worker = WorkerId::fresh();
+    let begun = store
+        .start(queue, worker, &[asked(started.id, 1)])
+        .await
+        .expect("postgres");
+    assert!(matches!(begun[..], [Start::Begin { attempt: 1, .. }]));
+
+    let long_ago = chrono::DateTime::UNIX_EPOCH;
+    let figures = store.figures(queue, long_ago).await.expect("figures");
+    assert_eq!((figures.accepted, figures.running, figures.waiting), (2, 1, 1));
+    assert_eq!(figures.flow.iter().map(|flow| flow.accepted).sum::<i64>(), 2);
+    assert_eq!(store.spent(queue).await.expect("spent").tokens, 0);
+    assert_eq!(store.recent(queue).await.expect("recent"), []);
+
+    for (filter, found) in [
+        (JobsAsked::default(), 2),
+        (
+            JobsAsked {
+                states: vec![JobState::Waiting],
+                ..JobsAsked::default()
+            },
+            1,
+        ),
+        (
+            JobsAsked {
+                worker: Some(worker.short()),
+                ..JobsAsked::default()
+            },
+            1,
+        ),
+        (
+            JobsAsked {
+                words: vec!["ledger".into(), "a..b".into()],
+                ..JobsAsked::default()
+            },
+            1,
+        ),
+        (
+            JobsAsked {
+                words: vec!["%".into()],
+                ..JobsAsked::default()
+            },
+            0,
+        ),
+        (
+            JobsAsked {
+                class: Some("timeout".into()),
+                ..JobsAsked::default()
+            },
+            0,
+        ),
+        (
+            JobsAsked {
+                id: Some(started.id.to_string()[..6].to_owned()),
+                ..JobsAsked::default()
+            },
+            1,
+        ),
+    ] {
+        let rows = store.matching_jobs(queue, &filter, 10).await.expect("a page");
+        let counts = store.count_matching(queue, &filter).await.expect("counts");
+        assert_eq!((rows.len() as i64, counts), (found, (found, 2)), "{filter:?}");
+    }
+    let names = [worker.to_string()];
+    let back = std::time::Duration::from_secs(60);
+    let stretches = store.stretches(&names, back).await.expect("stretches");
+    assert!(matches!(&stretches[..], [one] if one.id == started.id.0 && one.ended_at.is_none()));
+    assert_eq!(store.fared(&names).await.expect("fared"), [], "nothing has ended");
+    let attempts = store.attempt_facts(started.id).await.expect("attempts");
+    assert_eq!((attempts.len(), attempts[0].attempt), (1, 1));
+}
+
+#[tokio::test]
+async fn a_glance_at_a_queue_that_nobody_made_yet_shows_an_empty_one() {
+    let world = World::new().await;
+    let glance = world.queue.glance().await.expect("valkey");
+    assert_eq!((glance.waiting, glance.pending, glance.workers.len()), (0, 0, 0));
+    assert!(glance.oldest_waiting.is_none() && glance.commands <= 13);
 }
