@@ -146,17 +146,21 @@ pub fn rate(per: f64) -> String {
 
 /// One digit behind the point below a hundred, none above.
 fn figures(x: f64) -> String {
-    if x < 99.95 { format!("{x:.1}") } else { count(x.round() as u64) }
+    if x < 99.95 {
+        format!("{x:.1}")
+    } else {
+        count(x.round() as u64)
+    }
 }
 
 /// Bytes of memory: `38 MiB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {
     const STEPS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    STEPS
-        .into_iter()
-        .find(|(size, _)| n >= *size)
-        .map_or_else(|| format!("{n} B"), |(size, unit)| format!("{:.0} {unit}", n as f64 / size as f64))
+    STEPS.into_iter().find(|(size, _)| n >= *size).map_or_else(
+        || format!("{n} B"),
+        |(size, unit)| format!("{:.0} {unit}", n as f64 / size as f64),
+    )
 }
 
 /// `1 job`, `2 jobs`.
@@ -307,7 +311,10 @@ mod tests {
         assert_eq!(fit("mastra#17688", 20), "mastra#17688");
         assert_eq!(fit("mastra#17688", 8), "mastra#…");
         assert_eq!(fit("漢字漢字", 6), "漢字…");
-        assert_eq!(fit_tail("packages/agents-core/src/run.ts:412", 12), "…/run.ts:412");
+        assert_eq!(
+            fit_tail("packages/agents-core/src/run.ts:412", 12),
+            "…/run.ts:412"
+        );
         assert_eq!(fit("x", 0), "");
     }
 

@@ -34,7 +34,9 @@ fn codes(cell: &Cell) -> String {
         (Modifier::REVERSED, "7"),
         (Modifier::CROSSED_OUT, "9"),
     ];
-    let set = MODIFIERS.into_iter().filter(|(modifier, _)| cell.modifier.contains(*modifier));
+    let set = MODIFIERS
+        .into_iter()
+        .filter(|(modifier, _)| cell.modifier.contains(*modifier));
     let mut codes = vec!["0".to_owned()];
     codes.extend(set.map(|(_, code)| code.to_owned()));
     codes.extend(colour(cell.fg, 30));

@@ -32,10 +32,13 @@ pub fn write(buffer: &Buffer) -> String {
 
 fn letter(legend: &mut Vec<String>, cell: &Cell) -> char {
     let style = describe(cell);
-    let at = legend.iter().position(|known| *known == style).unwrap_or_else(|| {
-        legend.push(style);
-        legend.len() - 1
-    });
+    let at = legend
+        .iter()
+        .position(|known| *known == style)
+        .unwrap_or_else(|| {
+            legend.push(style);
+            legend.len() - 1
+        });
     name(at)
 }
 
@@ -47,8 +50,16 @@ fn name(at: usize) -> char {
 fn describe(cell: &Cell) -> String {
     let unseen = Modifier::BOLD | Modifier::DIM | Modifier::ITALIC;
     let blank = cell.symbol().trim().is_empty();
-    let modifier = if blank { cell.modifier.difference(unseen) } else { cell.modifier };
-    let ink = if blank && !modifier.contains(Modifier::REVERSED) { "-".to_owned() } else { colour(cell.fg) };
+    let modifier = if blank {
+        cell.modifier.difference(unseen)
+    } else {
+        cell.modifier
+    };
+    let ink = if blank && !modifier.contains(Modifier::REVERSED) {
+        "-".to_owned()
+    } else {
+        colour(cell.fg)
+    };
     let mut words = vec![format!("{ink} on {}", colour(cell.bg))];
     words.extend(modifier.iter_names().map(|(name, _)| name.to_lowercase()));
     words.join(" ")

@@ -111,7 +111,9 @@ fn overlay(shown: Shown, before: Option<Overlay>) -> Option<Overlay> {
         Shown::Dialog => sample::dialog().overlay,
         Shown::Sent => Some(Overlay::Sent { offset: 0 }),
         Shown::Palette => {
-            let commands = crate::command::COMMANDS.iter().filter(|command| command.word.contains("wo"));
+            let commands = crate::command::COMMANDS
+                .iter()
+                .filter(|command| command.word.contains("wo"));
             Some(Overlay::Palette(Palette {
                 text: "wo".to_owned(),
                 found: commands.map(|command| command.id).collect(),

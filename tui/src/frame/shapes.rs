@@ -36,7 +36,11 @@ fn line(c: char) -> Option<Vec<Part>> {
         '─' => vec![across(0.0, 1.0, THIN)],
         '━' => vec![across(0.0, 1.0, 0.075)],
         '╌' => vec![across(0.05, 0.4, THIN), across(0.6, 0.95, THIN)],
-        '┄' => vec![across(0.0, 0.2, THIN), across(0.4, 0.6, THIN), across(0.8, 1.0, THIN)],
+        '┄' => vec![
+            across(0.0, 0.2, THIN),
+            across(0.4, 0.6, THIN),
+            across(0.8, 1.0, THIN),
+        ],
         '│' => vec![upright(0.0, 1.0)],
         '┤' => vec![upright(0.0, 1.0), left],
         '└' | '╰' => vec![above, right],
@@ -76,7 +80,10 @@ mod tests {
         let all = "▁▂▃▄▅▆▇█▌▐⣿⣀⢸─━╌┄│┤└┘┌┐╭╮╰╯";
         for c in all.chars() {
             for [x, y, width, height] in of(&c.to_string()).unwrap() {
-                assert!(x >= 0.0 && y >= 0.0 && x + width <= 1.001 && y + height <= 1.001, "{c}");
+                assert!(
+                    x >= 0.0 && y >= 0.0 && x + width <= 1.001 && y + height <= 1.001,
+                    "{c}"
+                );
             }
         }
         assert!(of("a").is_none() && of("ab").is_none() && of("").is_none());

@@ -113,9 +113,21 @@ fn flush(out: &mut String, run: Option<Run>, top: f32) {
     let left = MARGIN + (run.start + lead) as f32 * CELL.0;
     let length = (columns - lead) as f32 * CELL.0;
     let (ink, modifier) = run.look;
-    let weight = if modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
-    let slant = if modifier.contains(Modifier::ITALIC) { " font-style=\"italic\"" } else { "" };
-    let struck = if modifier.contains(Modifier::CROSSED_OUT) { " text-decoration=\"line-through\"" } else { "" };
+    let weight = if modifier.contains(Modifier::BOLD) {
+        " font-weight=\"bold\""
+    } else {
+        ""
+    };
+    let slant = if modifier.contains(Modifier::ITALIC) {
+        " font-style=\"italic\""
+    } else {
+        ""
+    };
+    let struck = if modifier.contains(Modifier::CROSSED_OUT) {
+        " text-decoration=\"line-through\""
+    } else {
+        ""
+    };
     put(
         out,
         format_args!(
@@ -138,19 +150,33 @@ fn drawn(out: &mut String, row: &[Cell], top: f32) {
         for [left, above, width, height] in parts {
             let (left, above) = (MARGIN + (x as f32 + left) * CELL.0, top + above * CELL.1);
             let (width, height) = (width * CELL.0, height * CELL.1);
-            put(path, format_args!("M{left:.2} {above:.2}h{width:.2}v{height:.2}h-{width:.2}z"));
+            put(
+                path,
+                format_args!("M{left:.2} {above:.2}h{width:.2}v{height:.2}h-{width:.2}z"),
+            );
         }
     }
     for (colour, path) in paths {
-        put(out, format_args!("<path fill=\"{}\" d=\"{path}\"/>\n", hex(colour)));
+        put(
+            out,
+            format_args!("<path fill=\"{}\" d=\"{path}\"/>\n", hex(colour)),
+        );
     }
 }
 
 /// Ink and ground of a cell as they are seen.
 fn look(cell: &Cell) -> (Rgb, Rgb) {
     let (ink, ground) = (rgb(cell.fg).unwrap_or(INK), rgb(cell.bg).unwrap_or(GROUND));
-    let ink = if cell.modifier.contains(Modifier::DIM) { between(ink, ground) } else { ink };
-    if cell.modifier.contains(Modifier::REVERSED) { (ground, ink) } else { (ink, ground) }
+    let ink = if cell.modifier.contains(Modifier::DIM) {
+        between(ink, ground)
+    } else {
+        ink
+    };
+    if cell.modifier.contains(Modifier::REVERSED) {
+        (ground, ink)
+    } else {
+        (ink, ground)
+    }
 }
 
 /// A colour two thirds of the way from the second to the first.
@@ -228,7 +254,9 @@ fn hex((r, g, b): Rgb) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -84,19 +84,29 @@ impl<'a> Canvas<'a> {
             return x;
         }
         let room = usize::from(self.area.width - x);
-        let end = self.buffer.set_stringn(self.area.x + x, self.area.y + y, text, room, style).0;
+        let end = self
+            .buffer
+            .set_stringn(self.area.x + x, self.area.y + y, text, room, style)
+            .0;
         end - self.area.x
     }
 
     /// Writes words and answers the column behind them.
     pub fn words(&mut self, x: u16, y: u16, words: &Words) -> u16 {
-        words.parts().iter().fold(x, |x, (text, style)| self.put(x, y, text, *style))
+        words
+            .parts()
+            .iter()
+            .fold(x, |x, (text, style)| self.put(x, y, text, *style))
     }
 
     /// Writes words into a width; what is too long ends in a mark.
     pub fn fitted(&mut self, x: u16, y: u16, words: &Words, width: u16) -> u16 {
         let room = width.min(self.area.width.saturating_sub(x));
-        if words.width() <= room { self.words(x, y, words) } else { self.words(x, y, &words.fit(room)) }
+        if words.width() <= room {
+            self.words(x, y, words)
+        } else {
+            self.words(x, y, &words.fit(room))
+        }
     }
 
     /// Writes words that end before a column; answers the column where they begin.
@@ -157,7 +167,10 @@ impl<'a> Canvas<'a> {
 
     /// Takes the colour out of everything, for what lies behind something that floats.
     pub fn recede(&mut self) {
-        let quiet = self.theme.rule.remove_modifier(Modifier::BOLD | Modifier::REVERSED);
+        let quiet = self
+            .theme
+            .rule
+            .remove_modifier(Modifier::BOLD | Modifier::REVERSED);
         let quiet = Style {
             bg: self.theme.ground.bg,
             ..quiet
@@ -173,7 +186,12 @@ impl<'a> Canvas<'a> {
     /// A text in lines as wide as the rectangle; answers the row below the last.
     pub fn paragraph(&mut self, y: u16, text: &str, style: Style) -> u16 {
         let mut row = y;
-        for line in format::wrap(text, self.width()) {
+        let lines = if self.is_empty() {
+            Vec::new()
+        } else {
+            format::wrap(text, self.width())
+        };
+        for line in lines {
             if row >= self.height() {
                 break;
             }

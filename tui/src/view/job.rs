@@ -17,20 +17,34 @@ use crate::view::widgets::table::{Column, Layout, Row};
 use crate::view::widgets::{section, title};
 use crate::view::words::Words;
 
-const FINDINGS: [Column; 4] = [
-    Column::words("SEVERITY", 8, 9),
-    Column::words("AGENT", 11, 6),
-    Column::words("LOCATION", 20, 7).elastic(44),
-    Column::words("NOTE", 24, 8).elastic(u16::MAX),
-];
+/// The columns of the findings; places are as wide as the widest of them, notes have the rest.
+fn finding_columns(facts: &JobFacts) -> [Column; 4] {
+    let places = facts
+        .findings
+        .iter()
+        .map(|finding| format::width(&finding.location.to_string()));
+    [
+        Column::words("SEVERITY", 8, 9),
+        Column::words("AGENT", 11, 6),
+        Column::words("LOCATION", places.max().unwrap_or(8).clamp(8, LONGEST_PLACE), 7),
+        Column::words("NOTE", 24, 8).elastic(u16::MAX),
+    ]
+}
+
+/// A longer place is cut in front.
+const LONGEST_PLACE: u16 = 40;
 
 /// The agents that an attempt's row has a column for, with its title.
-const AGENTS: [(&str, &str); 4] =
-    [("security", "SECURITY"), ("performance", "PERFORMANCE"), ("ux", "UX"), ("judge", "JUDGE")];
+const AGENTS: [(&str, &str); 4] = [
+    ("security", "SECURITY"),
+    ("performance", "PERFORMANCE"),
+    ("ux", "UX"),
+    ("judge", "JUDGE"),
+];
 
 const ATTEMPTS: [Column; 11] = [
     Column::words("TRY", 3, 11),
-    Column::words("WORKER", 6, 10).elastic(10),
+    Column::words("WORKER", 6, 10),
     Column::words("STARTED", 9, 2),
     Column::number("RAN", 6, 9),
     Column::words(AGENTS[0].1, 8, 6),
@@ -70,7 +84,9 @@ fn heading(canvas: &mut Canvas<'_>, job: &Job, model: &Model) {
     let left = title::crumb(canvas, "Jobs", &short_id(job.id));
     let stale = condition::staleness(&job.facts, model.now)
         .map_or_else(Words::default, |text| Words::of(text, theme.stale));
-    let input = job.known().map_or_else(Words::default, |facts| Words::outside(&facts.line.input, theme.muted));
+    let input = job.known().map_or_else(Words::default, |facts| {
+        Words::outside(&facts.line.input, theme.muted)
+    });
     title::draw(canvas, &left, &[input, stale]);
 }
 
@@ -86,7 +102,10 @@ fn summary(canvas: &mut Canvas<'_>, line: &JobLine, model: &Model) {
     parts.push(text(format!("try {} of {}", line.attempt, line.attempts_allowed)));
     parts.extend(line.worker.as_ref().map(|worker| text(worker.short())));
     parts.push(text(format!("waited {}", format::took(line.wait(now)))));
-    parts.extend(line.run(now).map(|ran| text(format!("ran {}", format::took(ran)))));
+    parts.extend(
+        line.run(now)
+            .map(|ran| text(format!("ran {}", format::took(ran)))),
+    );
     parts.push(text(format!("{} tokens", format::tokens(line.tokens))));
     parts.push(text(format::money(line.cost_usd)));
     parts.push(Words::of(format::clock(line.created_at), theme.muted));
@@ -111,10 +130,16 @@ fn sections(canvas: &mut Canvas<'_>, job: &Job, facts: &JobFacts, model: &Model,
         y += reason(&mut canvas.part(0, 0, u16::MAX, most + 1), facts) + gap;
     }
     let tries = rows(facts.attempts.len()).min(4);
-    let bars = if gap > 0 && Room::of(canvas.width()) != Room::Narrow { tries + 1 } else { 0 };
+    let bars = if gap > 0 && Room::of(canvas.width()) != Room::Narrow {
+        tries + 1
+    } else {
+        0
+    };
     let after = 2 + tries + bars + gap;
     let room = height.saturating_sub(y + after).max(3);
-    let listed = rows(facts.findings.len().max(1)).saturating_add(1 + gap).min(room.max(2));
+    let listed = rows(facts.findings.len().max(1))
+        .saturating_add(1 + gap)
+        .min(room.max(2));
     findings(&mut canvas.part(0, y, u16::MAX, listed), job, facts);
     y += listed + gap;
     attempts(&mut canvas.part(0, y, u16::MAX, 2 + tries), job, facts, model);
@@ -145,7 +170,9 @@ fn reason(canvas: &mut Canvas<'_>, facts: &JobFacts) -> u16 {
     section::rule(canvas, &Words::of(name, theme.strong()), &note);
     let width = canvas.width().saturating_sub(2);
     let rows = canvas.height();
-    1 + canvas.part(1, 1, width, rows.saturating_sub(1)).paragraph(0, &text.to_string(), style)
+    1 + canvas
+        .part(1, 1, width, rows.saturating_sub(1))
+        .paragraph(0, &text.to_string(), style)
 }
 
 fn findings(canvas: &mut Canvas<'_>, job: &Job, facts: &JobFacts) {
@@ -156,9 +183,14 @@ fn findings(canvas: &mut Canvas<'_>, job: &Job, facts: &JobFacts) {
         canvas.put(1, 1, "Nothing was found.", theme.muted);
         return;
     }
-    let layout = Layout::new(&FINDINGS, canvas.width());
+    let columns = finding_columns(facts);
+    let layout = Layout::new(&columns, canvas.width());
     // The headings leave when every row is needed for a finding.
-    let top = if usize::from(canvas.height()) > facts.findings.len() + 1 { 2 } else { 1 };
+    let top = if usize::from(canvas.height()) > facts.findings.len() + 1 {
+        2
+    } else {
+        1
+    };
     if top == 2 {
         layout.head(&mut canvas.below(1), None);
     }
@@ -179,7 +211,7 @@ fn finding_row(finding: &FindingLine, cursor: bool, theme: &Theme) -> Row {
         Severity::Warn => theme.retrying,
         Severity::Info => theme.muted,
     };
-    let location = format::fit_tail(&finding.location.to_string(), 44);
+    let location = format::fit_tail(&finding.location.to_string(), LONGEST_PLACE);
     Row {
         glyph: Words::of(glyph::severity(finding.severity, theme.ascii), style),
         cells: vec![
@@ -195,7 +227,11 @@ fn finding_row(finding: &FindingLine, cursor: bool, theme: &Theme) -> Row {
 
 fn attempts(canvas: &mut Canvas<'_>, job: &Job, facts: &JobFacts, model: &Model) {
     let theme = canvas.theme;
-    section::rule(canvas, &Words::of("Attempts", theme.strong()), &Words::of("newest first", theme.muted));
+    section::rule(
+        canvas,
+        &Words::of("Attempts", theme.strong()),
+        &Words::of("newest first", theme.muted),
+    );
     if facts.attempts.is_empty() {
         canvas.put(1, 1, "It was not started yet.", theme.muted);
         return;
@@ -227,7 +263,11 @@ fn attempt_row(attempt: &AttemptLine, cursor: bool, model: &Model, theme: &Theme
         Some(class) if attempt.outcome != Outcome::Done => Words::outside(class, style),
         _ => Words::of(attempt.outcome.word(), style),
     };
-    cells.extend([text(format::tokens(attempt.tokens)), text(format::money(attempt.cost_usd)), result]);
+    cells.extend([
+        text(format::tokens(attempt.tokens)),
+        text(format::money(attempt.cost_usd)),
+        result,
+    ]);
     Row {
         glyph: Words::of(glyph, style),
         cells,
@@ -247,9 +287,11 @@ fn step_words(step: Option<StepState>, model: &Model, theme: &Theme) -> Words {
         Some(StepState::Kept) => Words::of(glyph::DONE, theme.muted).and(" kept", theme.muted),
         Some(StepState::Done(took)) => with(glyph::DONE, theme.ok, format::took(took)),
         Some(StepState::Failed(took)) => with(glyph::DEAD, theme.dead, format::took(took)),
-        Some(StepState::Running(since)) => {
-            with(glyph::RUNNING, theme.busy, format::took(format::between(since, model.server_now())))
-        }
+        Some(StepState::Running(since)) => with(
+            glyph::RUNNING,
+            theme.busy,
+            format::took(format::between(since, model.server_now())),
+        ),
         Some(StepState::NotReached) | None => Words::of("-", theme.muted),
     }
 }
@@ -259,7 +301,12 @@ fn timeline(canvas: &mut Canvas<'_>, facts: &JobFacts, model: &Model) {
     const START: u16 = 8;
     let theme = canvas.theme;
     let now = model.server_now();
-    let longest = facts.attempts.iter().map(|attempt| attempt.ran(now)).max().unwrap_or_default();
+    let longest = facts
+        .attempts
+        .iter()
+        .map(|attempt| attempt.ran(now))
+        .max()
+        .unwrap_or_default();
     let columns = (canvas.width() / 2).max(10);
     let scale = Scale::fitting(columns, longest);
     for (y, attempt) in (0..canvas.height()).zip(&facts.attempts) {
@@ -271,8 +318,17 @@ fn timeline(canvas: &mut Canvas<'_>, facts: &JobFacts, model: &Model) {
             _ => End::Failed,
         };
         let span = (Duration::ZERO, attempt.ran(now));
-        bar::draw(&mut canvas.part(START, y, columns, 1), &scale, span, (Weight::Critical, end, style));
-        let text = START + u16::try_from(scale.column(span.1)).unwrap_or(columns).min(columns) + 3;
+        bar::draw(
+            &mut canvas.part(START, y, columns, 1),
+            &scale,
+            span,
+            (Weight::Critical, end, style),
+        );
+        let text = START
+            + u16::try_from(scale.column(span.1))
+                .unwrap_or(columns)
+                .min(columns)
+            + 2;
         let words = match &attempt.error {
             Some(error) => Words::outside(error, theme.text),
             None => Words::of(attempt.outcome.word(), theme.muted),

@@ -17,18 +17,22 @@ use crate::view::widgets::table::{Column, Layout, Row};
 use crate::view::widgets::title;
 use crate::view::words::Words;
 
-const COLUMNS: [Column; 10] = [
-    Column::words("STATUS", 9, 10),
-    Column::words("JOB", 6, 9),
-    Column::words("INPUT", 16, 8).elastic(64),
-    Column::words("VERDICT", 15, 2),
-    Column::number("TRY", 3, 7),
-    Column::words("WORKER", 6, 6).elastic(10),
-    Column::number("WAIT", 6, 1),
-    Column::number("RUN", 6, 5),
-    Column::number("TOKENS", 8, 4),
-    Column::number("COST", 7, 3),
-];
+/// The columns; on a narrow screen the input is cut, elsewhere others leave before it is.
+const fn columns(room: Room) -> [Column; 10] {
+    let input = if matches!(room, Room::Narrow) { 16 } else { 21 };
+    [
+        Column::words("STATUS", 9, 10),
+        Column::words("JOB", 6, 9),
+        Column::words("INPUT", input, 8).elastic(64),
+        Column::words("VERDICT", 15, 2),
+        Column::number("TRY", 3, 7),
+        Column::words("WORKER", 6, 6).elastic(10),
+        Column::number("WAIT", 6, 1),
+        Column::number("RUN", 6, 5),
+        Column::number("TOKENS", 8, 4),
+        Column::number("COST", 7, 3),
+    ]
+}
 
 /// Draws the view.
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
@@ -47,7 +51,9 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
 fn heading(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     let jobs = &model.jobs;
-    let left = Words::of("Jobs", theme.strong()).gap(3).then(title::filter(canvas, model, &jobs.filter));
+    let left = Words::of("Jobs", theme.strong())
+        .gap(3)
+        .then(title::filter(canvas, model, &jobs.filter));
     let marked = match jobs.list.marks.len() {
         0 => Words::default(),
         marked => Words::of(format!("{marked} marked"), theme.marked),
@@ -55,7 +61,11 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
     let stale = condition::staleness(&jobs.page, model.now)
         .map_or_else(Words::default, |text| Words::of(text, theme.stale));
     let sort = title::sort(canvas, jobs.sort.word(), jobs.turned, jobs.list.waiting);
-    title::draw(canvas, &left, &[stale, sort, matching(canvas, jobs.page.value(), model), marked]);
+    title::draw(
+        canvas,
+        &left,
+        &[stale, sort, marked, matching(canvas, jobs.page.value(), model)],
+    );
 }
 
 /// `11 of 640 =`, or `640 =` without a filter.
@@ -73,7 +83,9 @@ fn matching(canvas: &Canvas<'_>, page: Option<&JobsPage>, model: &Model) -> Word
     let words = if page.filter.is_empty() {
         words
     } else {
-        words.and(" of ", theme.muted).and(format::count(page.total), theme.text)
+        words
+            .and(" of ", theme.muted)
+            .and(format::count(page.total), theme.text)
     };
     words.gap(1).and(mark.mark(), theme.muted)
 }
@@ -81,7 +93,8 @@ fn matching(canvas: &Canvas<'_>, page: Option<&JobsPage>, model: &Model) -> Word
 fn list(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     let jobs = &model.jobs;
-    let layout = Layout::new(&COLUMNS, canvas.width());
+    let columns = columns(Room::of(canvas.width()));
+    let layout = Layout::new(&columns, canvas.width());
     layout.head(canvas, sorted_column(jobs.sort));
     if !condition::has_value(canvas, 1, &jobs.page) {
         return;
@@ -107,7 +120,13 @@ fn empty(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     let filter = &model.jobs.filter;
     if filter.is_empty() {
-        condition::sentence(canvas, 1, model, "No job was ever accepted.", &[CommandId::Submit, CommandId::Burst]);
+        condition::sentence(
+            canvas,
+            1,
+            model,
+            "No job was ever accepted.",
+            &[CommandId::Submit, CommandId::Burst],
+        );
         return;
     }
     let words = Words::of("No job matches ", theme.text)
@@ -143,11 +162,23 @@ fn row(line: &JobLine, model: &Model, theme: &Theme) -> Row {
         Words::outside(&line.short_input(), theme.text),
         outcome(line, theme),
         text(format!("{}/{}", line.attempt, line.attempts_allowed)),
-        text(line.worker.as_ref().map_or_else(|| "-".to_owned(), |worker| worker.short())),
+        text(
+            line.worker
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |worker| worker.short()),
+        ),
         text(format::age(line.wait(now))),
         text(line.run(now).map_or_else(|| "-".to_owned(), format::took)),
-        text(if started { format!("{about}{}", format::tokens(line.tokens)) } else { "-".to_owned() }),
-        text(if started { format::money(line.cost_usd) } else { "-".to_owned() }),
+        text(if started {
+            format!("{about}{}", format::tokens(line.tokens))
+        } else {
+            "-".to_owned()
+        }),
+        text(if started {
+            format::money(line.cost_usd)
+        } else {
+            "-".to_owned()
+        }),
     ];
     Row {
         glyph: Words::of(glyph::state(line.state), style),
@@ -179,8 +210,12 @@ fn explain(canvas: &mut Canvas<'_>, line: &JobLine, model: &Model) {
         .gap(3);
     let words = match (&line.class, &line.error, line.due_at) {
         (class, Some(error), _) => {
-            let class = class.as_ref().map(|class| Words::outside(class, theme.dead).gap(3));
-            words.then(class.unwrap_or_default()).and_outside(error, theme.text)
+            let class = class
+                .as_ref()
+                .map(|class| Words::outside(class, theme.dead).gap(3));
+            words
+                .then(class.unwrap_or_default())
+                .and_outside(error, theme.text)
         }
         (_, None, Some(due)) => {
             let left = format::age(format::between(model.server_now(), due));

@@ -48,9 +48,8 @@ pub fn body<'b>(canvas: &'b mut Canvas<'_>) -> Canvas<'b> {
 /// Row 1: what is looked at, and how it is. The shortest wording that fits both sides.
 fn header(canvas: &mut Canvas<'_>, model: &Model) {
     let width = canvas.width();
-    let sides = [Room::Wide, Room::Medium, Room::Narrow].map(|room| {
-        (place(canvas, model, room), condition(canvas, model, room))
-    });
+    let sides = [Room::Wide, Room::Medium, Room::Narrow]
+        .map(|room| (place(canvas, model, room), condition(canvas, model, room)));
     let fits = |(left, right): &&(Words, Words)| left.width() + right.width() + 4 <= width;
     let (left, right) = sides.iter().find(fits).unwrap_or(&sides[2]);
     let start = canvas.words_before(width.saturating_sub(1), 0, right);
@@ -82,9 +81,19 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
     let connection = &model.connection;
     let gap = if room == Room::Wide { 2 } else { 1 };
     let words = urgent(canvas, model, room)
-        .then(lamp(canvas, (Server::Valkey, &connection.valkey), model.now, room))
+        .then(lamp(
+            canvas,
+            (Server::Valkey, &connection.valkey),
+            model.now,
+            room,
+        ))
         .gap(gap)
-        .then(lamp(canvas, (Server::Postgres, &connection.postgres), model.now, room))
+        .then(lamp(
+            canvas,
+            (Server::Postgres, &connection.postgres),
+            model.now,
+            room,
+        ))
         .gap(if room == Room::Narrow { 1 } else { 2 })
         .and(format::clock(model.server_now()), theme.muted);
     if room == Room::Narrow {
@@ -100,7 +109,14 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
         Access::ReadOnly => "RO",
         Access::ReadWrite => "rw",
     };
-    words.gap(gap).and(interval, theme.muted).gap(gap).and(access, theme.marked)
+    let is_lost = connection.valkey.is_lost() || connection.postgres.is_lost();
+    // Who waits for a server does not ask how often it is asked when it is there.
+    let words = if is_lost {
+        words
+    } else {
+        words.gap(gap).and(interval, theme.muted)
+    };
+    words.gap(gap).and(access, theme.marked)
 }
 
 /// What has to be said first: the screen stands still, a server is away; else our own load.
@@ -122,8 +138,12 @@ fn urgent(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
     });
     match (next.min(), room) {
         (Some(at), Room::Wide | Room::Medium) => {
-            let left = format::between(model.now, at).as_secs() + 1;
-            let text = if room == Room::Wide { format!("RECONNECTING IN {left} s") } else { format!("RETRY {left} s") };
+            let left = format::between(model.now, at).as_millis().div_ceil(1_000);
+            let text = if room == Room::Wide {
+                format!("RECONNECTING IN {left} s")
+            } else {
+                format!("RETRY {left} s")
+            };
             Words::of(text, theme.lost.add_modifier(Modifier::BOLD)).gap(2)
         }
         (None, Room::Wide) => {
@@ -146,7 +166,11 @@ fn lamp(canvas: &Canvas<'_>, (server, lamp): (Server, &Lamp), now: DateTime<Utc>
         (LampState::Up { .. }, Room::Narrow) => Words::of(glyph::LAMP, theme.ok).and(name, theme.muted),
         (LampState::Up { latency }, _) => {
             let time = format::latency(*latency);
-            let time = if room == Room::Wide { time } else { time.trim_end_matches(" ms").to_owned() };
+            let time = if room == Room::Wide {
+                time
+            } else {
+                time.trim_end_matches(" ms").to_owned()
+            };
             Words::of(glyph::LAMP, theme.ok).and(format!("{name} {time}"), theme.muted)
         }
         (LampState::Connecting, _) => Words::of(glyph::LATER, theme.muted).and(name, theme.muted),
@@ -168,7 +192,8 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
     for (number, view) in View::TABS {
         let open = model.view().tab() == view;
         let style = if open { theme.strong() } else { theme.muted };
-        let words = Words::of(format!("{number} {}", view.name()), style).then(tab_count(canvas, model, view, style));
+        let words =
+            Words::of(format!("{number} {}", view.name()), style).then(tab_count(canvas, model, view, style));
         let end = canvas.words(x, 1, &words);
         if open {
             canvas.fill(x - 1, 2, end - x + 2, glyph::HEAVY, theme.accent);
@@ -191,10 +216,17 @@ fn tab_count(canvas: &Canvas<'_>, model: &Model, view: View, style: Style) -> Wo
             count.map_or_else(Words::default, |count| Words::of(format!(" {count}"), style))
         }
         View::Jobs => {
-            let dead = model.overview.ledger.value().map_or(0, |ledger| ledger.counts.dead);
+            let dead = model
+                .overview
+                .ledger
+                .value()
+                .map_or(0, |ledger| ledger.counts.dead);
             match dead {
                 0 => Words::default(),
-                dead => Words::of(format!(" {} {}", format::count(dead), glyph::DEAD), canvas.theme.dead),
+                dead => Words::of(
+                    format!(" {} {}", format::count(dead), glyph::DEAD),
+                    canvas.theme.dead,
+                ),
             }
         }
         View::Overview | View::Job | View::Trace => Words::default(),
@@ -207,8 +239,13 @@ fn one_tab(canvas: &mut Canvas<'_>, model: &Model) {
     let width = canvas.width();
     canvas.fill(0, 1, width, glyph::RULE, theme.rule);
     let tab = model.view().tab();
-    let number = View::TABS.into_iter().find(|(_, view)| *view == tab).map(|(number, _)| number);
-    let name = number.map_or_else(String::new, |number| format!(" {number} {} ", model.view().name()));
+    let number = View::TABS
+        .into_iter()
+        .find(|(_, view)| *view == tab)
+        .map(|(number, _)| number);
+    let name = number.map_or_else(String::new, |number| {
+        format!(" {number} {} ", model.view().name())
+    });
     canvas.put(0, 1, glyph::HEAVY, theme.accent);
     let end = canvas.put(1, 1, &name, theme.strong());
     canvas.put(end, 1, glyph::HEAVY, theme.accent);
@@ -236,14 +273,21 @@ fn message(canvas: &mut Canvas<'_>, model: &Model) {
 /// The last row: keys and words, as many as fit, help always among them.
 fn keys(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
-    let gap = if Room::of(canvas.width()) == Room::Wide { 3 } else { 2 };
+    let gap = if Room::of(canvas.width()) == Room::Wide {
+        3
+    } else {
+        2
+    };
     let key = |label: &str, word: &str| {
         Words::of(label, theme.accent.add_modifier(Modifier::BOLD))
             .gap(1)
             .and(word, theme.muted)
     };
     let (all, last) = if model.typing.is_some() {
-        (vec![key("Enter", "keep the filter"), key("Esc", "take it back")], Words::default())
+        (
+            vec![key("Enter", "keep the filter"), key("Esc", "take it back")],
+            Words::default(),
+        )
     } else {
         let hints = keymap::footer(model);
         let is_help = |hint: &&keymap::Hint| hint.command == CommandId::Help;

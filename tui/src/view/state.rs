@@ -28,7 +28,9 @@ pub const fn job(theme: &Theme, state: JobState) -> Style {
 #[must_use]
 pub fn job_words(theme: &Theme, state: JobState) -> Words {
     let style = job(theme, state);
-    Words::of(glyph::state(state), style).gap(1).and(state.word(), style)
+    Words::of(glyph::state(state), style)
+        .gap(1)
+        .and(state.word(), style)
 }
 
 /// The colour of a verdict, by its word.

@@ -83,7 +83,11 @@ impl Words {
                 continue;
             }
             // Either this part is too long, or something follows it for which there is no room.
-            let cut = if wide == room { format!("{text} ") } else { text.clone() };
+            let cut = if wide == room {
+                format!("{text} ")
+            } else {
+                text.clone()
+            };
             return out.and(format::fit(&cut, room), *style);
         }
         out
@@ -106,7 +110,9 @@ mod tests {
 
     #[test]
     fn words_are_cut_as_one_text() {
-        let words = Words::of("try 2", Style::new()).gap(1).and("timeout", Style::new());
+        let words = Words::of("try 2", Style::new())
+            .gap(1)
+            .and("timeout", Style::new());
         assert_eq!(text(&words.fit(13)), "try 2 timeout");
         assert_eq!(text(&words.fit(9)), "try 2 ti…");
         assert_eq!(text(&words.fit(5)), "try …");

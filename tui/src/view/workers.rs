@@ -10,7 +10,7 @@ use crate::model::workers::{RUN_TIME_BUCKETS, RunningJob, WorkerLine, WorkerSort
 use crate::theme::Theme;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
-use crate::view::overview::lanes::state_words;
+use crate::view::overview::lanes::{name_width, state_words};
 use crate::view::state;
 use crate::view::widgets::table::{Column, Layout, Row};
 use crate::view::widgets::{chart, section, title};
@@ -21,19 +21,21 @@ const TIMES: &str = "RUN TIMES 1 … 60 s";
 /// How far back the chart of slots goes.
 const SECONDS: u32 = 600;
 
-const COLUMNS: [Column; 11] = [
-    Column::words("NAME", 6, 11).elastic(12),
-    Column::words("STATE", 11, 10),
-    Column::number("SLOTS", 5, 9),
-    Column::number("DONE", 5, 5),
-    Column::number("FAIL", 4, 4),
-    Column::number("/MIN", 5, 3),
-    Column::number("P50", 6, 2),
-    Column::number("P95", 6, 6),
-    Column::words(TIMES, RUN_TIME_BUCKETS as u16, 1),
-    Column::number("BEAT", 6, 7),
-    Column::words("LONGEST NOW", 11, 8).elastic(60),
-];
+fn columns(model: &Model) -> [Column; 11] {
+    [
+        Column::words("NAME", name_width(model), 11),
+        Column::words("STATE", 11, 10),
+        Column::number("SLOTS", 5, 9),
+        Column::number("DONE", 5, 5),
+        Column::number("FAIL", 4, 4),
+        Column::number("/MIN", 5, 3),
+        Column::number("P50", 6, 2),
+        Column::number("P95", 6, 6),
+        Column::words(TIMES, RUN_TIME_BUCKETS as u16, 1),
+        Column::number("BEAT", 6, 7),
+        Column::words("LONGEST NOW", 16, 8).elastic(60),
+    ]
+}
 
 /// Draws the view.
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
@@ -43,17 +45,36 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let listed = u16::try_from(model.workers.list.len().max(1)).unwrap_or(u16::MAX);
     let many = u16::from(listed > 1 && airy);
     // The list may take half of what there is; the worker under the cursor has the rest.
-    let rows = listed.min((height / 2).saturating_sub(2).max(1));
+    let rows = listed.min((height / 2).saturating_sub(2).max(3));
     let mut y = 1 + gap;
-    table(&mut canvas.part(0, y, u16::MAX, 1 + rows + many), model, rows, many > 0);
+    table(
+        &mut canvas.part(0, y, u16::MAX, 1 + rows + many),
+        model,
+        rows,
+        many > 0,
+    );
     y += 1 + rows + many + gap;
     if model.workers.list.is_empty() {
         return;
     }
-    let jobs = model.workers.selected().map_or(0, |worker| worker.jobs.len().max(1));
+    let aged = canvas.theme.aged();
+    let theme = if model.workers.page.is_stale() {
+        &aged
+    } else {
+        canvas.theme
+    };
+    let mut canvas = canvas.themed(theme);
+    let jobs = model
+        .workers
+        .selected()
+        .map_or(0, |worker| worker.jobs.len().max(1));
     let below = 1 + u16::try_from(jobs).unwrap_or(1);
     let spare = height.saturating_sub(y + below + gap);
-    let chart_rows = if spare >= 5 { (spare - gap).min(if airy { 9 } else { 6 }) } else { 0 };
+    let chart_rows = if spare >= 5 {
+        (spare - gap).min(if airy { 14 } else { 6 })
+    } else {
+        0
+    };
     if chart_rows > 0 {
         slots(&mut canvas.part(0, y, u16::MAX, chart_rows), model);
         y += chart_rows + gap;
@@ -66,9 +87,10 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
 fn heading(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     let workers = &model.workers;
-    let left = Words::of("Workers", theme.strong())
-        .gap(3)
-        .then(title::filter(canvas, model, &workers.filter));
+    let left =
+        Words::of("Workers", theme.strong())
+            .gap(3)
+            .then(title::filter(canvas, model, &workers.filter));
     let Some(page) = workers.page.value() else {
         title::draw(canvas, &left, &[]);
         return;
@@ -81,7 +103,10 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
         0 => count,
         lost => count.and(format!(", {lost} lost"), theme.lost),
     };
-    let slots = Words::of(format!("{} of {} slots", page.busy_slots(), page.live_slots()), theme.text);
+    let slots = Words::of(
+        format!("{} of {} slots", page.busy_slots(), page.live_slots()),
+        theme.text,
+    );
     let rate: f64 = page.live().map(|worker| worker.per_minute).sum();
     let rate = Words::of(format!("{} a minute", format::rate(rate)), theme.muted);
     let sort = title::sort(canvas, workers.sort.word(), workers.turned, workers.list.waiting);
@@ -91,7 +116,8 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
 fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
     let theme = canvas.theme;
     let workers = &model.workers;
-    let layout = Layout::new(&COLUMNS, canvas.width());
+    let columns = columns(model);
+    let layout = Layout::new(&columns, canvas.width());
     layout.head(canvas, sorted_column(workers.sort));
     if !condition::has_value(canvas, 1, &workers.page) {
         return;
@@ -110,7 +136,8 @@ fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
         layout.row(&mut canvas, y, &drawn);
     }
     if let (true, Some(page)) = (totals, workers.page.value()) {
-        layout.row(&mut canvas, rows + 1, &total(page, theme));
+        let all = total(page, canvas.theme);
+        layout.row(&mut canvas, rows + 1, &all);
     }
 }
 
@@ -229,13 +256,29 @@ fn slots(canvas: &mut Canvas<'_>, model: &Model) {
     let rows = canvas.height().saturating_sub(4);
     let columns = canvas.width().saturating_sub(FIGURES + 2);
     let now = model.server_now();
-    let values =
-        model.history.columns(now, SECONDS, usize::from(columns) * 2, |point| point.slots.map(f64::from));
+    let values = model
+        .history
+        .columns(now, SECONDS, usize::from(columns) * 2, |point| {
+            point.slots.map(f64::from)
+        });
     let top = chart::round_up(values.iter().flatten().copied().fold(0.0, f64::max));
-    let figures = [(0, format::count(top as u64)), (rows.saturating_sub(1), "0".to_owned())];
+    let figures = [
+        (0, format::count(top as u64)),
+        (rows.saturating_sub(1), "0".to_owned()),
+    ];
     let mut body = canvas.below(1);
-    chart::axis(&mut body, FIGURES, rows, if rows > 1 { &figures } else { &figures[..1] });
-    chart::area(&mut body.part(FIGURES + 1, 0, columns, rows), &values, top, theme.busy);
+    chart::axis(
+        &mut body,
+        FIGURES,
+        rows,
+        if rows > 1 { &figures } else { &figures[..1] },
+    );
+    chart::area(
+        &mut body.part(FIGURES + 1, 0, columns, rows),
+        &values,
+        top,
+        theme.busy,
+    );
     body.put(FIGURES, rows, "└", theme.rule);
     body.fill(FIGURES + 1, rows, columns, glyph::RULE, theme.rule);
     marks(&mut body.part(FIGURES + 1, rows + 1, columns, 1), model);
@@ -246,15 +289,21 @@ fn slots(canvas: &mut Canvas<'_>, model: &Model) {
 fn marks(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     let width = canvas.width();
-    let mut free_until = width;
-    let shown = model.history.marks().rev().filter(|mark| mark.kind != MarkKind::Burst);
+    let mut free_until = width + 1;
+    let shown = model
+        .history
+        .marks()
+        .rev()
+        .filter(|mark| mark.kind != MarkKind::Burst);
     for mark in shown {
         let (glyph, style) = match mark.kind {
             MarkKind::Lost => (glyph::DEAD, theme.lost),
             MarkKind::Left => (glyph::LEFT, theme.accent),
             MarkKind::Joined | MarkKind::Burst => (glyph::JOINED, theme.accent),
         };
-        let words = Words::of(glyph, style).gap(1).and_outside(&mark.label, theme.muted);
+        let words = Words::of(glyph, style)
+            .gap(1)
+            .and_outside(&mark.label, theme.muted);
         let Some(x) = column(mark, model, width) else {
             continue;
         };
@@ -279,7 +328,12 @@ fn times_of_day(canvas: &mut Canvas<'_>, now: chrono::DateTime<chrono::Utc>) {
     for nth in 0..5_u16 {
         let at = now - chrono::TimeDelta::seconds(i64::from(SECONDS) * i64::from(5 - nth) / 5);
         let x = u32::from(width) * u32::from(nth) / 5;
-        canvas.put(u16::try_from(x).unwrap_or(0), 0, &at.format("%H:%M").to_string(), theme.muted);
+        canvas.put(
+            u16::try_from(x).unwrap_or(0),
+            0,
+            &at.format("%H:%M").to_string(),
+            theme.muted,
+        );
     }
     canvas.words_before(width, 0, &Words::of("now", theme.muted));
 }
@@ -315,7 +369,7 @@ fn process(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
         words = words.and(format!(", up {up}"), theme.muted);
     }
     match worker.is_ours {
-        true => words.and(", ours", theme.accent),
+        true => words.and(", ", theme.muted).and("ours", theme.accent),
         false => words,
     }
 }
@@ -330,7 +384,12 @@ fn running(canvas: &mut Canvas<'_>, y: u16, job: &RunningJob, worker: &WorkerLin
     canvas.put(2, y, glyph, style);
     canvas.put(4, y, &short_id(job.id), theme.accent);
     let input = (width / 3).clamp(16, 48);
-    canvas.fitted(12, y, &Words::outside(&short_input(&job.input), theme.text), input);
+    canvas.fitted(
+        12,
+        y,
+        &Words::outside(&short_input(&job.input), theme.text),
+        input,
+    );
     let ran = format::took(format::between(job.started_at, model.server_now()));
     canvas.words_before(12 + input + 9, y, &Words::of(ran, theme.text));
     let attempt = Words::of(format!("try {}", job.attempt), theme.muted);

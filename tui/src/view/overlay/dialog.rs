@@ -41,7 +41,12 @@ pub fn draw(canvas: &mut Canvas<'_>, dialog: &Dialog) {
 fn buttons(canvas: &mut Canvas<'_>, y: u16, dialog: &Dialog) {
     let end = canvas.width();
     let start = button(canvas, end, y, ("Cancel", dialog.focus == Button::Cancel));
-    let start = button(canvas, start.saturating_sub(2), y, (dialog.confirm, dialog.focus == Button::Confirm));
+    let start = button(
+        canvas,
+        start.saturating_sub(2),
+        y,
+        (dialog.confirm, dialog.focus == Button::Confirm),
+    );
     let hint = Words::of("y", canvas.theme.accent)
         .and(" does it   ", canvas.theme.muted)
         .and("Esc", canvas.theme.accent)
@@ -58,7 +63,10 @@ fn button(canvas: &mut Canvas<'_>, end: u16, y: u16, (word, marked): (&str, bool
     let words = if marked {
         let edge = theme.accent.patch(theme.selected);
         Words::of(glyph::CURSOR, edge)
-            .and(format!("[ {word} ]"), face.add_modifier(Modifier::BOLD | Modifier::UNDERLINED))
+            .and(
+                format!("[ {word} ]"),
+                face.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
+            )
             .and(glyph::CURSOR_END, edge)
     } else {
         Words::of(format!(" [ {word} ] "), theme.muted)

@@ -14,11 +14,11 @@ use crate::view::widgets::popup::{self, Border};
 use crate::view::words::Words;
 
 /// The widest that reads well.
-const WIDTH: u16 = 108;
+const WIDTH: u16 = 112;
 /// What the border takes at both sides, and at top and bottom.
 const BORDER: (u16, u16) = (6, 2);
 /// Columns for the keys.
-const KEYS: u16 = 9;
+const KEYS: u16 = 12;
 /// Rows that are no keys: one above, one between, the legend.
 const OTHER_ROWS: u16 = 3;
 
@@ -35,8 +35,8 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model) {
     let width = WIDTH.min(canvas.width());
     let room = canvas.height().saturating_sub(BORDER.1 + OTHER_ROWS);
     let inner = width.saturating_sub(BORDER.0);
-    let blocks = blocks(model, theme);
-    let choices = [(2, true), (3, true), (3, false), (2, false), (1, false)];
+    let blocks = blocks(model, theme, (inner / 2).saturating_sub(KEYS + 2));
+    let choices = [(2, true), (3, false), (4, false), (2, false), (1, false)];
     let density = choices
         .map(|(columns, whole_sentences)| Density {
             columns,
@@ -51,7 +51,9 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model) {
         });
     let columns = flow(&blocks, density, room).unwrap_or_else(|| pour(&blocks, density, room));
     let tallest = columns.iter().map(Vec::len).max().unwrap_or(0);
-    let height = u16::try_from(tallest).unwrap_or(u16::MAX).saturating_add(BORDER.1 + OTHER_ROWS);
+    let height = u16::try_from(tallest)
+        .unwrap_or(u16::MAX)
+        .saturating_add(BORDER.1 + OTHER_ROWS);
     let border = Border {
         name: &format!("Help: {}", model.view().name()),
         note: "made from the key table   Esc close",
@@ -66,66 +68,80 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model) {
     }
     let y = inside.height().saturating_sub(1);
     let all = inside.width();
-    inside.fitted(0, y, &legend(theme), all);
+    inside.fitted(0, y, &legend(theme, all), all);
 }
 
-/// Rows that belong together: a heading and its keys, wordy and short.
+/// A row in whole sentences, over as many lines as they need, and in a word.
+struct Entry {
+    long: Vec<Words>,
+    short: Words,
+}
+
+/// Rows that belong together: a heading and its keys.
 struct Block {
-    rows: Vec<(Words, Words)>,
+    rows: Vec<Entry>,
 }
 
 /// A block for each group, and one for what cannot be done now.
-fn blocks(model: &Model, theme: &Theme) -> Vec<Block> {
+fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut refused = Vec::new();
     for group in Group::ALL {
-        let (not_now, now): (Vec<_>, Vec<_>) =
-            keymap::help(model, group).into_iter().partition(|(_, refusal)| refusal.is_some());
+        let (not_now, now): (Vec<_>, Vec<_>) = keymap::help(model, group)
+            .into_iter()
+            .partition(|(_, refusal)| refusal.is_some());
         if !now.is_empty() {
-            let rows = now.iter().map(|(hint, _)| row(hint, theme));
+            let rows = now.iter().map(|(hint, _)| row(hint, theme, width));
             blocks.push(block(group.name(), rows, theme));
         }
         refused.extend(not_now);
     }
     if !refused.is_empty() {
-        let rows = refused.iter().map(|(hint, why)| refusal(hint, why.unwrap_or_default(), theme));
+        let rows = refused
+            .iter()
+            .map(|(hint, why)| refusal(hint, why.unwrap_or_default(), theme));
         blocks.push(block("NOT NOW, AND WHY", rows, theme));
     }
     blocks
 }
 
-fn block(name: &str, rows: impl Iterator<Item = (Words, Words)>, theme: &Theme) -> Block {
+fn block(name: &str, rows: impl Iterator<Item = Entry>, theme: &Theme) -> Block {
     let heading = Words::of(name, theme.muted);
-    let mut all = vec![(heading.clone(), heading)];
+    let mut all = vec![Entry {
+        long: vec![heading.clone()],
+        short: heading,
+    }];
     all.extend(rows);
     Block { rows: all }
 }
 
-fn row(hint: &Hint, theme: &Theme) -> (Words, Words) {
-    let key = |text: &str| Words::of(format::fit(text, KEYS - 1), theme.accent);
-    let padded = |text: &str| {
-        let words = key(text);
-        let pad = KEYS.saturating_sub(words.width());
-        words.gap(pad)
-    };
+fn row(hint: &Hint, theme: &Theme, width: u16) -> Entry {
     let first = hint.keys.split(' ').next().unwrap_or_default();
-    (
-        padded(&hint.keys).and(hint.about, theme.text),
-        Words::of(first, theme.accent)
+    let mut keys = format::fit(&hint.keys, KEYS - 1);
+    let long = format::wrap(hint.about, width.max(1)).into_iter().map(|line| {
+        let keys = std::mem::take(&mut keys);
+        let pad = KEYS.saturating_sub(format::width(&keys));
+        Words::of(keys, theme.accent).gap(pad).and(line, theme.text)
+    });
+    Entry {
+        long: long.collect(),
+        short: Words::of(first, theme.accent)
             .gap(7_u16.saturating_sub(format::width(first)).max(1))
             .and(hint.short, theme.text),
-    )
+    }
 }
 
-fn refusal(hint: &Hint, why: &str, theme: &Theme) -> (Words, Words) {
+fn refusal(hint: &Hint, why: &str, theme: &Theme) -> Entry {
     let key = format::fit(&hint.keys, KEYS - 1);
     let pad = KEYS.saturating_sub(format::width(&key));
     let long = Words::of(key, theme.muted)
         .gap(pad)
         .and(format!("{}: ", hint.short), theme.muted)
         .and(why, theme.text);
-    let short = Words::of(format!("{} ", hint.short), theme.muted).and(why, theme.text);
-    (long, short)
+    Entry {
+        long: vec![long],
+        short: Words::of(format!("{} ", hint.short), theme.muted).and(why, theme.text),
+    }
 }
 
 /// The blocks in so many columns, none broken; none when they are too tall.
@@ -134,14 +150,15 @@ fn flow(blocks: &[Block], density: Density, room: u16) -> Option<Vec<Vec<Words>>
     for block in blocks {
         let open = columns.last_mut()?;
         let gap = usize::from(!open.is_empty());
-        if open.len() + gap + block.rows.len() > usize::from(room) {
+        let said = said(block, density);
+        if open.len() + gap + said.len() > usize::from(room) {
             columns.push(Vec::new());
         }
         let open = columns.last_mut()?;
         if !open.is_empty() {
             open.push(Words::default());
         }
-        open.extend(said(block, density));
+        open.extend(said);
         if open.len() > usize::from(room) {
             return None;
         }
@@ -161,26 +178,39 @@ fn pour(blocks: &[Block], density: Density, room: u16) -> Vec<Vec<Words>> {
 
 fn said(block: &Block, density: Density) -> Vec<Words> {
     let rows = block.rows.iter();
-    rows.map(|(long, short)| if density.whole_sentences { long.clone() } else { short.clone() })
-        .collect()
+    if density.whole_sentences {
+        rows.flat_map(|entry| entry.long.iter().cloned()).collect()
+    } else {
+        rows.map(|entry| entry.short.clone()).collect()
+    }
 }
 
 /// What the glyphs and the marks mean.
-fn legend(theme: &Theme) -> Words {
+fn legend(theme: &Theme, width: u16) -> Words {
     let shown = [
         JobState::Done,
         JobState::Running,
         JobState::Waiting,
         JobState::Retrying,
         JobState::Dead,
-        JobState::Scheduled,
     ];
-    let words = shown
+    let words = shown.into_iter().fold(Words::default(), |words, state| {
+        words.then(state::job_words(theme, state)).gap(2)
+    });
+    let words = words.and(format!("{} lost", glyph::LOST), theme.lost);
+    let marks = [
+        (Trust::Exact, "exact"),
+        (Trust::Estimated, "estimate"),
+        (Trust::Unknown, "unknown"),
+    ];
+    let with_marks = marks
         .into_iter()
-        .fold(Words::default(), |words, state| words.then(state::job_words(theme, state)).gap(2));
-    let words = words.and(format!("{} lost", glyph::LOST), theme.lost).gap(4);
-    let marks = [(Trust::Exact, "exact"), (Trust::Estimated, "estimate"), (Trust::Unknown, "unknown")];
-    marks.into_iter().fold(words, |words, (trust, word)| {
-        words.and(format!("{} {word}", trust.mark()), theme.muted).gap(2)
-    })
+        .fold(words.clone().gap(2), |words, (trust, word)| {
+            words.gap(2).and(format!("{} {word}", trust.mark()), theme.muted)
+        });
+    if with_marks.width() <= width {
+        with_marks
+    } else {
+        words
+    }
 }

@@ -9,7 +9,7 @@ use crate::view::widgets::popup::{self, Border};
 use crate::view::words::Words;
 
 /// Columns on a screen that has room for them.
-const WIDTH: u16 = 74;
+const WIDTH: u16 = 92;
 /// Commands that are shown at a time.
 const ROWS: usize = 8;
 
@@ -52,7 +52,9 @@ fn command(canvas: &mut Canvas<'_>, (palette, nth): (&Palette, usize), model: &M
     let end = canvas.width();
     let rung = Words::of(format!("rung {}", command.danger.rung()), theme.muted);
     let end = canvas.words_before(end, 0, &rung).saturating_sub(2);
-    let end = canvas.words_before(end, 0, &Words::of(key, theme.accent)).saturating_sub(2);
+    let end = canvas
+        .words_before(end, 0, &Words::of(key, theme.accent))
+        .saturating_sub(2);
     let (word, about) = match refusal {
         Some(why) => (theme.muted, Words::of(why, theme.muted)),
         None => (theme.strong(), Words::of(command.about, theme.text)),

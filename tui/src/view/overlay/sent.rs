@@ -11,7 +11,10 @@ use crate::view::words::Words;
 /// Draws the list from a number on.
 pub fn draw(canvas: &mut Canvas<'_>, offset: usize, model: &Model) {
     let theme = canvas.theme;
-    let size = (canvas.width().saturating_sub(8), canvas.height().saturating_sub(4));
+    let size = (
+        canvas.width().saturating_sub(8),
+        canvas.height().saturating_sub(4),
+    );
     let border = Border {
         name: &format!("Sent  {}", model.sent.len()),
         note: "newest first   j k scroll   Esc close",
@@ -36,8 +39,15 @@ fn row(canvas: &mut Canvas<'_>, sent: &Sent) {
     };
     let end = canvas.words_before(canvas.width(), 0, &took).saturating_sub(2);
     let count = Words::of(format!("{}x", sent.count), theme.muted);
-    let end = canvas.words_before(end.min(canvas.width().saturating_sub(11)), 0, &count).saturating_sub(2);
+    let end = canvas
+        .words_before(end.min(canvas.width().saturating_sub(11)), 0, &count)
+        .saturating_sub(2);
     canvas.put(0, 0, &format::moment(sent.at), theme.muted);
     canvas.put(10, 0, sent.server.word(), theme.accent);
-    canvas.fitted(20, 0, &Words::outside(&sent.text, theme.text), end.saturating_sub(20));
+    canvas.fitted(
+        20,
+        0,
+        &Words::outside(&sent.text, theme.text),
+        end.saturating_sub(20),
+    );
 }

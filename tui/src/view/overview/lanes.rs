@@ -7,6 +7,7 @@ use crate::model::Model;
 use crate::model::jobs::short_input;
 use crate::model::workers::{WorkerLine, WorkerState};
 use crate::theme::Theme;
+use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
 use crate::view::state;
@@ -19,41 +20,76 @@ const LANE: &str = "LAST 60 SECONDS";
 /// What a lane shows.
 const SECONDS: u32 = 60;
 
-const COLUMNS: [Column; 9] = [
-    Column::words("NAME", 6, 9).elastic(12),
-    Column::words("STATE", 11, 8),
-    Column::number("SLOTS", 5, 6),
-    Column::words(LANE, 18, 7).elastic(60),
-    Column::words("LONGEST NOW", 13, 5).elastic(40),
-    Column::number("FOR", 6, 4),
-    Column::number("DONE", 5, 3),
-    Column::number("FAIL", 4, 2),
-    Column::number("P50", 6, 1),
-];
+/// The columns: the lane and what runs share what the names and numbers leave.
+fn columns(model: &Model, width: u16) -> [Column; 9] {
+    let (lane, longest) = if Room::of(width) == Room::Wide {
+        (28, 26)
+    } else {
+        (16, 21)
+    };
+    [
+        Column::words("NAME", name_width(model), 9),
+        Column::words("STATE", 11, 8),
+        Column::number("SLOTS", 5, 6),
+        Column::words(LANE, lane, 7).elastic(if lane > 16 { 90 } else { 16 }),
+        Column::words("LONGEST NOW", longest, 5).elastic(60),
+        Column::number("FOR", 6, 4),
+        Column::number("DONE", 5, 3),
+        Column::number("FAIL", 4, 2),
+        Column::number("P50", 6, 1),
+    ]
+}
+
+/// As wide as the widest name; a foreign worker may be called anything.
+#[must_use]
+pub fn name_width(model: &Model) -> u16 {
+    let rows = model.workers.page.value().map_or(&[][..], |page| &page.rows);
+    let widest = rows
+        .iter()
+        .map(|worker| format::width(&worker.name.short()))
+        .max();
+    widest.unwrap_or(6).clamp(6, 14)
+}
 
 /// Draws the section.
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let theme = canvas.theme;
     let count = model.workers.page.value().map_or(0, |page| page.rows.len());
-    section::rule(canvas, &Words::of(format!("Workers  {count}"), theme.strong()), &legend(theme, airy));
+    section::rule(
+        canvas,
+        &Words::of(format!("Workers  {count}"), theme.strong()),
+        &legend(theme, airy),
+    );
     let heading = u16::from(airy);
     if !condition::has_value(canvas, 1 + heading, &model.workers.page) {
         return;
     }
     if count == 0 {
-        condition::sentence(canvas, 1 + heading, model, "No worker is there.", &[CommandId::AddWorker]);
+        condition::sentence(
+            canvas,
+            1 + heading,
+            model,
+            "No worker is there.",
+            &[CommandId::AddWorker],
+        );
         return;
     }
     let aged = theme.aged();
-    let mut canvas = canvas.themed(if model.workers.page.is_stale() { &aged } else { theme });
-    let layout = Layout::new(&COLUMNS, canvas.width());
+    let mut canvas = canvas.themed(if model.workers.page.is_stale() {
+        &aged
+    } else {
+        theme
+    });
+    let columns = columns(model, canvas.width());
+    let layout = Layout::new(&columns, canvas.width());
     if airy {
         layout.head(&mut canvas.below(1), None);
     }
     let top = 1 + heading;
     let rows = canvas.height().saturating_sub(top);
     for (y, (worker, cursor)) in (top..).zip(model.workers.visible(usize::from(rows))) {
-        layout.row(&mut canvas, y, &row(worker, cursor, model, theme));
+        let drawn = row(worker, cursor, model, canvas.theme);
+        layout.row(&mut canvas, y, &drawn);
         if let Some((x, width)) = layout.place_of(LANE) {
             let cells = worker.lane(model.server_now(), SECONDS, usize::from(width));
             lane::draw(&mut canvas.part(x, y, width, 1), &cells);
@@ -103,7 +139,10 @@ fn row(worker: &WorkerLine, cursor: bool, model: &Model, theme: &Theme) -> Row {
 pub fn state_words(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
     let word = worker.state.word();
     match worker.state {
-        WorkerState::Lost => Words::of(format!("{word} {}", format::age(worker.silence(model.now))), theme.lost),
+        WorkerState::Lost => Words::of(
+            format!("{word} {}", format::age(worker.silence(model.now))),
+            theme.lost,
+        ),
         WorkerState::Busy => Words::of(word, theme.busy),
         WorkerState::Draining => Words::of(word, theme.retrying),
         WorkerState::Idle => Words::of(word, theme.muted),
@@ -119,9 +158,10 @@ fn longest(worker: &WorkerLine, model: &Model, theme: &Theme) -> (Words, Words) 
                 let jobs = format::plural(u64::from(held), "job", "jobs");
                 Words::of(format!("{jobs} move in ~{}", format::age(left)), theme.retrying)
             }
-            (held, None) => {
-                Words::of(format!("{} held", format::plural(u64::from(held), "job", "jobs")), theme.retrying)
-            }
+            (held, None) => Words::of(
+                format!("{} held", format::plural(u64::from(held), "job", "jobs")),
+                theme.retrying,
+            ),
         };
         return (words, Words::default());
     }
@@ -151,7 +191,11 @@ pub fn narrow(canvas: &mut Canvas<'_>, model: &Model) {
         condition::sentence(canvas, 1, model, "No worker is there.", &[CommandId::AddWorker]);
     }
     let aged = theme.aged();
-    let mut canvas = canvas.themed(if model.workers.page.is_stale() { &aged } else { theme });
+    let mut canvas = canvas.themed(if model.workers.page.is_stale() {
+        &aged
+    } else {
+        theme
+    });
     let rows = usize::from(canvas.height().saturating_sub(1));
     for (y, (worker, cursor)) in (1..).zip(model.workers.visible(rows)) {
         narrow_row(&mut canvas, y, worker, model);

@@ -67,15 +67,32 @@ fn plan(height: u16, model: &Model, room: Room, airy: bool) -> Plan {
         (false, true) => 1 + gap,
         (false, false) => 0,
     };
-    let workers = model.workers.page.value().map_or(1, |page| page.rows.len().max(1));
+    let workers = model
+        .workers
+        .page
+        .value()
+        .map_or(1, |page| page.rows.len().max(1));
     let lanes = 1 + gap + u16::try_from(workers.min(worker_rows(model.size))).unwrap_or(3);
     let needs = u16::try_from(model.overview.needs.len().clamp(1, 2)).unwrap_or(2);
     // Under the lanes: both lists beside each other, or one under the other.
-    let below = if room == Room::Wide { if airy { 7 } else { 4 } } else { 1 + needs + 3 };
+    let below = if room == Room::Wide {
+        if airy { 7 } else { 4 }
+    } else {
+        1 + needs + 3
+    };
     let taken = gap + tiles + gap + band + lanes + gap + below;
-    let (least, most) = if airy { (6 + gap, 10 + gap) } else { (4, 6) };
+    // On a tall screen half of what is left over goes to the charts.
+    let (least, most) = if airy {
+        (7, 11 + height.saturating_sub(31) / 2)
+    } else {
+        (4, 6)
+    };
     let spare = height.saturating_sub(taken);
-    let charts = if spare < least { 0 } else { spare.saturating_sub(gap).min(most) };
+    let charts = if spare < least {
+        0
+    } else {
+        spare.saturating_sub(gap).min(most)
+    };
     Plan {
         gap,
         tiles,
@@ -94,7 +111,11 @@ fn loss(canvas: &mut Canvas<'_>, model: &Model) -> u16 {
     let theme = canvas.theme;
     let connection = &model.connection;
     let both = connection.valkey.is_lost() && connection.postgres.is_lost();
-    let server = if connection.valkey.is_lost() { Server::Valkey } else { Server::Postgres };
+    let server = if connection.valkey.is_lost() {
+        Server::Valkey
+    } else {
+        Server::Postgres
+    };
     let lamp = connection.lamp(server);
     let LampState::Lost { why, tries, .. } = &lamp.state else {
         return 0;
@@ -102,7 +123,14 @@ fn loss(canvas: &mut Canvas<'_>, model: &Model) -> u16 {
     let tries = format::plural(u64::from(*tries), "try", "tries");
     let what = Words::of(glyph::LAMP_OUT, theme.lost)
         .gap(1)
-        .and(if both { "Valkey and Postgres are away, Valkey at ".to_owned() } else { format!("{} at ", server.name()) }, theme.text)
+        .and(
+            if both {
+                "Valkey and Postgres are away, Valkey at ".to_owned()
+            } else {
+                format!("{} at ", server.name())
+            },
+            theme.text,
+        )
         .and_outside(&lamp.place, theme.text)
         .and(": ", theme.text)
         .and_outside(why, theme.text)

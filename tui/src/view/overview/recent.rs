@@ -17,7 +17,7 @@ use crate::view::words::Words;
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, room: Room) {
     let width = canvas.width();
     if room == Room::Wide {
-        let right = (width * 2 / 5).min(56);
+        let right = (width * 34 / 100).min(64);
         needs(&mut canvas.beside(width - right), model, Shape::Tall);
         happenings(&mut canvas.part(0, 0, width - right - 2, u16::MAX), model);
         return;
@@ -39,7 +39,11 @@ enum Shape {
 fn needs(canvas: &mut Canvas<'_>, model: &Model, shape: Shape) {
     let theme = canvas.theme;
     let needs = &model.overview.needs;
-    section::rule(canvas, &Words::of(format!("Needs you  {}", needs.len()), theme.strong()), &Words::default());
+    section::rule(
+        canvas,
+        &Words::of(format!("Needs you  {}", needs.len()), theme.strong()),
+        &Words::default(),
+    );
     if needs.is_empty() {
         canvas.put(1, 1, "Nothing.", theme.muted);
         return;
@@ -65,7 +69,12 @@ fn tall_need(canvas: &mut Canvas<'_>, y: u16, need: &Need, model: &Model) -> u16
     let inner = width.saturating_sub(4);
     canvas.fitted(3, y, &Words::outside(&need.what, theme.text), inner);
     let end = answer(canvas, y + 1, need, model);
-    canvas.fitted(3, y + 1, &Words::outside(&need.detail, theme.muted), end.saturating_sub(5));
+    canvas.fitted(
+        3,
+        y + 1,
+        &Words::outside(&need.detail, theme.muted),
+        end.saturating_sub(5),
+    );
     2
 }
 
@@ -98,7 +107,11 @@ fn happenings(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     section::rule(canvas, &Words::of("Just now", theme.strong()), &Words::default());
     if model.happenings.is_empty() {
-        let text = if model.overview.ledger.is_loading() { "…" } else { "Nothing has ended yet." };
+        let text = if model.overview.ledger.is_loading() {
+            "…"
+        } else {
+            "Nothing has ended yet."
+        };
         condition::sentence(canvas, 1, model, text, &[CommandId::Submit, CommandId::Burst]);
         return;
     }
@@ -106,6 +119,9 @@ fn happenings(canvas: &mut Canvas<'_>, model: &Model) {
         row(canvas, y, happening);
     }
 }
+
+/// Columns for worker, time and cost.
+const DETAIL: u16 = 23;
 
 fn row(canvas: &mut Canvas<'_>, y: u16, happening: &Happening) {
     let theme = canvas.theme;
@@ -115,14 +131,24 @@ fn row(canvas: &mut Canvas<'_>, y: u16, happening: &Happening) {
     canvas.put(10, y, glyph, style);
     // The rest is shared by what it is about, what became of it, and what more there is to say.
     let rest = width.saturating_sub(13);
-    let subject = (rest * 36 / 100).clamp(10, 40);
-    let what = (rest * 27 / 100).clamp(8, 24);
-    canvas.fitted(12, y, &subject_words(happening, canvas), subject.saturating_sub(1));
+    let what = if rest >= 56 { 18 } else { rest / 3 };
+    let subject = rest.saturating_sub(what + DETAIL).clamp(10, 40);
+    canvas.fitted(
+        12,
+        y,
+        &subject_words(happening, canvas),
+        subject.saturating_sub(1),
+    );
     let what_style = match happening.kind {
         HappeningKind::Done => state::verdict(theme, happening.what.raw()),
         _ => style,
     };
-    canvas.fitted(12 + subject, y, &Words::outside(&happening.what, what_style), what.saturating_sub(1));
+    canvas.fitted(
+        12 + subject,
+        y,
+        &Words::outside(&happening.what, what_style),
+        what.saturating_sub(1),
+    );
     let x = 12 + subject + what;
     detail(canvas, x, y, happening);
 }

@@ -41,7 +41,10 @@ impl Figure {
     }
 
     fn mark(self, mark: Trust) -> Self {
-        Self { mark: Some(mark), ..self }
+        Self {
+            mark: Some(mark),
+            ..self
+        }
     }
 
     fn note(mut self, text: impl Into<String>, style: Style) -> Self {
@@ -58,8 +61,8 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, room: Room, airy: bool) {
         Room::Medium | Room::Narrow => medium(model, theme),
     };
     let starts: &[u16] = match room {
-        Room::Wide => &[0, 18, 36, 54, 72, 90, 104, 118],
-        Room::Medium | Room::Narrow => &[0, 16, 33, 48, 63, 78],
+        Room::Wide => &[0, 17, 37, 54, 73, 91, 105, 118],
+        Room::Medium | Room::Narrow => &[0, 15, 32, 47, 63, 78],
     };
     let whole = u32::from(*starts.last().unwrap_or(&1));
     let spread = |at: u16| {
@@ -68,8 +71,11 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, room: Room, airy: bool) {
     };
     let edges: Vec<u16> = starts.iter().map(|at| spread(*at)).collect();
     let rows = if airy { 2 } else { 1 };
-    for (tile, edge) in tiles.iter().zip(edges.windows(2)) {
-        let width = (edge[1] - edge[0]).saturating_sub(1);
+    let gap = if room == Room::Wide { 2 } else { 1 };
+    for ((nth, tile), edge) in (1..).zip(&tiles).zip(edges.windows(2)) {
+        // The last one ends at the edge of the screen.
+        let gap = if nth == tiles.len() { 0 } else { gap };
+        let width = (edge[1] - edge[0]).saturating_sub(gap);
         canvas.put(edge[0], 0, tile.label, theme.muted);
         canvas.fitted(edge[0], 1, &tile.figure, width);
         for (y, note) in (2..).zip(tile.notes.iter().take(rows)) {
@@ -82,8 +88,12 @@ fn wide(model: &Model, theme: &Theme) -> Vec<Tile> {
     let mut tiles = queue_tiles(model, theme);
     tiles.extend([
         ledger(model, theme, "DEAD", dead),
-        ledger(model, theme, "IN / OUT", |ledger, theme| flow(ledger, model, theme)),
-        ledger(model, theme, "DRAINS IN", |ledger, theme| drains(ledger, model, theme)),
+        ledger(model, theme, "IN / OUT", |ledger, theme| {
+            flow(ledger, model, theme)
+        }),
+        ledger(model, theme, "DRAINS IN", |ledger, theme| {
+            drains(ledger, model, theme)
+        }),
         ledger(model, theme, "SPENT", spent),
     ]);
     tiles
@@ -94,7 +104,11 @@ fn medium(model: &Model, theme: &Theme) -> Vec<Tile> {
     tiles.extend([
         ledger(model, theme, "DEAD", dead),
         ledger(model, theme, "DRAINS IN", |ledger, theme| {
-            let rates = format!("in {} out {}", format::rate(ledger.in_per_s), format::rate(ledger.out_per_s));
+            let rates = format!(
+                "in {} out {}",
+                format::rate(ledger.in_per_s),
+                format::rate(ledger.out_per_s)
+            );
             let mut figure = drains(ledger, model, theme);
             figure.notes.insert(0, Words::of(rates, theme.muted));
             figure
@@ -106,9 +120,13 @@ fn medium(model: &Model, theme: &Theme) -> Vec<Tile> {
 fn queue_tiles(model: &Model, theme: &Theme) -> Vec<Tile> {
     let age = model.overview.queue.age(model.now).unwrap_or_default();
     vec![
-        queue(model, theme, "WAITING", |queue, theme| waiting(queue, theme)),
-        queue(model, theme, "IN FLIGHT", |queue, theme| in_flight(queue, model, theme)),
-        queue(model, theme, "RETRYING", |queue, theme| retrying(queue, age, theme)),
+        queue(model, theme, "WAITING", waiting),
+        queue(model, theme, "IN FLIGHT", |queue, theme| {
+            in_flight(queue, model, theme)
+        }),
+        queue(model, theme, "RETRYING", |queue, theme| {
+            retrying(queue, age, theme)
+        }),
     ]
 }
 
@@ -172,7 +190,9 @@ fn waiting(queue: &QueueFigures, theme: &Theme) -> Figure {
     let figure = Figure::new(format::count(queue.waiting), theme.text).mark(Trust::Exact);
     match (queue.paused, queue.oldest_waiting) {
         (true, _) => figure.note("the queue is paused", theme.retrying),
-        (false, Some(age)) if queue.waiting > 0 => figure.note(format!("oldest {}", format::age(age)), theme.muted),
+        (false, Some(age)) if queue.waiting > 0 => {
+            figure.note(format!("oldest {}", format::age(age)), theme.muted)
+        }
         (false, _) => figure.note("nobody waits", theme.muted),
     }
 }
@@ -182,16 +202,29 @@ fn in_flight(queue: &QueueFigures, model: &Model, theme: &Theme) -> Figure {
     let Some(page) = model.workers.page.fresh() else {
         return figure;
     };
-    let slots = format!("{} of {} live slots", page.busy_slots(), page.live_slots());
-    let figure = figure.note(slots, theme.muted);
-    match page.on_lost() {
-        0 => figure,
-        lost => figure.note(format!("{lost} on a lost one"), theme.lost),
-    }
+    let slots = (
+        format!("{} of {} slots", page.busy_slots(), page.live_slots()),
+        theme.muted,
+    );
+    let lost = match page.on_lost() {
+        0 => return figure.note(slots.0, slots.1),
+        lost => (format!("{lost} on a lost one"), theme.lost),
+    };
+    // Where one note has room, it is the one that matters.
+    let (first, second) = if Room::of(model.size.width) == Room::Wide {
+        (slots, lost)
+    } else {
+        (lost, slots)
+    };
+    figure.note(first.0, first.1).note(second.0, second.1)
 }
 
 fn retrying(queue: &QueueFigures, age: Duration, theme: &Theme) -> Figure {
-    let style = if queue.parked > 0 { theme.retrying } else { theme.text };
+    let style = if queue.parked > 0 {
+        theme.retrying
+    } else {
+        theme.text
+    };
     let figure = Figure::new(format::count(queue.parked), style);
     match queue.next_retry.map(|due| due.saturating_sub(age)) {
         Some(Duration::ZERO) => figure.note("next is due", theme.muted),
@@ -206,7 +239,7 @@ fn dead(ledger: &LedgerFigures, theme: &Theme) -> Figure {
         dead => Figure::new(format!("{} {}", format::count(dead), glyph::DEAD), theme.dead),
     };
     match ledger.died_last_minute {
-        0 => figure.note("none this minute", theme.muted),
+        0 => figure.note("none of late", theme.muted),
         new => figure.note(format!("+{new} this minute"), theme.dead),
     }
 }
@@ -229,7 +262,7 @@ fn drains(ledger: &LedgerFigures, model: &Model, theme: &Theme) -> Figure {
         Drain::In(time) => {
             let figure = Figure::new(format!("~{}", format::age(time)), theme.text);
             match with_one_more(ledger, model) {
-                Some(sooner) => figure.note(format!("~{} with +1", format::age(sooner)), theme.muted),
+                Some(sooner) => figure.note(format!("+1: ~{}", format::age(sooner)), theme.muted),
                 None => figure,
             }
         }
@@ -258,7 +291,11 @@ fn spent(ledger: &LedgerFigures, theme: &Theme) -> Figure {
 pub fn sum(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     let aged = theme.aged();
-    let theme = if model.overview.ledger.is_stale() { &aged } else { theme };
+    let theme = if model.overview.ledger.is_stale() {
+        &aged
+    } else {
+        theme
+    };
     let Some(ledger) = model.overview.ledger.value() else {
         return;
     };
@@ -285,7 +322,11 @@ fn parts(counts: &Counts) -> Vec<(&'static str, u64)> {
         ("cancelled", counts.cancelled),
         ("done", counts.done),
     ];
-    parts.extend([("scheduled", counts.scheduled), ("dropped", counts.dropped)].into_iter().filter(|(_, n)| *n > 0));
+    parts.extend(
+        [("scheduled", counts.scheduled), ("dropped", counts.dropped)]
+            .into_iter()
+            .filter(|(_, n)| *n > 0),
+    );
     parts
 }
 
@@ -304,9 +345,23 @@ pub fn short_sum(model: &Model, theme: &Theme) -> Words {
         return Words::default();
     };
     let counts = &ledger.counts;
-    let numbers: Vec<String> = parts(counts).into_iter().map(|(_, count)| count.to_string()).collect();
-    let (mark, style) = if counts.add_up() { (glyph::DONE, theme.ok) } else { (glyph::DEAD, theme.danger) };
-    Words::of(format!("{} = {} ", counts.accepted, numbers.join("+")), theme.muted).and(mark, style)
+    if counts.accepted == 0 {
+        return Words::default();
+    }
+    let numbers: Vec<String> = parts(counts)
+        .into_iter()
+        .map(|(_, count)| count.to_string())
+        .collect();
+    let (mark, style) = if counts.add_up() {
+        (glyph::DONE, theme.ok)
+    } else {
+        (glyph::DEAD, theme.danger)
+    };
+    Words::of(
+        format!("{} = {} ", counts.accepted, numbers.join("+")),
+        theme.muted,
+    )
+    .and(mark, style)
 }
 
 /// The figures of a narrow screen, one under the other; answers the rows.

@@ -26,7 +26,13 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let gap = u16::from(airy);
     let Some(id) = trace.id else {
         canvas.put(1, 0, "Trace", canvas.theme.strong());
-        condition::sentence(canvas, 1 + gap, model, "No job is chosen: pick one in the list, then t.", &[CommandId::Jobs]);
+        condition::sentence(
+            canvas,
+            1 + gap,
+            model,
+            "No job is chosen: pick one in the list, then t.",
+            &[CommandId::Jobs],
+        );
         return;
     };
     heading(canvas, &short_id(id), model);
@@ -39,7 +45,11 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
         return;
     };
     let aged = canvas.theme.aged();
-    let theme = if trace.facts.is_stale() { &aged } else { canvas.theme };
+    let theme = if trace.facts.is_stale() {
+        &aged
+    } else {
+        canvas.theme
+    };
     let mut canvas = canvas.themed(theme);
     let height = canvas.height();
     let room = Room::of(canvas.width());
@@ -101,7 +111,10 @@ fn totals(trace: &Trace, facts: &TraceFacts, model: &Model, theme: &Theme) -> Ve
     let (glyph, style) = state::outcome(theme, attempt.outcome);
     let ran = format::took(attempt.ran(model.server_now()));
     vec![
-        Words::of(format!("try {} of {}", attempt.number, facts.line.attempts_allowed), theme.text),
+        Words::of(
+            format!("try {} of {}", attempt.number, facts.line.attempts_allowed),
+            theme.text,
+        ),
         Words::of(format::money(attempt.cost_usd), theme.text),
         Words::of(format!("{} tokens", format::tokens(attempt.tokens)), theme.text),
         Words::of(format!("{glyph} {}", attempt.outcome.word()), style).and(format!(" {ran}"), theme.text),

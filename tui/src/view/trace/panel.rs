@@ -2,6 +2,7 @@
 
 use millstream::domain::SpanStatus;
 use millstream::untrusted::{Untrusted, visible};
+use serde_json::Value;
 
 use crate::command::CommandId;
 use crate::format;
@@ -16,6 +17,7 @@ use crate::theme::Theme;
 use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::state;
+use crate::view::trace::waterfall;
 use crate::view::widgets::{section, table};
 use crate::view::words::Words;
 
@@ -27,25 +29,40 @@ type Facts = Vec<(&'static str, Words)>;
 /// Draws the panel: facts at the left, text at the right where there is room for both.
 pub fn draw(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model, room: Room) {
     let theme = canvas.theme;
-    let (name, known) = match model.trace.list.cursor {
+    let (heading, known) = match model.trace.list.cursor {
         Some(TraceKey::Span(id)) => match facts.span(id) {
-            Some(span) => (span.name.clone(), span_facts(span, facts, model, theme)),
+            Some(span) => (
+                waterfall::whole_name(span, theme.strong()),
+                span_facts(span, facts, model, theme),
+            ),
             None => return,
         },
         Some(TraceKey::Attempt(number)) => match facts.attempt(number) {
-            Some(attempt) => (Untrusted::new(format!("try {number}")), attempt_facts(attempt, facts, model, theme)),
+            Some(attempt) => (
+                Words::of(format!("try {number}"), theme.strong()),
+                attempt_facts(attempt, facts, model, theme),
+            ),
             None => return,
         },
         Some(TraceKey::Ghost(id)) => {
-            let why = Words::of("others name it as their parent, and it was never written", theme.text);
-            (Untrusted::new("parent span"), vec![("span", Words::of(id.to_string(), theme.muted)), ("status", why)])
+            let why = Words::of(
+                "others name it as their parent, and it was never written",
+                theme.text,
+            );
+            (
+                Words::of("parent span", theme.strong()),
+                vec![("span", Words::of(id.to_string(), theme.muted)), ("status", why)],
+            )
         }
         None => return,
     };
-    let heading = Words::outside(&name, theme.strong());
     let is_span = model.trace.selected_span().is_some();
     if room != Room::Wide || !is_span {
-        section::rule(canvas, &heading, &if is_span { panes(theme) } else { Words::default() });
+        section::rule(
+            canvas,
+            &heading,
+            &if is_span { panes(theme) } else { Words::default() },
+        );
         let width = canvas.width().saturating_sub(2);
         table::facts(&mut canvas.part(1, 1, width, u16::MAX), 0, LABELS, &known);
         return;
@@ -53,13 +70,22 @@ pub fn draw(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model, room: Ro
     let half = (canvas.width() - 2) / 2;
     let mut left = canvas.part(0, 0, half, u16::MAX);
     section::rule(&mut left, &heading, &Words::default());
-    table::facts(&mut left.part(1, 1, half.saturating_sub(2), u16::MAX), 0, LABELS, &known);
+    table::facts(
+        &mut left.part(1, 1, half.saturating_sub(2), u16::MAX),
+        0,
+        LABELS,
+        &known,
+    );
     text(&mut canvas.beside(half + 2), model);
 }
 
 /// The keys that choose what is shown.
 fn panes(theme: &Theme) -> Words {
-    let commands = [CommandId::SpanInput, CommandId::SpanOutput, CommandId::SpanAttributes];
+    let commands = [
+        CommandId::SpanInput,
+        CommandId::SpanOutput,
+        CommandId::SpanAttributes,
+    ];
     commands.into_iter().fold(Words::default(), |words, command| {
         let key = keymap::key(View::Trace, command).map_or_else(String::new, keymap::Key::label);
         let words = if words.is_empty() { words } else { words.gap(2) };
@@ -77,8 +103,16 @@ fn span_facts(span: &SpanLine, facts: &TraceFacts, model: &Model, theme: &Theme)
     let status = Words::of(format!("{glyph} {}", span.status.word()), style)
         .and(format!(" {}", format::took(span.took(now))), theme.text);
     let mut known: Facts = vec![("status", status)];
-    known.extend(span.error.as_ref().map(|error| ("error", Words::outside(error, theme.dead))));
-    known.extend(span.model.as_ref().map(|name| ("model", Words::outside(name, theme.text))));
+    known.extend(
+        span.error
+            .as_ref()
+            .map(|error| ("error", Words::outside(error, theme.dead))),
+    );
+    known.extend(
+        span.model
+            .as_ref()
+            .map(|name| ("model", Words::outside(name, theme.text))),
+    );
     if let Some(input) = span.input_tokens {
         let output = span.output_tokens.map_or_else(
             || "out is not known until it ends".to_owned(),
@@ -87,14 +121,21 @@ fn span_facts(span: &SpanLine, facts: &TraceFacts, model: &Model, theme: &Theme)
         known.push(("tokens", text(format!("{} in, {output}", format::tokens(input)))));
     }
     known.extend(span.cost_usd.map(|usd| {
-        let so_far = if span.status == SpanStatus::Running { " ~ so far" } else { "" };
+        let so_far = if span.status == SpanStatus::Running {
+            " ~ so far"
+        } else {
+            ""
+        };
         ("cost", text(format!("{}{so_far}", format::money(usd))))
     }));
     if span.kept {
         known.push(("kept", text("an earlier try paid for it".to_owned())));
     }
     let end = span.ended_at.map_or_else(|| "now".to_owned(), format::clock);
-    known.push(("time", text(format!("{} to {end}", format::clock(span.started_at)))));
+    known.push((
+        "time",
+        text(format!("{} to {end}", format::clock(span.started_at))),
+    ));
     let parent = span.parent.and_then(|parent| facts.span(parent));
     known.extend(parent.map(|parent| ("parent", Words::outside(&parent.name, theme.text))));
     known.push(("try", text(span.attempt.to_string())));
@@ -112,9 +153,17 @@ fn attempt_facts(attempt: &AttemptLine, facts: &TraceFacts, model: &Model, theme
         "status",
         Words::of(format!("{glyph} {}", attempt.outcome.word()), style).and(format!(" {ran}"), theme.text),
     )];
-    known.extend(attempt.error.as_ref().map(|error| ("error", Words::outside(error, theme.dead))));
+    known.extend(
+        attempt
+            .error
+            .as_ref()
+            .map(|error| ("error", Words::outside(error, theme.dead))),
+    );
     known.push(("worker", text(attempt.worker.short())));
-    known.push(("time", text(format!("{} to {end}", format::clock(attempt.started_at)))));
+    known.push((
+        "time",
+        text(format!("{} to {end}", format::clock(attempt.started_at))),
+    ));
     known.push(("tokens", text(format::tokens(attempt.tokens))));
     known.push(("cost", text(format!("{} ~", format::money(attempt.cost_usd)))));
     known.push(("input", Words::outside(&facts.line.input, theme.text)));
@@ -134,7 +183,11 @@ fn text(canvas: &mut Canvas<'_>, model: &Model) {
     section::rule(canvas, &Words::of(name, theme.strong()), &panes(theme));
     let width = canvas.width().saturating_sub(2);
     let mut body = canvas.part(1, 1, width, u16::MAX);
-    let Some((_, remote)) = model.trace.text.as_ref().filter(|(id, _)| Some(*id) == model.trace.selected_span())
+    let Some((_, remote)) = model
+        .trace
+        .text
+        .as_ref()
+        .filter(|(id, _)| Some(*id) == model.trace.selected_span())
     else {
         body.put(0, 0, "…", theme.muted);
         return;
@@ -165,11 +218,11 @@ fn lines(canvas: &mut Canvas<'_>, text: &SpanText, pane: TracePane) {
             continue;
         };
         let bounded: String = part.raw().chars().take(READ).collect();
-        for line in pretty(&bounded).lines() {
+        for line in outline(&bounded) {
             if y >= canvas.height() {
                 return;
             }
-            y = canvas.paragraph(y, &visible(line), theme.text);
+            y = entry(canvas, y, &line);
         }
     }
 }
@@ -177,11 +230,115 @@ fn lines(canvas: &mut Canvas<'_>, text: &SpanText, pane: TracePane) {
 /// More of a text than any panel shows is not looked at.
 const READ: usize = 16_384;
 
-/// JSON over several lines, without the quotes and brackets that only a machine needs; other text as it is.
-fn pretty(text: &str) -> String {
-    match serde_json::from_str(text) {
-        Ok(serde_json::Value::String(text)) => text,
-        Ok(value) => serde_json::to_string_pretty(&value).unwrap_or_else(|_| text.to_owned()),
-        Err(_) => text.to_owned(),
+/// A line of a text: how far it is set in, its label, its value.
+struct Entry {
+    indent: u16,
+    label: String,
+    value: String,
+}
+
+/// Draws an entry, its value wrapped behind its label; answers the row below.
+fn entry(canvas: &mut Canvas<'_>, y: u16, line: &Entry) -> u16 {
+    let theme = canvas.theme;
+    let start = canvas.put(line.indent, y, &visible(&line.label), theme.muted);
+    // A label that takes most of the row leaves its value the row below.
+    let start = if start * 2 > canvas.width() {
+        line.indent + 2
+    } else {
+        start
+    };
+    let mut row = y;
+    for part in line.value.lines() {
+        row = canvas.beside(start).paragraph(row, &visible(part), theme.text);
+    }
+    row.max(y + 1)
+}
+
+/// JSON as an outline, without the quotes and brackets that only a machine needs; other text as it is.
+fn outline(text: &str) -> Vec<Entry> {
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let mut lines = Vec::new();
+    put_value(&value, (0, String::new()), &mut lines);
+    lines
+}
+
+fn put_value(value: &Value, (indent, label): (u16, String), lines: &mut Vec<Entry>) {
+    let inner = indent.saturating_add(2).min(16);
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            // A nameless object needs no line of its own.
+            let below = if label.is_empty() { indent } else { inner };
+            if !label.is_empty() {
+                lines.push(Entry {
+                    indent,
+                    label,
+                    value: String::new(),
+                });
+            }
+            for (name, field) in fields {
+                put_value(field, (below, format!("{name}: ")), lines);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let below = if label.is_empty() { indent } else { inner };
+            if !label.is_empty() {
+                lines.push(Entry {
+                    indent,
+                    label,
+                    value: String::new(),
+                });
+            }
+            for item in items {
+                let first = lines.len();
+                put_value(item, (below + 2, String::new()), lines);
+                if let Some(entry) = lines.get_mut(first) {
+                    entry.indent = below;
+                    entry.label = format!("- {}", entry.label);
+                }
+            }
+        }
+        scalar => lines.push(Entry {
+            indent,
+            label,
+            value: scalar_text(scalar),
+        }),
+    }
+}
+
+fn scalar_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(_) | Value::Array(_) => "none".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_reads_as_an_outline() {
+        let text = r#"{"findings":[{"agent":"ux","line":3},{"agent":"security"}],"kept":true}"#;
+        let lines: Vec<String> = outline(text)
+            .iter()
+            .map(|line| {
+                format!(
+                    "{}{}{}",
+                    " ".repeat(usize::from(line.indent)),
+                    line.label,
+                    line.value
+                )
+            })
+            .collect();
+        let wanted = [
+            "findings: ",
+            "  - agent: ux",
+            "    line: 3",
+            "  - agent: security",
+            "kept: true",
+        ];
+        assert_eq!(lines, wanted);
+        assert_eq!(outline("no json").len(), 1);
     }
 }

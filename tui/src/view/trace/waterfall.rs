@@ -47,13 +47,22 @@ struct Picture<'a> {
     critical: HashSet<SpanId>,
 }
 
+/// A bar before it has a scale.
+struct Bar {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    weight: Weight,
+    end: End,
+    style: Style,
+}
+
 /// What a row says, whatever it is about.
 struct Line {
     glyph: (&'static str, Style),
     name: Words,
     /// At the right end of the name: `kept`, `not seen`.
     aside: Words,
-    bar: Option<(DateTime<Utc>, DateTime<Utc>, Weight, End, Style)>,
+    bar: Option<Bar>,
     time: Words,
     tokens: Words,
     cost: Words,
@@ -78,8 +87,12 @@ pub fn draw(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model, room: Ro
 fn columns(width: u16, room: Room) -> Columns {
     let end = width.saturating_sub(1);
     let (name, cost, tokens) = match room {
-        Room::Wide => ((width * 29 / 100).clamp(30, 52), Some(end), Some(end.saturating_sub(9))),
-        Room::Medium => (27, Some(end), None),
+        Room::Wide => (
+            (width * 31 / 100).clamp(34, 60),
+            Some(end),
+            Some(end.saturating_sub(9)),
+        ),
+        Room::Medium => (31, Some(end), None),
         Room::Narrow => (18, None, None),
     };
     let before = |edge: Option<u16>, wide: u16| edge.map(|edge| edge.saturating_sub(wide));
@@ -100,13 +113,23 @@ fn picture<'a>(facts: &'a TraceFacts, model: &Model, columns: Columns, room: Roo
     let spans = facts.spans.iter().filter(|span| span.attempt == number);
     let first = spans.clone().map(|span| span.started_at).min();
     let last = spans.map(|span| span.ended_at.unwrap_or(now)).max();
-    let origin = attempt.map(|attempt| attempt.started_at).or(first).unwrap_or(facts.line.created_at);
-    let end = attempt.map(|attempt| attempt.ended_at.unwrap_or(now)).max(last).unwrap_or(now);
+    let origin = attempt
+        .map(|attempt| attempt.started_at)
+        .or(first)
+        .unwrap_or(facts.line.created_at);
+    let end = attempt
+        .map(|attempt| attempt.ended_at.unwrap_or(now))
+        .max(last)
+        .unwrap_or(now);
     let whole = format::between(origin, end);
     let wide = columns.time.saturating_sub(columns.bar + 9);
     let mut scale = Scale::fitting(wide, whole / trace.zoom.factor.max(1));
     scale.from = whole * trace.zoom.from_permille / 1000;
-    let critical = if trace.critical { facts.critical(number, now) } else { HashSet::new() };
+    let critical = if trace.critical {
+        facts.critical(number, now)
+    } else {
+        HashSet::new()
+    };
     Picture {
         facts,
         columns,
@@ -123,10 +146,11 @@ fn head(canvas: &mut Canvas<'_>, picture: &Picture<'_>) {
     let columns = &picture.columns;
     canvas.put(2, 0, "SPAN", theme.muted);
     let mut free = columns.bar;
-    for (x, at) in picture.scale.ticks() {
-        let text = tick(at);
+    let ticks = picture.scale.ticks();
+    for (nth, (x, at)) in ticks.iter().enumerate() {
+        let text = tick(*at, picture.scale.step(), nth + 1 == ticks.len());
         let x = columns.bar + x;
-        if x >= free && x + format::width(&text) <= columns.bar + picture.scale.columns {
+        if x >= free && x + format::width(&text) <= columns.bar + picture.scale.columns + 4 {
             free = canvas.put(x, 0, &text, theme.muted) + 1;
         }
     }
@@ -139,14 +163,19 @@ fn head(canvas: &mut Canvas<'_>, picture: &Picture<'_>) {
     }
 }
 
-/// A time on the scale, as short as can be: `5 s`, `0.2`, `2m`.
-fn tick(at: Duration) -> String {
-    match at.as_millis() {
-        0 => "0".to_owned(),
-        millis if millis < 60_000 && millis % 1_000 == 0 => format!("{} s", millis / 1_000),
-        millis if millis < 60_000 => format!("{} ms", millis),
-        millis if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
-        _ => format::age(at),
+/// A time on the scale, in the unit of the step: `5`, `0.2`, `2`; the last one names the unit.
+fn tick(at: Duration, step: Duration, is_last: bool) -> String {
+    let (text, unit) = match step.as_millis() {
+        0..100 => (at.as_millis().to_string(), " ms"),
+        100..1_000 => (format!("{:.1}", at.as_secs_f64()), " s"),
+        1_000..60_000 => (at.as_secs().to_string(), " s"),
+        _ => ((at.as_secs() / 60).to_string(), " min"),
+    };
+    let text = if at.is_zero() { "0".to_owned() } else { text };
+    if is_last && !at.is_zero() {
+        format!("{text}{unit}")
+    } else {
+        text
     }
 }
 
@@ -156,7 +185,12 @@ fn draw_row(canvas: &mut Canvas<'_>, y: u16, picture: &Picture<'_>, (row, line):
     let indent = 2 + 2 * row.depth.min(8);
     canvas.put(indent, y, line.glyph.0, line.glyph.1);
     let aside = columns.fold.saturating_sub(line.aside.width());
-    let name_end = if line.aside.is_empty() { columns.fold } else { aside }.saturating_sub(1);
+    let name_end = if line.aside.is_empty() {
+        columns.fold
+    } else {
+        aside
+    }
+    .saturating_sub(1);
     canvas.fitted(indent + 2, y, &line.name, name_end.saturating_sub(indent + 2));
     canvas.words_before(columns.fold, y, &line.aside);
     let mark = match row.fold {
@@ -166,14 +200,12 @@ fn draw_row(canvas: &mut Canvas<'_>, y: u16, picture: &Picture<'_>, (row, line):
     };
     canvas.put(columns.fold + 1, y, mark, theme.accent);
     grid(canvas, y, picture);
-    if let Some((from, to, weight, end, style)) = line.bar {
-        let mut area = canvas.part(columns.bar, y, picture.scale.columns, 1);
-        if to < picture.origin {
-            area.put(0, 0, glyph::EARLIER, theme.muted);
-        } else {
-            let span = (format::between(picture.origin, from), format::between(picture.origin, to));
-            bar::draw(&mut area, &picture.scale, span, (weight, end, style));
-        }
+    if let Some(bar) = &line.bar {
+        draw_bar(
+            &mut canvas.part(columns.bar, y, picture.scale.columns, 1),
+            bar,
+            picture,
+        );
     }
     canvas.words_before(columns.time + 1, y, &pad_running(&line.time));
     if let Some(x) = columns.tokens {
@@ -184,9 +216,25 @@ fn draw_row(canvas: &mut Canvas<'_>, y: u16, picture: &Picture<'_>, (row, line):
     }
 }
 
+/// A bar on the common scale; what ended before it begins is a mark at its left edge.
+fn draw_bar(canvas: &mut Canvas<'_>, bar: &Bar, picture: &Picture<'_>) {
+    if bar.to < picture.origin {
+        canvas.put(0, 0, glyph::EARLIER, canvas.theme.muted);
+        return;
+    }
+    let span = (
+        format::between(picture.origin, bar.from),
+        format::between(picture.origin, bar.to),
+    );
+    bar::draw(canvas, &picture.scale, span, (bar.weight, bar.end, bar.style));
+}
+
 /// Times stand under each other whether or not a mark follows them.
 fn pad_running(time: &Words) -> Words {
-    let runs = time.parts().last().is_some_and(|(text, _)| text.ends_with(glyph::MORE));
+    let runs = time
+        .parts()
+        .last()
+        .is_some_and(|(text, _)| text.ends_with(glyph::MORE));
     if runs { time.clone() } else { time.clone().gap(1) }
 }
 
@@ -244,7 +292,13 @@ fn attempt_line(picture: &Picture<'_>, attempt: &AttemptLine, theme: &Theme) -> 
         glyph: (glyph, style),
         name,
         aside: Words::default(),
-        bar: Some((attempt.started_at, until, Weight::Critical, end, style)),
+        bar: Some(Bar {
+            from: attempt.started_at,
+            to: until,
+            weight: Weight::Critical,
+            end,
+            style,
+        }),
         time: time_words(attempt.ran(picture.now), runs, theme),
         tokens: Words::of(format::tokens(attempt.tokens), theme.text),
         cost: Words::of(format::money(attempt.cost_usd), theme.text),
@@ -268,8 +322,18 @@ fn span_line(picture: &Picture<'_>, span: &SpanLine, theme: &Theme) -> Line {
     Line {
         glyph: (glyph, style),
         name: span_name(picture, span, (style, theme)),
-        aside: if span.kept { Words::of("kept", theme.muted) } else { Words::default() },
-        bar: Some((span.started_at, until, weight, end, style)),
+        aside: if span.kept {
+            Words::of("kept", theme.muted)
+        } else {
+            Words::default()
+        },
+        bar: Some(Bar {
+            from: span.started_at,
+            to: until,
+            weight,
+            end,
+            style,
+        }),
         time: time_words(span.took(picture.now), runs, theme),
         tokens: tokens(span, theme),
         cost: cost(span, theme),
@@ -295,6 +359,18 @@ fn span_name(picture: &Picture<'_>, span: &SpanLine, (style, theme): (Style, &Th
     }
 }
 
+/// The name of a span where there is room for it: `chat claude-haiku-4-5`.
+#[must_use]
+pub fn whole_name(span: &SpanLine, style: Style) -> Words {
+    let (verb, name) = match (span.kind, &span.model) {
+        (SpanKind::Llm, Some(model)) => ("chat ", model),
+        (SpanKind::Tool, _) => ("execute_tool ", &span.name),
+        (SpanKind::Agent, _) => ("invoke_agent ", &span.name),
+        (SpanKind::Llm, None) => ("chat ", &span.name),
+    };
+    Words::of(verb, style).and_outside(name, style)
+}
+
 /// `6,120 > 212`; what is not known yet is `?`, what does not apply is nothing.
 fn tokens(span: &SpanLine, theme: &Theme) -> Words {
     let figure = |tokens: Option<u64>| tokens.map_or_else(|| "?".to_owned(), format::tokens);
@@ -307,7 +383,11 @@ fn tokens(span: &SpanLine, theme: &Theme) -> Words {
 }
 
 fn cost(span: &SpanLine, theme: &Theme) -> Words {
-    let about = if span.status == SpanStatus::Running { "~" } else { "" };
+    let about = if span.status == SpanStatus::Running {
+        "~"
+    } else {
+        ""
+    };
     span.cost_usd.map_or_else(Words::default, |usd| {
         Words::of(format::money(usd), theme.text).and(about, theme.muted)
     })
@@ -327,7 +407,13 @@ pub fn legend(canvas: &mut Canvas<'_>, trace: &Trace, model: &Model) {
     let hidden: usize = trace
         .rows(model.server_now())
         .iter()
-        .map(|row| if let Fold::Folded(rows) = row.fold { rows } else { 0 })
+        .map(|row| {
+            if let Fold::Folded(rows) = row.fold {
+                rows
+            } else {
+                0
+            }
+        })
         .sum();
     let all = trace.known().map_or(0, |facts| facts.spans.len());
     let mut right = format::plural(all as u64, "span", "spans");

@@ -45,11 +45,12 @@ impl Scale {
     #[must_use]
     pub fn fitting(columns: u16, time: Duration) -> Self {
         let room = u32::from(columns.saturating_sub(1)).max(1);
-        let step = nice(time / room * 5) / 5;
+        // In steps, so that what grows does not shift everything else at every tick.
+        let step = whole(time) / room;
         Self {
             columns,
             from: Duration::ZERO,
-            per_column: step.max(Duration::from_millis(1)),
+            per_column: step.max(Duration::from_micros(100)),
         }
     }
 
@@ -60,12 +61,18 @@ impl Scale {
         u32::try_from(beyond / self.per_column.as_micros().max(1)).unwrap_or(u32::MAX)
     }
 
-    /// The ticks of the scale: column and time, far enough apart for their figures.
+    /// The time from tick to tick: round, and wide enough for the figures.
+    #[must_use]
+    pub fn step(&self) -> Duration {
+        nice(self.per_column * 8)
+    }
+
+    /// The ticks of the scale: column and time.
     #[must_use]
     pub fn ticks(&self) -> Vec<(u16, Duration)> {
-        let step = nice(self.per_column * 8);
+        let step = self.step();
         let mut ticks = Vec::new();
-        let mut at = Duration::ZERO;
+        let mut at = step * u32::try_from(self.from.as_micros() / step.as_micros().max(1)).unwrap_or(0);
         while self.column(at) < u32::from(self.columns) && ticks.len() < 64 {
             if at >= self.from {
                 ticks.push((u16::try_from(self.column(at)).unwrap_or(u16::MAX), at));
@@ -74,6 +81,20 @@ impl Scale {
         }
         ticks
     }
+}
+
+/// The next round time that a scale ends at: 10, 12, 15, 20, 25, 30, 40, 50, 60, 80 of any power of ten.
+fn whole(time: Duration) -> Duration {
+    const STEPS: [u64; 10] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80];
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 100).max(1);
+    let mut decade = 1;
+    while decade < u64::MAX / 1_000 {
+        if let Some(step) = STEPS.into_iter().find(|step| step * decade >= millis) {
+            return Duration::from_millis(step * decade);
+        }
+        decade *= 10;
+    }
+    time
 }
 
 /// The next of 1, 2, 5, 10, 20, 50 .. milliseconds, seconds, and minutes from there on.
@@ -97,10 +118,15 @@ fn nice(time: Duration) -> Duration {
 /// Draws a bar over the first row of the canvas, which is as wide as the scale.
 pub fn draw(canvas: &mut Canvas<'_>, scale: &Scale, span: (Duration, Duration), look: (Weight, End, Style)) {
     let (weight, end, style) = look;
-    let (first, last) = (scale.column(span.0), scale.column(span.1).max(scale.column(span.0)));
+    let (first, last) = (
+        scale.column(span.0),
+        scale.column(span.1).max(scale.column(span.0)),
+    );
     let edge = u32::from(canvas.width());
     if span.1 < scale.from {
         canvas.put(0, 0, glyph::EARLIER, style);
+    }
+    if span.1 < scale.from || first >= edge {
         return;
     }
     let line = match weight {
@@ -117,8 +143,17 @@ pub fn draw(canvas: &mut Canvas<'_>, scale: &Scale, span: (Duration, Duration), 
         End::Live => glyph::LIVE,
         End::Failed => glyph::DEAD,
     };
-    let at = if end == End::Live { until } else { until.saturating_sub(1) };
-    canvas.put(u16::try_from(at.min(edge.saturating_sub(1))).unwrap_or(u16::MAX), 0, tip, style);
+    let at = if end == End::Live {
+        until
+    } else {
+        until.saturating_sub(1)
+    };
+    canvas.put(
+        u16::try_from(at.min(edge.saturating_sub(1))).unwrap_or(u16::MAX),
+        0,
+        tip,
+        style,
+    );
 }
 
 #[cfg(test)]
@@ -130,9 +165,17 @@ mod tests {
         for seconds in [1, 7, 25, 31, 97, 600, 7_200, 90_000] {
             let time = Duration::from_secs(seconds);
             let scale = Scale::fitting(45, time);
-            assert!(scale.column(time) <= 45, "{seconds} s ends in column {}", scale.column(time));
+            assert!(
+                scale.column(time) <= 45,
+                "{seconds} s ends in column {}",
+                scale.column(time)
+            );
             let ticks = scale.ticks();
-            assert!((2..=12).contains(&ticks.len()), "{seconds} s has {} ticks", ticks.len());
+            assert!(
+                (2..=9).contains(&ticks.len()),
+                "{seconds} s has {} ticks",
+                ticks.len()
+            );
             assert!(ticks.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 5));
         }
     }

@@ -68,7 +68,11 @@ pub fn round_up(value: f64) -> f64 {
         return 4.0;
     }
     let magnitude = 10_f64.powf(value.log10().floor());
-    let step = if value / magnitude < 2.0 { magnitude / 5.0 } else { magnitude / 2.0 };
+    let step = if value / magnitude < 2.0 {
+        magnitude / 5.0
+    } else {
+        magnitude / 2.0
+    };
     let step = step.max(2.0);
     (value / step).ceil() * step
 }

@@ -41,7 +41,12 @@ fn frame(canvas: &mut Canvas<'_>, border: &Border<'_>) {
         canvas.put(0, y, "│", border.style);
         canvas.put(right, y, "│", border.style);
     }
-    for (x, y, corner) in [(0, 0, "╭"), (right, 0, "╮"), (0, bottom, "╰"), (right, bottom, "╯")] {
+    for (x, y, corner) in [
+        (0, 0, "╭"),
+        (right, 0, "╮"),
+        (0, bottom, "╰"),
+        (right, bottom, "╯"),
+    ] {
         canvas.put(x, y, corner, border.style);
     }
     let name = Words::of(format!(" {} ", border.name), canvas.theme.strong());

@@ -111,7 +111,10 @@ impl<'a> Layout<'a> {
     /// Where a column stands, as start and width; none when it does not fit.
     #[must_use]
     pub fn place_of(&self, title: &str) -> Option<(u16, u16)> {
-        let found = self.placed.iter().find(|(at, ..)| self.columns[*at].title == title);
+        let found = self
+            .placed
+            .iter()
+            .find(|(at, ..)| self.columns[*at].title == title);
         found.map(|(_, start, width)| (*start, *width))
     }
 
@@ -120,7 +123,11 @@ impl<'a> Layout<'a> {
         let theme = canvas.theme;
         for (at, start, width) in &self.placed {
             let column = &self.columns[*at];
-            let style = if sorted_by == Some(column.title) { theme.accent } else { theme.muted };
+            let style = if sorted_by == Some(column.title) {
+                theme.accent
+            } else {
+                theme.muted
+            };
             let title = Words::of(column.title, style);
             put_cell(canvas, (*start, 0, *width), column.align, &title);
         }
@@ -139,7 +146,7 @@ impl<'a> Layout<'a> {
             }
         }
         if row.gone {
-            canvas.tint(y, theme.rule.add_modifier(Modifier::CROSSED_OUT));
+            canvas.tint(y, theme.muted.add_modifier(Modifier::CROSSED_OUT));
         }
         if row.cursor {
             canvas.put(0, y, glyph::CURSOR, theme.accent);
@@ -154,7 +161,9 @@ fn place(columns: &[Column], kept: &[usize], spare: u16) -> Vec<(usize, u16, u16
     let mut placed = Vec::with_capacity(kept.len());
     for at in kept {
         let column = &columns[*at];
-        let more = column.most.map_or(0, |most| most.saturating_sub(column.width).min(spare));
+        let more = column
+            .most
+            .map_or(0, |most| most.saturating_sub(column.width).min(spare));
         spare -= more;
         placed.push((*at, start, column.width + more));
         start += column.width + more + GAP;

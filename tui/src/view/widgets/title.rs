@@ -14,11 +14,18 @@ pub fn draw(canvas: &mut Canvas<'_>, left: &Words, right: &[Words]) {
     let joined = |parts: &[Words]| {
         let parts = parts.iter().filter(|part| !part.is_empty());
         parts.fold(Words::default(), |words, part| {
-            if words.is_empty() { part.clone() } else { words.gap(gap).then(part.clone()) }
+            if words.is_empty() {
+                part.clone()
+            } else {
+                words.gap(gap).then(part.clone())
+            }
         })
     };
     let fits = |words: &Words| left.width() + words.width() + 4 <= width;
-    let right = (0..=right.len()).map(|from| joined(&right[from..])).find(fits).unwrap_or_default();
+    let right = (0..=right.len())
+        .map(|from| joined(&right[from..]))
+        .find(fits)
+        .unwrap_or_default();
     let start = canvas.words_before(width.saturating_sub(1), 0, &right);
     canvas.fitted(1, 0, left, start.saturating_sub(2).max(width.min(2)));
 }
@@ -41,8 +48,11 @@ pub fn filter(canvas: &Canvas<'_>, model: &Model, filter: &Filter) -> Words {
 pub fn sort(canvas: &Canvas<'_>, word: &str, turned: bool, waiting: usize) -> Words {
     let theme = canvas.theme;
     if waiting > 0 {
-        return Words::of(format!("{} new, sort waits: ", format::count(waiting as u64)), theme.retrying)
-            .and("g", theme.accent);
+        return Words::of(
+            format!("{} new, sort waits: ", format::count(waiting as u64)),
+            theme.retrying,
+        )
+        .and("g", theme.accent);
     }
     let arrow = if turned { "↑" } else { "↓" };
     Words::of("sort ", theme.muted).and(format!("{word} {arrow}"), theme.text)
