@@ -116,6 +116,8 @@ pub enum Msg {
         pid: u32,
         /// `exit by signal 9`.
         how: Untrusted,
+        /// It finished what it had and left: nothing is lost.
+        in_order: bool,
     },
     /// Something that was asked for is done or was refused.
     Told {

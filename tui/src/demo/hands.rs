@@ -129,7 +129,8 @@ impl Hands {
         info!("worker process {pid} ended: {status}");
         self.count().await;
         let how = Untrusted::new(in_words(status));
-        self.send(Msg::WorkerEnded { pid, how }).await;
+        let in_order = status.success();
+        self.send(Msg::WorkerEnded { pid, how, in_order }).await;
     }
 
     /// Tells how many workers there are, and which processes are ours.

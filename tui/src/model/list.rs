@@ -1,7 +1,8 @@
 //! A list that a person moves in: the cursor holds a row's id, never its number.
 //!
 //! Rows come and go under the cursor and it stays on its row, on the same line of the screen. Rows are put
-//! into a new order only while the cursor is at the top; else the order waits for `g`.
+//! into a new order only while the cursor is at the top; else the order waits for `g`. Until somebody moves it,
+//! and after `g`, the cursor follows the top: a list that is only watched shows the newest row.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
@@ -16,6 +17,8 @@ pub struct List<K: Ord> {
     pub cursor: Option<K>,
     /// Where that row stood last: where the cursor goes when the row is gone.
     pub at: usize,
+    /// Nobody has moved the cursor away from the top: it stays there, whichever row that is.
+    pub follows_top: bool,
     /// The first row on the screen.
     pub offset: usize,
     /// The rows in the order in which they are shown.
@@ -31,6 +34,7 @@ impl<K: Ord> Default for List<K> {
         Self {
             cursor: None,
             at: 0,
+            follows_top: true,
             offset: 0,
             order: Vec::new(),
             waiting: 0,
@@ -135,6 +139,10 @@ impl<K: Ord + Clone + Hash> List<K> {
 
     /// Puts cursor, offset and marks right after rows have changed.
     fn settle(&mut self, height: usize) {
+        if self.follows_top {
+            self.cursor = self.order.first().cloned();
+            self.at = 0;
+        }
         match self.position() {
             Some(nth) => self.at = nth,
             None => {
@@ -159,6 +167,7 @@ impl<K: Ord + Clone + Hash> List<K> {
             Step::First => 0,
             Step::Last => last,
         };
+        self.follows_top = step == Step::First;
         self.at = there.min(last);
         self.cursor = self.order.get(self.at).cloned();
         self.offset = self.window(height).start;
@@ -167,6 +176,7 @@ impl<K: Ord + Clone + Hash> List<K> {
     /// Puts the cursor on a row, if it is there.
     pub fn select(&mut self, row: &K, height: usize) {
         if let Some(nth) = self.order.iter().position(|known| known == row) {
+            self.follows_top = false;
             self.at = nth;
             self.cursor = Some(row.clone());
             self.offset = self.window(height).start;
@@ -205,7 +215,7 @@ mod tests {
         list.step(Step::First, 3);
         list.arrange(&[12, 11, 10, 9, 8], 3);
         assert_eq!(list.order, [12, 11, 10, 9, 8]);
-        assert_eq!(list.cursor, Some(10), "the cursor stays on its row");
+        assert_eq!(list.cursor, Some(12), "after g it follows the top");
     }
 
     #[test]

@@ -74,7 +74,12 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Load(load) => model.connection.load = load,
         Msg::Sent(sent) => remember(model, sent),
         Msg::Fleet(fleet) => model.fleet = Some(fleet),
-        Msg::WorkerEnded { pid, how } => answers::worker_ended(model, pid, &how),
+        Msg::WorkerEnded { pid, how, in_order } => {
+            // One that left in order is simply not among the next answer's.
+            if !in_order {
+                answers::worker_ended(model, pid, &how);
+            }
+        }
         Msg::Told { tone, text } => model.notice = Some(Notice::new(tone, text.raw(), model.now)),
         Msg::Quit => return quit(model),
     }

@@ -213,6 +213,7 @@ fn a_worker_that_falls_silent_is_told_marked_and_needed() {
         Msg::WorkerEnded {
             pid: 48_127,
             how: "exit by signal 9".into(),
+            in_order: false,
         },
     );
     assert_eq!(
