@@ -130,10 +130,11 @@ pub fn twin(glyph: char) -> char {
         '┄' => '~',
         '│' | '┤' | '├' => '|',
         '╭' | '╮' | '╰' | '╯' | '└' | '┌' | '┐' | '┘' | '┼' => '+',
-        '…' => '~',
+        // Not `~`, which says that a figure is estimated.
+        '…' => '.',
         '␛' => '^',
         '␊' => '/',
-        '▁'..='█' => RAMP[(u32::from(glyph) - u32::from('▁')) as usize * 5 / 7],
+        '▁'..='█' => RAMP[((u32::from(glyph) - u32::from('▁')) as usize * 5 + 3) / 7],
         '\u{2800}'..='\u{28ff}' => match (u32::from(glyph) & 0xff).count_ones() as usize {
             0 => ' ',
             dots => RAMP[(dots - 1) * 5 / 7],
@@ -171,7 +172,7 @@ mod tests {
         buffer.set_string(0, 0, "✓ 漢字 ▁▄█ ⠀⣀⣿ é › …", Style::default());
         fold(&mut buffer);
         let line: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
-        assert_eq!(line.trim_end(), "v ???? _:#  _# ? > ~");
+        assert_eq!(line.trim_end(), "v ???? _:#  _# ? > .");
         assert!(line.is_ascii());
     }
 }

@@ -48,10 +48,17 @@ pub fn body<'b>(canvas: &'b mut Canvas<'_>) -> Canvas<'b> {
 /// Row 1: what is looked at, and how it is. The shortest wording that fits both sides.
 fn header(canvas: &mut Canvas<'_>, model: &Model) {
     let width = canvas.width();
-    let sides = [Room::Wide, Room::Medium, Room::Narrow]
-        .map(|room| (place(canvas, model, room), condition(canvas, model, room)));
+    let rooms = [Room::Wide, Room::Medium, Room::Narrow];
+    let [wide, medium, narrow] = rooms.map(|room| condition(canvas, model, room));
+    // How the servers are matters more than the whole name of what is looked at.
+    let sides = [
+        (place(canvas, model, Room::Wide), wide),
+        (place(canvas, model, Room::Medium), medium.clone()),
+        (place(canvas, model, Room::Narrow), medium),
+        (place(canvas, model, Room::Narrow), narrow),
+    ];
     let fits = |(left, right): &&(Words, Words)| left.width() + right.width() + 4 <= width;
-    let (left, right) = sides.iter().find(fits).unwrap_or(&sides[2]);
+    let (left, right) = sides.iter().find(fits).unwrap_or(&sides[3]);
     let start = canvas.words_before(width.saturating_sub(1), 0, right);
     canvas.fitted(1, 0, left, start.saturating_sub(3));
 }

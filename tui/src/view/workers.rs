@@ -71,7 +71,7 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let below = 1 + u16::try_from(jobs).unwrap_or(1);
     let spare = height.saturating_sub(y + below + gap);
     let chart_rows = if spare >= 5 {
-        (spare - gap).min(if airy { 14 } else { 6 })
+        (spare - gap).min(if airy { 14 } else { 9 })
     } else {
         0
     };

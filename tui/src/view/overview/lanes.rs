@@ -55,11 +55,9 @@ pub fn name_width(model: &Model) -> u16 {
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let theme = canvas.theme;
     let count = model.workers.page.value().map_or(0, |page| page.rows.len());
-    section::rule(
-        canvas,
-        &Words::of(format!("Workers  {count}"), theme.strong()),
-        &legend(theme, airy),
-    );
+    let known = model.workers.page.value().map(|_| format!("  {count}"));
+    let name = format!("Workers{}", known.unwrap_or_default());
+    section::rule(canvas, &Words::of(name, theme.strong()), &legend(theme, airy));
     let heading = u16::from(airy);
     if !condition::has_value(canvas, 1 + heading, &model.workers.page) {
         return;

@@ -2,6 +2,7 @@
 
 use crate::command::CommandId;
 use crate::format;
+use crate::glyph;
 use crate::keymap;
 use crate::model::Model;
 use crate::model::happening::{Happening, HappeningKind};
@@ -27,6 +28,16 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, room: Room) {
     happenings(&mut canvas.below(1 + shown), model);
 }
 
+/// What is said while nothing was ever answered: nobody knows yet, or nobody can.
+fn unknown(model: &Model) -> &'static str {
+    let lamps = [&model.connection.valkey, &model.connection.postgres];
+    if lamps.iter().any(|lamp| lamp.is_lost()) {
+        "Not known yet."
+    } else {
+        glyph::MORE
+    }
+}
+
 /// How much room a line of what needs a person has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -39,13 +50,25 @@ enum Shape {
 fn needs(canvas: &mut Canvas<'_>, model: &Model, shape: Shape) {
     let theme = canvas.theme;
     let needs = &model.overview.needs;
+    let count = if needs.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", needs.len())
+    };
     section::rule(
         canvas,
-        &Words::of(format!("Needs you  {}", needs.len()), theme.strong()),
+        &Words::of(format!("Needs you{count}"), theme.strong()),
         &Words::default(),
     );
     if needs.is_empty() {
-        canvas.put(1, 1, "Nothing.", theme.muted);
+        let overview = &model.overview;
+        let is_known = overview.queue.value().is_some() && overview.ledger.value().is_some();
+        canvas.put(
+            1,
+            1,
+            if is_known { "Nothing." } else { unknown(model) },
+            theme.muted,
+        );
         return;
     }
     let mut y = 1;
@@ -107,11 +130,11 @@ fn happenings(canvas: &mut Canvas<'_>, model: &Model) {
     let theme = canvas.theme;
     section::rule(canvas, &Words::of("Just now", theme.strong()), &Words::default());
     if model.happenings.is_empty() {
-        let text = if model.overview.ledger.is_loading() {
-            "…"
-        } else {
-            "Nothing has ended yet."
-        };
+        if model.overview.ledger.value().is_none() {
+            canvas.put(1, 1, unknown(model), theme.muted);
+            return;
+        }
+        let text = "Nothing has ended yet.";
         condition::sentence(canvas, 1, model, text, &[CommandId::Submit, CommandId::Burst]);
         return;
     }

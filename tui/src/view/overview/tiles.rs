@@ -28,6 +28,8 @@ struct Figure {
     style: Style,
     mark: Option<Trust>,
     notes: Vec<Words>,
+    /// It tells the future, which nobody knows from old figures.
+    is_forecast: bool,
 }
 
 impl Figure {
@@ -37,6 +39,14 @@ impl Figure {
             style,
             mark: None,
             notes: Vec::new(),
+            is_forecast: false,
+        }
+    }
+
+    fn forecast(self) -> Self {
+        Self {
+            is_forecast: true,
+            ..self
         }
     }
 
@@ -159,9 +169,9 @@ fn tile<T>(
 ) -> Tile {
     let (figure, notes) = match remote {
         Remote::Loading { .. } => (Words::of(glyph::MORE, theme.muted), Vec::new()),
-        Remote::Failed { why, .. } => (
+        Remote::Failed { .. } => (
             Words::of(Trust::Unknown.mark(), theme.stale),
-            vec![Words::outside(why, theme.stale)],
+            vec![Words::of("no answer yet", theme.stale)],
         ),
         Remote::Ready { value, .. } => {
             let figure = figure(value, theme);
@@ -171,6 +181,13 @@ fn tile<T>(
             let aged = theme.aged();
             let mut figure = figure(value, &aged).mark(Trust::Unknown);
             figure.style = aged.text;
+            if figure.is_forecast {
+                return Tile {
+                    label,
+                    figure: Words::of(Trust::Unknown.mark(), aged.text),
+                    notes: Vec::new(),
+                };
+            }
             let old = format!("{} old", format::age(format::between(*at, now)));
             (with_mark(&figure, &aged), vec![Words::of(old, aged.text)])
         }
@@ -260,7 +277,7 @@ fn drains(ledger: &LedgerFigures, model: &Model, theme: &Theme) -> Figure {
         Drain::Empty => Figure::new("empty", theme.ok).note("nothing waits", theme.muted),
         Drain::Never => Figure::new("never", theme.retrying).note("more comes in", theme.muted),
         Drain::In(time) => {
-            let figure = Figure::new(format!("~{}", format::age(time)), theme.text);
+            let figure = Figure::new(format!("~{}", format::age(time)), theme.text).forecast();
             match with_one_more(ledger, model) {
                 Some(sooner) => figure.note(format!("+1: ~{}", format::age(sooner)), theme.muted),
                 None => figure,
