@@ -226,8 +226,8 @@ pub fn wrap(text: &str, columns: u16) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {
-        let room = columns.saturating_sub(width(&line) + u16::from(!line.is_empty()));
-        if width(word) <= room {
+        let taken = width(&line) + u16::from(!line.is_empty());
+        if columns.checked_sub(taken).is_some_and(|room| width(word) <= room) {
             if !line.is_empty() {
                 line.push(' ');
             }
@@ -323,6 +323,7 @@ mod tests {
         assert_eq!(wrap("the change logs", 10), ["the change", "logs"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("", 3), [""]);
+        assert_eq!(wrap("a ", 1), ["a", ""], "a space at the end of a full line");
     }
 
     proptest! {
