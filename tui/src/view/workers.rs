@@ -63,24 +63,24 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     } else {
         canvas.theme
     };
-    let mut canvas = canvas.themed(theme);
-    let jobs = model
-        .workers
-        .selected()
-        .map_or(0, |worker| worker.jobs.len().max(1));
-    let below = 1 + u16::try_from(jobs).unwrap_or(1);
-    let spare = height.saturating_sub(y + below + gap);
-    let chart_rows = if spare >= 5 {
-        (spare - gap).min(if airy { 14 } else { 9 })
-    } else {
-        0
+    details(&mut canvas.themed(theme).below(y), model, airy);
+}
+
+/// The slots over time, as far as there is room, and what the worker under the cursor runs.
+fn details(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
+    let Some(worker) = model.workers.selected() else {
+        return;
     };
-    if chart_rows > 0 {
-        slots(&mut canvas.part(0, y, u16::MAX, chart_rows), model);
-        y += chart_rows + gap;
-    }
-    if let Some(worker) = model.workers.selected() {
-        now(&mut canvas.below(y), worker, model);
+    let gap = u16::from(airy);
+    let below = 1 + u16::try_from(worker.jobs.len().max(1)).unwrap_or(1);
+    let spare = canvas.height().saturating_sub(below + gap);
+    let most = if airy { 14 } else { 9 };
+    let rows = if spare >= 5 { (spare - gap).min(most) } else { 0 };
+    if rows > 0 {
+        slots(&mut canvas.part(0, 0, u16::MAX, rows), model);
+        now(&mut canvas.below(rows + gap), worker, model);
+    } else {
+        now(canvas, worker, model);
     }
 }
 

@@ -50,15 +50,19 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     } else {
         canvas.theme
     };
-    let mut canvas = canvas.themed(theme);
+    known(&mut canvas.themed(theme), facts, model, gap);
+}
+
+/// Rows, legend and panel, below the heading.
+fn known(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model, gap: u16) {
+    let trace = &model.trace;
     let height = canvas.height();
     let room = Room::of(canvas.width());
-    // Below the rows: a legend where there is room, and the panel.
-    let legend = if airy { 2 } else { 0 };
-    let panel = match (room, airy) {
+    let legend = 2 * gap;
+    let panel = match (room, gap) {
         (Room::Narrow, _) => 0,
-        (_, false) => height.saturating_sub(8).min(4),
-        (_, true) => height.saturating_sub(8 + legend + gap).min(12),
+        (_, 0) => height.saturating_sub(8).min(4),
+        (_, _) => height.saturating_sub(8 + legend + gap).min(12),
     };
     let most = height.saturating_sub(2 + gap + legend + panel + gap).max(1);
     let rows = u16::try_from(trace.list.len()).unwrap_or(u16::MAX).min(most);
@@ -70,7 +74,7 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
         y += legend;
     }
     if panel > 0 {
-        panel::draw(&mut canvas.below(y + gap), facts, model, room);
+        panel::draw(&mut canvas.below(y + gap), facts, model);
     }
 }
 

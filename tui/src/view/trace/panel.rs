@@ -14,7 +14,6 @@ use crate::model::remote::Remote;
 use crate::model::trace::{SpanLine, SpanText, TraceFacts, TraceKey, TracePane};
 use crate::model::view::View;
 use crate::theme::Theme;
-use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::state;
 use crate::view::trace::waterfall;
@@ -23,64 +22,57 @@ use crate::view::words::Words;
 
 /// Columns of the labels.
 const LABELS: u16 = 12;
+/// From this width on the keys of the text have words.
+const WORDY: u16 = 48;
 
 type Facts = Vec<(&'static str, Words)>;
 
-/// Draws the panel: facts at the left, text at the right where there is room for both.
-pub fn draw(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model, room: Room) {
-    let theme = canvas.theme;
-    let (heading, known) = match model.trace.list.cursor {
-        Some(TraceKey::Span(id)) => match facts.span(id) {
-            Some(span) => (
-                waterfall::whole_name(span, theme.strong()),
-                span_facts(span, facts, model, theme),
-            ),
-            None => return,
-        },
-        Some(TraceKey::Attempt(number)) => match facts.attempt(number) {
-            Some(attempt) => (
-                Words::of(format!("try {number}"), theme.strong()),
-                attempt_facts(attempt, facts, model, theme),
-            ),
-            None => return,
-        },
-        Some(TraceKey::Ghost(id)) => {
-            let why = Words::of(
-                "others name it as their parent, and it was never written",
-                theme.text,
-            );
-            (
-                Words::of("parent span", theme.strong()),
-                vec![("span", Words::of(id.to_string(), theme.muted)), ("status", why)],
-            )
-        }
-        None => return,
+/// Draws the panel: facts at the left, and at the right what went into a span or came out.
+pub fn draw(canvas: &mut Canvas<'_>, facts: &TraceFacts, model: &Model) {
+    let Some((heading, known)) = subject(facts, model, canvas.theme) else {
+        return;
     };
-    let is_span = model.trace.selected_span().is_some();
-    if room != Room::Wide || !is_span {
-        section::rule(
-            canvas,
-            &heading,
-            &if is_span { panes(theme) } else { Words::default() },
-        );
-        let width = canvas.width().saturating_sub(2);
-        table::facts(&mut canvas.part(1, 1, width, u16::MAX), 0, LABELS, &known);
+    if model.trace.selected_span().is_none() {
+        facts_of(canvas, &heading, &known);
         return;
     }
-    let half = (canvas.width() - 2) / 2;
-    let mut left = canvas.part(0, 0, half, u16::MAX);
-    section::rule(&mut left, &heading, &Words::default());
-    table::facts(
-        &mut left.part(1, 1, half.saturating_sub(2), u16::MAX),
-        0,
-        LABELS,
-        &known,
-    );
+    let half = canvas.width().saturating_sub(2) / 2;
+    facts_of(&mut canvas.part(0, 0, half, u16::MAX), &heading, &known);
     text(&mut canvas.beside(half + 2), model);
 }
 
+fn facts_of(canvas: &mut Canvas<'_>, heading: &Words, known: &Facts) {
+    section::rule(canvas, heading, &Words::default());
+    let width = canvas.width().saturating_sub(2);
+    table::facts(&mut canvas.part(1, 1, width, u16::MAX), 0, LABELS, known);
+}
+
+/// The row under the cursor: its name, and what is known about it.
+fn subject(facts: &TraceFacts, model: &Model, theme: &Theme) -> Option<(Words, Facts)> {
+    match model.trace.list.cursor? {
+        TraceKey::Span(id) => {
+            let span = facts.span(id)?;
+            let name = waterfall::whole_name(span, theme.strong());
+            Some((name, span_facts(span, facts, model, theme)))
+        }
+        TraceKey::Attempt(number) => {
+            let attempt = facts.attempt(number)?;
+            let name = Words::of(format!("try {number}"), theme.strong());
+            Some((name, attempt_facts(attempt, facts, model, theme)))
+        }
+        TraceKey::Ghost(id) => {
+            let why = "others name it as their parent, and it was never written";
+            let known = vec![
+                ("span", Words::of(id.to_string(), theme.muted)),
+                ("status", Words::of(why, theme.text)),
+            ];
+            Some((Words::of("parent span", theme.strong()), known))
+        }
+    }
+}
+
 /// The keys that choose what is shown.
-fn panes(theme: &Theme) -> Words {
+fn panes(theme: &Theme, width: u16) -> Words {
     let commands = [
         CommandId::SpanInput,
         CommandId::SpanOutput,
@@ -89,10 +81,11 @@ fn panes(theme: &Theme) -> Words {
     commands.into_iter().fold(Words::default(), |words, command| {
         let key = keymap::key(View::Trace, command).map_or_else(String::new, keymap::Key::label);
         let words = if words.is_empty() { words } else { words.gap(2) };
-        words
-            .and(key, theme.accent)
-            .gap(1)
-            .and(command.command().short, theme.muted)
+        let words = words.and(key, theme.accent);
+        if width < WORDY {
+            return words;
+        }
+        words.gap(1).and(command.command().short, theme.muted)
     })
 }
 
@@ -113,21 +106,7 @@ fn span_facts(span: &SpanLine, facts: &TraceFacts, model: &Model, theme: &Theme)
             .as_ref()
             .map(|name| ("model", Words::outside(name, theme.text))),
     );
-    if let Some(input) = span.input_tokens {
-        let output = span.output_tokens.map_or_else(
-            || "out is not known until it ends".to_owned(),
-            |output| format!("{} out", format::tokens(output)),
-        );
-        known.push(("tokens", text(format!("{} in, {output}", format::tokens(input)))));
-    }
-    known.extend(span.cost_usd.map(|usd| {
-        let so_far = if span.status == SpanStatus::Running {
-            " ~ so far"
-        } else {
-            ""
-        };
-        ("cost", text(format!("{}{so_far}", format::money(usd))))
-    }));
+    known.extend(used(span, theme));
     if span.kept {
         known.push(("kept", text("an earlier try paid for it".to_owned())));
     }
@@ -141,6 +120,25 @@ fn span_facts(span: &SpanLine, facts: &TraceFacts, model: &Model, theme: &Theme)
     known.push(("try", text(span.attempt.to_string())));
     known.push(("job", Words::of(short_id(facts.line.id), theme.accent)));
     known.push(("span", Words::of(span.id.to_string(), theme.muted)));
+    known
+}
+
+/// What it used so far: tokens and cost, as far as they are known.
+fn used(span: &SpanLine, theme: &Theme) -> Facts {
+    let mut known = Facts::new();
+    let text = |text: String| Words::of(text, theme.text);
+    if let Some(input) = span.input_tokens {
+        let output = span.output_tokens.map_or_else(
+            || "out is not known until it ends".to_owned(),
+            |output| format!("{} out", format::tokens(output)),
+        );
+        known.push(("tokens", text(format!("{} in, {output}", format::tokens(input)))));
+    }
+    if let Some(usd) = span.cost_usd {
+        let runs = span.status == SpanStatus::Running;
+        let so_far = if runs { " ~ so far" } else { "" };
+        known.push(("cost", text(format!("{}{so_far}", format::money(usd)))));
+    }
     known
 }
 
@@ -180,8 +178,8 @@ fn text(canvas: &mut Canvas<'_>, model: &Model) {
         TracePane::Output => "Output",
         TracePane::Attributes => "Attributes",
     };
-    section::rule(canvas, &Words::of(name, theme.strong()), &panes(theme));
     let width = canvas.width().saturating_sub(2);
+    section::rule(canvas, &Words::of(name, theme.strong()), &panes(theme, width));
     let mut body = canvas.part(1, 1, width, u16::MAX);
     let Some((_, remote)) = model
         .trace
