@@ -4,7 +4,7 @@
 -- KEYS  1 card   2 workers by last beat   3 due set   4 pause flag   5 sweeper   6.. streams
 -- ARGV  1 worker   2 card text   3 seconds the card outlives its last beat   4 group
 --       5 parking consumer   6 term of a sweeper in ms   7 silence in ms that makes a worker suspect
--- ANSWER {server time in ms, parked entries due now (at most 1000 are counted), paused 0|1, sweeper 0|1,
+-- ANSWER {server time in ms, parked entries due now (at most 1000 are counted), paused 0|1, sweeper 0|1, parked entries,
 --         {{stream number from 1, consumer, ms since its last beat or -1}, ...} (at most 100)}
 
 local worker = ARGV[1]
@@ -42,4 +42,4 @@ if leads == 1 then
         end
     end
 end
-return {now, due, paused, leads, suspects}
+return {now, due, paused, leads, redis.call('ZCARD', KEYS[3]), suspects}

@@ -1,15 +1,16 @@
 -- Takes up to N entries for one worker: first what is due again, then what is new.
 -- Never blocks, never takes more than it is asked for.
 --
--- KEYS  1 due set   2 pause flag   3.. streams, first one first
+-- KEYS  1 due set   2 pause flag   3.. streams
 -- ARGV  1 group   2 worker   3 how many   4 name of the consumer that parked entries belong to
---       5 at most this many new entries a stream (0: due entries only)
+--       5 at most this many new entries (0: due entries only)
+--       6 number of the stream that is asked first: turns keep one from starving the other
 -- ANSWER {paused 0|1, {{stream number from 1, entry id, fields, deliveries}, ...},
 --         milliseconds until the next parked entry is due or -1}
 -- A due entry whose payload is gone from the stream is acknowledged and leaves with empty fields.
 
 local group, worker, free, parked = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local new_limit = tonumber(ARGV[5])
+local new_limit, first = tonumber(ARGV[5]), tonumber(ARGV[6])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local taken = {}
@@ -39,7 +40,9 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT
     end
 end
 
-for number = 1, #KEYS - 2 do
+local streams = #KEYS - 2
+for turn = 0, streams - 1 do
+    local number = (first - 1 + turn) % streams + 1
     local room = math.min(free - #taken, new_limit)
     if room > 0 then
         local answer = redis.call('XREADGROUP', 'GROUP', group, worker, 'COUNT', room, 'STREAMS', KEYS[2 + number], '>')

@@ -11,9 +11,9 @@ use tracing::warn;
 
 use super::card::Card;
 use super::runtime::Message;
+use super::sweep::Duty;
 use crate::domain::WorkerId;
 use crate::queue::Queue;
-use crate::queue::lease::Suspect;
 
 /// One beat a second: a worker that dies is noticed three beats later.
 const BEAT: Duration = Duration::from_secs(1);
@@ -32,8 +32,8 @@ pub struct Heart {
     pub due: Arc<Notify>,
     /// Where the time to renew is told.
     pub inbox: mpsc::Sender<Message>,
-    /// Consumers that may be dead, for the sweeper; empty when this worker does not sweep.
-    pub suspects: watch::Sender<Option<Vec<Suspect>>>,
+    /// What there is to sweep; nothing when this worker is not the sweeper.
+    pub duty: watch::Sender<Option<Duty>>,
     /// The worker has left.
     pub stop: CancellationToken,
 }
@@ -47,11 +47,15 @@ impl Heart {
                 if beat.due > 0 && !beat.paused {
                     self.due.notify_one();
                 }
-                self.suspects.send_replace(beat.sweeps.then_some(beat.suspects));
+                let duty = Duty {
+                    suspects: beat.suspects,
+                    parked: beat.parked,
+                };
+                self.duty.send_replace(beat.sweeps.then_some(duty));
                 true
             }
             Err(error) => {
-                self.suspects.send_replace(None);
+                self.duty.send_replace(None);
                 warn!("failed to {error}; this worker's heartbeat is not heard");
                 false
             }

@@ -18,8 +18,10 @@ use crate::store::owed::Owed;
 use crate::store::{Store, StoreError};
 
 const TICK: Duration = Duration::from_secs(1);
-/// How often the slower questions are asked, and those without the lead stand for it.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the slower questions are asked. A loss of all data is seen within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often those without the lead stand for it.
+const STAND_EVERY: Duration = Duration::from_secs(5);
 /// How long a lead lasts without renewal.
 const TERM: Duration = Duration::from_secs(10);
 /// An accepted job without an entry is its producer's business for this long.
@@ -68,17 +70,17 @@ impl Reconciler {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut known: Option<Incarnation> = None;
         let mut leads = false;
-        let mut looked: Option<Instant> = None;
+        let (mut stood, mut looked) = (None, None);
         let name = self.lease_name();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            let look = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-            if !leads && !look {
+            if !leads && stood.is_some_and(|at: Instant| at.elapsed() < STAND_EVERY) {
                 continue;
             }
+            stood = Some(Instant::now());
             leads = match self.store.lead(&name, &self.worker.to_string(), TERM).await {
                 Ok(leads) => leads,
                 Err(error) => {
@@ -86,12 +88,13 @@ impl Reconciler {
                     false
                 }
             };
+            if !leads {
+                (known, looked) = (None, None);
+                continue;
+            }
+            let look = looked.is_none_or(|at: Instant| at.elapsed() >= LOOK_EVERY);
             if look {
                 looked = Some(Instant::now());
-            }
-            if !leads {
-                known = None;
-                continue;
             }
             if let Err(error) = self.round(look, &mut known).await {
                 warn!("failed to {error}; what is owed is paid later");

@@ -31,6 +31,15 @@ const FOREIGN_IDLE: Duration = Duration::from_secs(30);
 /// Slices of one walk; a longer one goes on in the next second.
 const SLICES: usize = 20;
 
+/// What the heartbeat has told the elected sweeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duty {
+    /// Consumers that may be dead.
+    pub suspects: Vec<Suspect>,
+    /// Parked entries.
+    pub parked: u64,
+}
+
 /// What the sweeper needs.
 pub struct Sweeper<L> {
     /// The queue.
@@ -39,8 +48,8 @@ pub struct Sweeper<L> {
     pub ledger: L,
     /// How long a silent worker keeps its entries.
     pub visibility_timeout: Duration,
-    /// Suspects, while this worker is elected.
-    pub suspects: watch::Receiver<Option<Vec<Suspect>>>,
+    /// What there is to do, while this worker is elected.
+    pub duty: watch::Receiver<Option<Duty>>,
     /// The worker leaves.
     pub stop: CancellationToken,
 }
@@ -50,23 +59,26 @@ impl<L: Ledger> Sweeper<L> {
     pub async fn run(mut self) {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tended: Option<Instant> = None;
+        let (mut tended, mut tidied): (Option<Instant>, Option<Instant>) = (None, None);
+        let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let Some(suspects) = self.suspects.borrow_and_update().clone() else {
+            let Some(duty) = self.duty.borrow_and_update().clone() else {
                 continue;
             };
-            if let Err(error) = self.sweep(&suspects).await {
-                warn!("failed to {error}; sweeping again in a second");
-            }
-            if tended.is_none_or(|at| at.elapsed() >= TEND_EVERY) {
+            note(self.sweep(&duty.suspects).await, "sweeping");
+            // Without a due time there should be nothing parked; now and then it is looked at all the same.
+            let tend_every = if duty.parked > 0 { TEND_EVERY } else { FORGET_AFTER };
+            if due(tended, tend_every) {
                 tended = Some(Instant::now());
-                if let Err(error) = self.tend().await {
-                    warn!("failed to {error}; parked entries are tended later");
-                }
+                note(self.tend().await, "tending parked entries");
+            }
+            if due(tidied, FORGET_AFTER / 2) {
+                tidied = Some(Instant::now());
+                note(self.tidy().await, "taking cards down");
             }
         }
     }
@@ -76,7 +88,13 @@ impl<L: Ledger> Sweeper<L> {
             return Ok(());
         }
         let names: Vec<String> = suspects.iter().map(|suspect| suspect.consumer.clone()).collect();
-        let connected = self.queue.connected(&names).await?;
+        // Only workers of ours name their connection; for foreign ones the list need not be asked for.
+        let ours = names.iter().any(|name| name.parse::<WorkerId>().is_ok());
+        let connected = if ours {
+            self.queue.connected(&names).await?
+        } else {
+            None
+        };
         for (i, suspect) in suspects.iter().enumerate() {
             let connected = connected.as_ref().map(|all| all[i]);
             let idle = least_idle(suspect, connected, self.visibility_timeout);
@@ -116,7 +134,7 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Renews parked entries and takes down the cards of workers that are long gone.
+    /// Renews parked entries.
     async fn tend(&self) -> Result<(), QueueError> {
         for lane in Lane::ALL {
             let mut from: Option<String> = None;
@@ -128,10 +146,21 @@ impl<L: Ledger> Sweeper<L> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Takes down the cards of workers that are long gone.
+    async fn tidy(&self) -> Result<(), QueueError> {
         for gone in self.queue.silent_workers(FORGET_AFTER).await? {
             self.queue.leave(&gone).await?;
         }
         Ok(())
+    }
+}
+
+fn note(outcome: Result<(), QueueError>, what: &str) {
+    if let Err(error) = outcome {
+        warn!("failed to {error}; {what} goes on later");
     }
 }
 

@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 use super::outcome::RetryRules;
 use super::reconcile::Reconciler;
 use super::runtime::{INBOX, Message, Runtime, Setup, note_left};
-use super::sweep::Sweeper;
+use super::sweep::{Duty, Sweeper};
 use super::telemetry::Telemetry;
 use super::{preflight, release};
 use crate::domain::WorkerId;
@@ -183,10 +183,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     /// that bring entries in.
     async fn start(&self) -> Started<J, H, L> {
         let (inbox, messages) = mpsc::channel(INBOX);
+        // Bounded by the entries that are held: each is let go of once.
         let (orders, order_inbox) = mpsc::unbounded_channel();
         let (free_out, free) = watch::channel(0);
         let (card_out, card) = watch::channel(self.card());
-        let (suspects_out, suspects) = watch::channel(None);
+        let (duty_out, duty) = watch::channel(None);
         let due = Arc::new(Notify::new());
         let (telemetry, writer) = Telemetry::channel();
         // Two stops: the loops that bring work end first, those that let go of it end last.
@@ -208,7 +209,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             renew_every: (self.settings.visibility_timeout / 3).min(RENEW_AT_LEAST),
             due: due.clone(),
             inbox: inbox.clone(),
-            suspects: suspects_out,
+            duty: duty_out,
             stop: living.clone(),
         };
         // Beat the card before the first fetch: a worker nobody has heard of looks dead.
@@ -218,7 +219,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         let runtime = Runtime::new(setup, self.settings.concurrency);
 
         loops.spawn(fetch::listen(self.queue.clone(), due.clone(), fetching.clone()));
-        loops.spawn(self.sweeper(suspects, &fetching).run());
+        loops.spawn(self.sweeper(duty, &fetching).run());
         if let Some(store) = self.ledger.store() {
             let (queue, store, worker) = (self.queue.clone(), store.clone(), self.id);
             loops.spawn(
@@ -282,16 +283,12 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         }
     }
 
-    fn sweeper(
-        &self,
-        suspects: watch::Receiver<Option<Vec<crate::queue::lease::Suspect>>>,
-        stop: &CancellationToken,
-    ) -> Sweeper<L> {
+    fn sweeper(&self, duty: watch::Receiver<Option<Duty>>, stop: &CancellationToken) -> Sweeper<L> {
         Sweeper {
             queue: self.queue.clone(),
             ledger: self.ledger.clone(),
             visibility_timeout: self.settings.visibility_timeout,
-            suspects,
+            duty,
             stop: stop.clone(),
         }
     }

@@ -1,5 +1,7 @@
 //! The connection to Valkey, and the look at the server before anything is trusted to it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -25,6 +27,8 @@ pub struct Queue {
     connection: ConnectionManager,
     keys: Keys,
     wire: Wire,
+    /// Counts fetches: each asks the other stream first.
+    turns: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -81,6 +85,7 @@ impl Queue {
             connection,
             keys,
             wire,
+            turns: Arc::default(),
         })
     }
 
@@ -100,6 +105,11 @@ impl Queue {
         self.connection.clone()
     }
 
+    /// The lane whose turn it is to be asked first.
+    pub(super) fn next_turn(&self) -> Lane {
+        Lane::ALL[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::ALL.len()]
+    }
+
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
@@ -117,7 +127,10 @@ impl Queue {
     /// # Errors
     /// When the server is away, or does not let us in.
     pub async fn check(&self) -> Result<(), QueueError> {
-        let () = redis::cmd("PING").query_async::<redis::Value>(&mut self.connection()).await.map(|_| ())?;
+        let () = redis::cmd("PING")
+            .query_async::<redis::Value>(&mut self.connection())
+            .await
+            .map(|_| ())?;
         Ok(())
     }
 

@@ -52,6 +52,7 @@ impl Queue {
             .arg(slots)
             .arg(PARKED)
             .arg(new_limit);
+        call.arg(lane_number(self.next_turn()));
         let (paused, rows, next_due): Answer = call.invoke_async(&mut self.connection()).await?;
         let entries = rows
             .into_iter()
