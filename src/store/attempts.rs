@@ -128,8 +128,12 @@ with asked as (
     returning j.id, j.attempt, j.failures, j.crashes
 ), crashed as (
     update millstream.attempts t
-    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished'
-    from judged g
+    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
+        input_tokens = s.input, output_tokens = s.output, cost_usd = s.cost
+    from judged g, lateral (
+        select coalesce(sum(f.input_tokens), 0)::bigint as input, coalesce(sum(f.output_tokens), 0)::bigint as output,
+               coalesce(sum(f.cost_usd), 0) as cost
+        from millstream.span_facts f where f.job_id = g.id and f.attempt = g.attempt) s
     where g.answer = 'begin' and t.job_id = g.id and t.attempt = g.attempt and t.ended_at is null
 ), issued as (
     insert into millstream.attempts (job_id, attempt, worker) select id, attempt, $1 from begun
@@ -365,8 +369,13 @@ impl Store {
                  where s.span_id = f.span_id and s.status = 'running'
              )
              update millstream.attempts t
-             set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished'
-             from lost where t.job_id = lost.id and t.attempt = lost.attempt",
+             set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
+                 input_tokens = s.input, output_tokens = s.output, cost_usd = s.cost
+             from lost, lateral (
+                 select coalesce(sum(f.input_tokens), 0)::bigint as input,
+                        coalesce(sum(f.output_tokens), 0)::bigint as output, coalesce(sum(f.cost_usd), 0) as cost
+                 from millstream.span_facts f where f.job_id = lost.id and f.attempt = lost.attempt) s
+             where t.job_id = lost.id and t.attempt = lost.attempt",
         )
         .bind(worker)
         .bind(&ids)

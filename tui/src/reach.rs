@@ -10,6 +10,15 @@ use crate::runtime_file::{Running, RuntimeFolder};
 /// Connections of a verb: it asks one thing after the other.
 const CONNECTIONS: u32 = 2;
 
+/// Which servers a verb cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Valkey and Postgres.
+    Both,
+    /// Postgres alone.
+    Postgres,
+}
+
 /// A system that a verb can talk to.
 #[derive(Debug)]
 pub struct Reach {
@@ -26,15 +35,16 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Finds the system, and looks whether both servers answer.
+    /// Finds the system, and looks whether what the verb needs is there.
     ///
     /// # Errors
-    /// When settings are wrong, or a server is away.
-    pub async fn find() -> Result<Self, Failure> {
+    /// When settings are wrong, or a server that is needed is away.
+    pub async fn find(needs: Needs) -> Result<Self, Failure> {
         let reach = Self::find_with(&process_environment)?;
-        let (valkey, postgres) = tokio::join!(reach.queue.check(), reach.store.check());
-        valkey?;
-        postgres?;
+        if needs == Needs::Both {
+            reach.queue.check().await?;
+        }
+        reach.store.check().await?;
         Ok(reach)
     }
 

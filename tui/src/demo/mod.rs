@@ -38,6 +38,8 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// A demo that stands.
 struct Demo {
     started: Instant,
+    /// From here on its time runs: what a first start has to fetch is not part of it.
+    stood: Instant,
     started_at: chrono::DateTime<chrono::Utc>,
     folder: Folder,
     servers: Servers,
@@ -108,6 +110,7 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
         .map_err(|error| Failure::Demo(format!("tell other verbs about this demo: {error}")))?;
     Ok(Demo {
         started,
+        stood: Instant::now(),
         started_at,
         folder,
         servers,
@@ -137,7 +140,7 @@ async fn watch(demo: &Demo, args: &DemoArgs, signals: &mut Signals) -> Result<()
     let feed = Feed::new(demo.fleet.web_url(), demo.store.clone(), queue.clone(), slots).await?;
     let over = async {
         match args.time {
-            Some(time) => sleep_until(demo.started + time).await,
+            Some(time) => sleep_until(demo.stood + time).await,
             None => std::future::pending().await,
         }
     };
