@@ -7,3 +7,7 @@ mod engine;
 mod queue;
 mod store;
 mod support;
+mod system;
+mod tidy;
+mod web;
+mod worker;
