@@ -3,7 +3,7 @@
 --
 -- KEYS  1 card   2 workers by last beat   3.. streams
 -- ARGV  1 group   2 worker
--- ANSWER entries that are still pending for the worker
+-- ANSWER on how many streams entries are still pending for the worker
 
 local group, worker = ARGV[1], ARGV[2]
 redis.call('DEL', KEYS[1])

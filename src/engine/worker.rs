@@ -26,7 +26,7 @@ use crate::queue::{Queue, QueueError};
 use crate::settings::EngineSettings;
 use crate::store::StoreError;
 
-/// How long the loops have to end once the last entry is let go.
+/// How much of the grace the loops have to end once the last entry is let go.
 const TIDY_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Leases are renewed at a third of the visibility timeout, and at least this often.
 const RENEW_AT_LEAST: Duration = Duration::from_secs(5);
@@ -147,7 +147,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     /// # Errors
     /// When a server is away at the start or does not fit. Afterwards outages are waited out.
     pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
-        self.check_server().await?;
+        self.check_servers().await?;
         self.queue.ensure_groups().await?;
         let Started {
             runtime,
@@ -273,7 +273,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             },
             max_crashes: self.settings.max_crashes,
             deadline: self.settings.deadline,
-            grace: self.settings.grace,
+            grace: self.settings.grace - tidy_up_time(self.settings.grace),
             telemetry,
             orders,
             inbox,
@@ -293,9 +293,18 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         }
     }
 
-    async fn check_server(&self) -> Result<(), EngineError> {
-        let facts = self.queue.server_facts().await?;
-        let report = preflight::judge(&facts, self.settings.allow_eviction);
+    /// Looks at both servers before they are trusted with jobs.
+    async fn check_servers(&self) -> Result<(), EngineError> {
+        let mut report = preflight::judge(&self.queue.server_facts().await?, self.settings.allow_eviction);
+        report
+            .warnings
+            .extend(preflight::clock_offset(self.queue.server_ms().await?));
+        if let Some(store) = self.ledger.store() {
+            store.check_schema().await?;
+            report
+                .refusals
+                .extend(preflight::judge_postgres(store.server_version().await?));
+        }
         for warning in &report.warnings {
             warn!("{warning}");
         }
@@ -322,7 +331,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
 
     /// Waits for the loops, then takes the card off the wall: until then the worker is there.
     async fn leave(&self, mut loops: JoinSet<()>) {
-        let ended = tokio::time::timeout(TIDY_UP_WITHIN, async {
+        let ended = tokio::time::timeout(tidy_up_time(self.settings.grace), async {
             while loops.join_next().await.is_some() {}
         });
         if ended.await.is_err() {
@@ -336,4 +345,9 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         }
         info!(worker.id = %self.id, "left");
     }
+}
+
+/// The end of the grace that belongs to the loops.
+fn tidy_up_time(grace: Duration) -> Duration {
+    (grace / 5).min(TIDY_UP_WITHIN)
 }

@@ -134,6 +134,15 @@ impl Queue {
         Ok(())
     }
 
+    /// The server's clock, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn server_ms(&self) -> Result<u64, QueueError> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection()).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
     /// Asks the server who it is.
     ///
     /// # Errors

@@ -81,7 +81,8 @@ pub async fn review(store: &Store, id: JobId) -> Result<Option<ReviewReport>, Re
         findings,
         attempt: row.attempt.unwrap_or(0),
         tokens: i64::from(row.input_tokens) + i64::from(row.output_tokens),
-        cost_usd: attempts.iter().map(|attempt| attempt.cost_usd).sum(),
+        // The sum of no floats would be minus zero.
+        cost_usd: attempts.iter().fold(0.0, |sum, attempt| sum + attempt.cost_usd),
     }))
 }
 

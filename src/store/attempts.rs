@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::connect::Store;
 use super::error::StoreError;
 use super::text::clean;
-use crate::domain::{EntryId, Failure, FailureClass, JobId, Lane, WorkerId};
+use crate::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 
 /// An entry whose start is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,10 +321,14 @@ impl Store {
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
             return Ok(Fence::Closed);
         }
-        let status = if next == Next::Bury { "error" } else { "queued" };
+        let state = if next == Next::Bury {
+            JobState::Dead
+        } else {
+            JobState::Retrying
+        };
         sqlx::query(TELL_REVIEW)
             .bind(lease.job.0)
-            .bind(status)
+            .bind(state.reference_status())
             .bind(clean(&failure.message))
             .execute(&mut *transaction)
             .await?;

@@ -25,7 +25,7 @@ use crate::verbs;
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 our fault, 2 not found or refused, 64 usage or settings, \
-                        69 a server is unreachable.\nWith no VALKEY_URL and no DATABASE_URL set, every verb \
+                        69 a server is unreachable;\nsubmit --wait: 3 not approved, 4 dead or cancelled, 5 time-out.\nWith no VALKEY_URL and no DATABASE_URL set, every verb \
                         uses the demo that was started last on this machine."
 )]
 struct Cli {

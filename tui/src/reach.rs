@@ -49,19 +49,8 @@ impl Reach {
     }
 
     fn find_with(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
-        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
-        let demo = if named {
-            None
-        } else {
-            RuntimeFolder::locate(vars).newest_alive()
-        };
-        let overlaid = |name: &str| match (&demo, name) {
-            (Some(demo), "VALKEY_URL") => Some(demo.valkey_url.clone()),
-            (Some(demo), "DATABASE_URL") => Some(demo.database_url.clone()),
-            _ => vars(name),
-        };
-        let (servers, settings, max_patch) = read(&overlaid)?;
+        let found = Found::look(vars);
+        let (servers, settings, max_patch) = read(&|name| found.lookup(name, vars))?;
         let queue = Queue::open(&servers.valkey_url, &settings, Wire::REVIEW)?;
         let store = Store::open(&servers.database_url, "millstream", CONNECTIONS)?;
         Ok(Self {
@@ -69,8 +58,41 @@ impl Reach {
             store,
             settings,
             max_patch,
-            demo,
+            demo: found.demo,
         })
+    }
+}
+
+/// The demo that stands in for settings that nobody made.
+#[derive(Debug)]
+pub struct Found {
+    demo: Option<Running>,
+}
+
+impl Found {
+    /// Looks for a demo, unless an address is set: a Valkey of one system and a Postgres of another would
+    /// not fit.
+    #[must_use]
+    pub fn look(vars: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
+        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
+        Self {
+            demo: if named {
+                None
+            } else {
+                RuntimeFolder::locate(vars).newest_alive()
+            },
+        }
+    }
+
+    /// A variable: the demo's address, or what is set.
+    #[must_use]
+    pub fn lookup(&self, name: &str, vars: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        match (&self.demo, name) {
+            (Some(demo), "VALKEY_URL") => Some(demo.valkey_url.clone()),
+            (Some(demo), "DATABASE_URL") => Some(demo.database_url.clone()),
+            _ => vars(name),
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use millstream::settings::process_environment;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match millstream_worker::service::serve().await {
+    match millstream_worker::service::serve(&process_environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {

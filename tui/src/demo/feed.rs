@@ -20,6 +20,8 @@ const REFUSALS: u32 = 20;
 pub struct Feed {
     client: reqwest::Client,
     address: String,
+    /// What the producer asks for, if anything.
+    token: Option<String>,
     store: Store,
     queue: String,
     slots: usize,
@@ -31,12 +33,19 @@ impl Feed {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub async fn new(web_url: &str, store: Store, queue: String, slots: usize) -> Result<Self, Failure> {
+    pub async fn new(
+        web_url: &str,
+        token: Option<String>,
+        store: Store,
+        queue: String,
+        slots: usize,
+    ) -> Result<Self, Failure> {
         let diffs = diffs::gather(Path::new(".")).await;
         let address = format!("{web_url}/api/reviews");
         Ok(Self {
             client: http_client()?,
             address,
+            token,
             store,
             queue,
             slots,
@@ -73,14 +82,11 @@ impl Feed {
     }
 
     async fn submit(&self, patch: &str) -> Result<(), String> {
-        let answer = self
-            .client
-            .post(&self.address)
-            .json(&json!({ "patch": patch }))
-            .send()
-            .await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let status = answer.status();
+        let mut request = self.client.post(&self.address).json(&json!({ "patch": patch }));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let status = request.send().await.map_err(|error| error.to_string())?.status();
         if status.is_success() {
             Ok(())
         } else {

@@ -102,7 +102,7 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
         valkey_url: servers.valkey_url.clone(),
         database_url: servers.database_url.clone(),
         web_url: fleet.web_url().to_owned(),
-        token: None,
+        token: token(),
         data_dir: folder.path().to_owned(),
     };
     let found_by = RuntimeFolder::locate(&process_environment)
@@ -121,6 +121,13 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
     })
 }
 
+/// What the producer, which inherits our environment, asks its clients for.
+fn token() -> Option<String> {
+    process_environment("MILLSTREAM_TOKEN")
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty())
+}
+
 /// The children read the same settings; a fault is told once, here, before anything is started.
 fn check_settings() -> Result<(), Failure> {
     millstream_worker::settings::WorkerSettings::read(&process_environment)?;
@@ -137,7 +144,14 @@ fn queue_settings() -> Result<QueueSettings, Failure> {
 async fn watch(demo: &Demo, args: &DemoArgs, signals: &mut Signals) -> Result<(), Failure> {
     let queue = demo.queue.keys().shared.clone();
     let slots = demo.fleet.slots();
-    let feed = Feed::new(demo.fleet.web_url(), demo.store.clone(), queue.clone(), slots).await?;
+    let feed = Feed::new(
+        demo.fleet.web_url(),
+        token(),
+        demo.store.clone(),
+        queue.clone(),
+        slots,
+    )
+    .await?;
     let over = async {
         match args.time {
             Some(time) => sleep_until(demo.stood + time).await,
