@@ -33,8 +33,9 @@ if leads == 1 then
                 if row[1] ~= ARGV[5] and row[1] ~= worker and #suspects < 100 then
                     local beat = redis.call('ZSCORE', KEYS[2], row[1])
                     local silence = -1
-                    if beat then silence = now - tonumber(beat) end
-                    if silence < 0 or silence >= tonumber(ARGV[7]) then
+                    -- A clock that was set back makes nobody silent.
+                    if beat then silence = math.max(0, now - tonumber(beat)) end
+                    if not beat or silence >= tonumber(ARGV[7]) then
                         suspects[#suspects + 1] = {i - 5, row[1], silence}
                     end
                 end

@@ -19,8 +19,8 @@ use tracing::{info, warn};
 
 use super::ledger::Ledger;
 use crate::domain::{Lane, WorkerId};
-use crate::queue::lease::Suspect;
-use crate::queue::{Queue, QueueError};
+use crate::queue::lease::{SUSPECT_AFTER, Suspect};
+use crate::queue::{Entry, Queue, QueueError};
 
 /// Parked entries must be touched well within the 30 s after which a foreign worker takes them.
 const TEND_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +38,8 @@ pub struct Duty {
     pub suspects: Vec<Suspect>,
     /// Parked entries.
     pub parked: u64,
+    /// The server's clock, in milliseconds.
+    pub server_ms: u64,
 }
 
 /// What the sweeper needs.
@@ -78,7 +80,7 @@ impl<L: Ledger> Sweeper<L> {
             }
             if due(tidied, FORGET_AFTER / 2) {
                 tidied = Some(Instant::now());
-                note(self.tidy().await, "taking cards down");
+                note(self.tidy(duty.server_ms).await, "taking cards down");
             }
         }
     }
@@ -108,30 +110,52 @@ impl<L: Ledger> Sweeper<L> {
         for _ in 0..SLICES {
             let slice = self
                 .queue
-                .take_over(suspect.lane, &suspect.consumer, idle, from.as_deref())
+                .take_over(
+                    suspect.lane,
+                    &suspect.consumer,
+                    idle,
+                    SUSPECT_AFTER,
+                    from.as_deref(),
+                )
                 .await?;
-            if !slice.found.is_empty() {
-                let wire = self.queue.wire();
-                let jobs: Vec<_> = slice
-                    .found
-                    .iter()
-                    .filter_map(|e| e.carried(wire).ok())
-                    .map(|c| c.job)
-                    .collect();
-                let count = slice.found.len();
-                info!(worker.id = %suspect.consumer, "took over {count} entries of {}", suspect.consumer);
-                if let Err(error) = self.ledger.lost(&suspect.consumer, &jobs).await {
-                    warn!("failed to {error}; the next start of {count} jobs closes the fence");
-                }
-                // Best effort: idle workers look by themselves within a second.
-                let _unheard = self.queue.wake_workers().await;
-            }
+            self.hand_on(&suspect.consumer, &slice.found).await;
             match slice.next {
                 Some(next) => from = Some(next),
                 None => break,
             }
         }
         Ok(())
+    }
+
+    /// Closes the fence behind the loser of these entries, and tells whoever may run them.
+    async fn hand_on(&self, loser: &str, taken: &[Entry]) {
+        if taken.is_empty() {
+            return;
+        }
+        let (gone, there): (Vec<&Entry>, Vec<&Entry>) = taken.iter().partition(|entry| entry.is_gone());
+        let wire = self.queue.wire();
+        let jobs: Vec<_> = there
+            .iter()
+            .filter_map(|entry| Some((entry.carried(wire).ok()?.job, entry.id)))
+            .collect();
+        info!(worker.id = %loser, "took over {} entries of {loser}", taken.len());
+        if let Err(error) = self.ledger.lost(loser, &jobs).await {
+            warn!(
+                "failed to {error}; the next start of {} jobs closes the fence",
+                jobs.len()
+            );
+        }
+        for entry in gone {
+            let queue = &self.queue.keys().shared;
+            if let Err(error) = self.ledger.gone(queue, entry.lane, entry.id).await {
+                warn!(
+                    "failed to {error}; the next full pass finds the job of entry {}",
+                    entry.id
+                );
+            }
+        }
+        // Best effort: idle workers look by themselves within a second.
+        let _unheard = self.queue.wake_workers().await;
     }
 
     /// Renews parked entries.
@@ -150,8 +174,8 @@ impl<L: Ledger> Sweeper<L> {
     }
 
     /// Takes down the cards of workers that are long gone.
-    async fn tidy(&self) -> Result<(), QueueError> {
-        for gone in self.queue.silent_workers(FORGET_AFTER).await? {
+    async fn tidy(&self, server_ms: u64) -> Result<(), QueueError> {
+        for gone in self.queue.silent_workers(server_ms, FORGET_AFTER).await? {
             self.queue.leave(&gone).await?;
         }
         Ok(())

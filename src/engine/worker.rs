@@ -28,6 +28,8 @@ use crate::store::StoreError;
 
 /// How much of the grace the loops have to end once the last entry is let go.
 const TIDY_UP_WITHIN: Duration = Duration::from_secs(2);
+/// How long Valkey has to take the goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Leases are renewed at a third of the visibility timeout, and at least this often.
 const RENEW_AT_LEAST: Duration = Duration::from_secs(5);
 
@@ -213,13 +215,13 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             stop: living.clone(),
         };
         // Beat the card before the first fetch: a worker nobody has heard of looks dead.
-        heart.beat().await;
+        heart.first_beat().await;
         loops.spawn(heart.run());
         let setup = self.setup(telemetry, orders, inbox.clone(), free_out, card_out);
         let runtime = Runtime::new(setup, self.settings.concurrency);
 
         loops.spawn(fetch::listen(self.queue.clone(), due.clone(), fetching.clone()));
-        loops.spawn(self.sweeper(duty, &fetching).run());
+        loops.spawn(self.sweeper(duty, &living).run());
         if let Some(store) = self.ledger.store() {
             let (queue, store, worker) = (self.queue.clone(), store.clone(), self.id);
             loops.spawn(
@@ -274,6 +276,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             max_crashes: self.settings.max_crashes,
             deadline: self.settings.deadline,
             grace: self.settings.grace - tidy_up_time(self.settings.grace),
+            visibility_timeout: self.settings.visibility_timeout,
             telemetry,
             orders,
             inbox,
@@ -331,23 +334,25 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
 
     /// Waits for the loops, then takes the card off the wall: until then the worker is there.
     async fn leave(&self, mut loops: JoinSet<()>) {
-        let ended = tokio::time::timeout(tidy_up_time(self.settings.grace), async {
+        let ended = tokio::time::timeout((self.settings.grace / 10).min(TIDY_UP_WITHIN), async {
             while loops.join_next().await.is_some() {}
         });
         if ended.await.is_err() {
             warn!("some loops did not end in time; leaving without them");
             loops.shutdown().await;
         }
-        match self.queue.leave(&self.id.to_string()).await {
-            Ok(0) => {}
-            Ok(_) => warn!("entries are still pending here; the sweeper gives them to another worker"),
-            Err(error) => warn!("failed to {error}; the sweeper takes the card down"),
+        // A server that does not answer takes the card down by itself, in time.
+        match tokio::time::timeout(GOODBYE_WITHIN, self.queue.leave(&self.id.to_string())).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(_)) => warn!("entries are still pending here; the sweeper gives them to another worker"),
+            Ok(Err(error)) => warn!("failed to {error}; the sweeper takes the card down"),
+            Err(_elapsed) => warn!("Valkey does not answer; the sweeper takes the card down"),
         }
         info!(worker.id = %self.id, "left");
     }
 }
 
-/// The end of the grace that belongs to the loops.
+/// The end of the grace that belongs to the loops, the goodbye and the closing of connections.
 fn tidy_up_time(grace: Duration) -> Duration {
-    (grace / 5).min(TIDY_UP_WITHIN)
+    (grace / 5).min(TIDY_UP_WITHIN + GOODBYE_WITHIN)
 }

@@ -125,7 +125,7 @@ impl Queue {
     pub async fn leave(&self, worker: &str) -> Result<usize, QueueError> {
         let keys = self.keys();
         let mut call = LEAVE.prepare_invoke();
-        call.key(keys.card(worker)).key(&keys.workers);
+        call.key(keys.card(worker)).key(&keys.workers).key(&keys.sweeper);
         for lane in Lane::ALL {
             call.key(keys.stream(lane));
         }

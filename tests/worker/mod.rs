@@ -113,7 +113,7 @@ async fn a_turn_lies_inside_its_agent_and_a_tool_follows_its_turn() {
             ("llm", Some(agent)) => assert!(span.ended_at <= agent.ended_at, "{span:?} in {agent:?}"),
             // A turn measures the model alone; the tool that it asks for runs after it.
             ("tool", Some(turn)) => {
-                assert!(Some(span.started_at) >= turn.ended_at, "{span:?} after {turn:?}")
+                assert!(Some(span.started_at) >= turn.ended_at, "{span:?} after {turn:?}");
             }
             _ => {}
         }
