@@ -64,7 +64,7 @@ pub struct JsonArgs {
 /// What is to be reviewed, and how the answer is wanted.
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// A pull request (https://github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
+    /// A pull request (github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
     #[arg(value_name = "URL|FILE|-", required_unless_present = "git")]
     pub target: Option<String>,
     /// A range of a local git repository (HEAD~3..HEAD), or one commit
