@@ -73,29 +73,45 @@ impl Handler<Thumbnail> for Studio {
     type Output = Made;
 
     async fn run(&self, job: Thumbnail, context: JobContext) -> Result<Made, Failure> {
-        context.progress(&Progress::AgentStart { agent: "studio".to_owned() });
+        context.progress(&Progress::AgentStart {
+            agent: "studio".to_owned(),
+        });
         // What is dear is kept: a later attempt, on any worker, starts after it.
         if context.load_checkpoint("decoded").await?.is_none() {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            context.save_checkpoint("decoded", &serde_json::json!(true)).await?;
+            context
+                .save_checkpoint("decoded", &serde_json::json!(true))
+                .await?;
             if job.picture == "moth.png" {
-                return Err(Failure::passing(FailureClass::Other, "the first try at a moth always fails"));
+                return Err(Failure::passing(
+                    FailureClass::Other,
+                    "the first try at a moth always fails",
+                ));
             }
         }
         let bytes = i32::try_from(job.width * job.width / 8).unwrap_or(i32::MAX);
-        Ok(Made { picture: job.picture, bytes })
+        Ok(Made {
+            picture: job.picture,
+            bytes,
+        })
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    millstream::logging::start(&LogSettings { filter: "info".to_owned(), format: LogFormat::Text });
+    millstream::logging::start(&LogSettings {
+        filter: "info".to_owned(),
+        format: LogFormat::Text,
+    });
     let mut reader = Reader::new(&millstream::settings::process_environment);
     let servers = ServerSettings::read(&mut reader);
     let servers = reader.finish(servers)?;
     // A queue of its own: keys, group and counts have nothing to do with the reviews'.
-    let settings =
-        QueueSettings { name: "thumbnails:queue".to_owned(), group: "studio".to_owned(), limit: 10_000 };
+    let settings = QueueSettings {
+        name: "thumbnails:queue".to_owned(),
+        group: "studio".to_owned(),
+        limit: 10_000,
+    };
     let queue = Queue::open(&servers.valkey_url, &settings, Thumbnail::WIRE)?;
     let store = Store::open(&servers.database_url, "thumbnails", 4)?;
     store.migrate().await?;
@@ -108,11 +124,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut ids = Vec::new();
     for picture in ["ant.png", "bee.png", "fly.png", "moth.png", "wasp.png"] {
-        ids.push(submit(&store, &queue, &settings, Thumbnail { picture: picture.to_owned(), width: 320 }).await?);
+        ids.push(
+            submit(
+                &store,
+                &queue,
+                &settings,
+                Thumbnail {
+                    picture: picture.to_owned(),
+                    width: 320,
+                },
+            )
+            .await?,
+        );
     }
 
-    let worker: Worker<Thumbnail, _, _> =
-        Worker::new(queue, store.clone(), Studio, EngineSettings::default(), Identity::default());
+    let worker: Worker<Thumbnail, _, _> = Worker::new(
+        queue,
+        store.clone(),
+        Studio,
+        EngineSettings::default(),
+        Identity::default(),
+    );
     let stop = Stop::new();
     let (ended, all_done) = tokio::join!(worker.run(stop.clone()), async {
         let outcome = wait_for(&store, &settings.name, &ids).await;
@@ -145,7 +177,12 @@ async fn submit(
         idempotency: None,
     };
     store.accept(&new).await?;
-    let entry = NewEntry { lane: new.lane, job: new.id, payload: new.payload, traceparent: None };
+    let entry = NewEntry {
+        lane: new.lane,
+        job: new.id,
+        payload: new.payload,
+        traceparent: None,
+    };
     let entries = queue.enqueue(&[entry]).await?;
     store.enqueued(&[(new.id, entries[0])]).await?;
     Ok(new.id)

@@ -9,7 +9,14 @@ use crate::settings::{LogFormat, LogSettings};
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(settings: &LogSettings) {
-    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The database's notices ("already exists, skipping") are news to nobody who did not ask for them.
+    let quiet = if settings.filter.contains("sqlx") {
+        ""
+    } else {
+        ",sqlx=warn"
+    };
+    let filter =
+        EnvFilter::try_new(format!("{}{quiet}", settings.filter)).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

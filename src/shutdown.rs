@@ -1,6 +1,23 @@
-//! The two signals that end a process: the first asks it to finish, the second insists.
+//! How a process ends: the first signal asks it to finish, the second insists, and nothing that still
+//! blocks a thread holds up the exit.
+
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a thread that still blocks has to end once the work is done.
+const THREADS_END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Runs a process's work on a runtime of its own, and leaves it when the work is done.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn run<F: Future>(work: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    Ok(outcome)
+}
 
 /// SIGTERM and SIGINT, counted.
 #[derive(Debug)]

@@ -8,3 +8,7 @@ mod engine;
 mod queue;
 mod store;
 mod support;
+mod system;
+mod tidy;
+mod web;
+mod worker;

@@ -4,7 +4,7 @@
 -- KEYS  1 card   2 workers by last beat   3 due set   4 pause flag   5 sweeper   6.. streams
 -- ARGV  1 worker   2 card text   3 seconds the card outlives its last beat   4 group
 --       5 parking consumer   6 term of a sweeper in ms   7 silence in ms that makes a worker suspect
--- ANSWER {server time in ms, parked entries due now (at most 1000 are counted), paused 0|1, sweeper 0|1,
+-- ANSWER {server time in ms, parked entries due now (at most 1000 are counted), paused 0|1, sweeper 0|1, parked entries,
 --         {{stream number from 1, consumer, ms since its last beat or -1}, ...} (at most 100)}
 
 local worker = ARGV[1]
@@ -33,8 +33,9 @@ if leads == 1 then
                 if row[1] ~= ARGV[5] and row[1] ~= worker and #suspects < 100 then
                     local beat = redis.call('ZSCORE', KEYS[2], row[1])
                     local silence = -1
-                    if beat then silence = now - tonumber(beat) end
-                    if silence < 0 or silence >= tonumber(ARGV[7]) then
+                    -- A clock that was set back makes nobody silent.
+                    if beat then silence = math.max(0, now - tonumber(beat)) end
+                    if not beat or silence >= tonumber(ARGV[7]) then
                         suspects[#suspects + 1] = {i - 5, row[1], silence}
                     end
                 end
@@ -42,4 +43,4 @@ if leads == 1 then
         end
     end
 end
-return {now, due, paused, leads, suspects}
+return {now, due, paused, leads, redis.call('ZCARD', KEYS[3]), suspects}

@@ -1,18 +1,20 @@
 -- Takes up to N entries for one worker: first what is due again, then what is new.
 -- Never blocks, never takes more than it is asked for.
 --
--- KEYS  1 due set   2 pause flag   3.. streams, first one first
+-- KEYS  1 due set   2 pause flag   3.. streams
 -- ARGV  1 group   2 worker   3 how many   4 name of the consumer that parked entries belong to
---       5 at most this many new entries a stream (0: due entries only)
+--       5 at most this many new entries (0: due entries only)
+--       6 number of the stream that is asked first: turns keep one from starving the other
 -- ANSWER {paused 0|1, {{stream number from 1, entry id, fields, deliveries}, ...},
---         milliseconds until the next parked entry is due or -1}
+--         milliseconds until the next parked entry is due or -1, error text or ''}
 -- A due entry whose payload is gone from the stream is acknowledged and leaves with empty fields.
+-- A stream that cannot be read does not take away what was taken from the others: its error is told.
 
 local group, worker, free, parked = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local new_limit = tonumber(ARGV[5])
+local new_limit, first = tonumber(ARGV[5]), tonumber(ARGV[6])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local taken = {}
+local taken, trouble = {}, ''
 
 local function next_due()
     local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
@@ -20,14 +22,16 @@ local function next_due()
     return math.max(0, math.ceil(first[2] - now))
 end
 
-if redis.call('EXISTS', KEYS[2]) == 1 then return {1, taken, next_due()} end
+if redis.call('EXISTS', KEYS[2]) == 1 then return {1, taken, next_due(), ''} end
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, free)) do
     local number, id = string.match(member, '^(%d+):(.+)$')
     local stream = KEYS[2 + tonumber(number)]
     redis.call('ZREM', KEYS[1], member)
-    local pending = redis.call('XPENDING', stream, group, id, id, 1, parked)
-    if #pending == 1 then
+    local pending = redis.pcall('XPENDING', stream, group, id, id, 1, parked)
+    if pending.err then
+        trouble = pending.err
+    elseif #pending == 1 then
         local entry = redis.call('XCLAIM', stream, group, worker, 0, id)
         local fields = {}
         if entry[1] then
@@ -39,11 +43,15 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT
     end
 end
 
-for number = 1, #KEYS - 2 do
+local streams = #KEYS - 2
+for turn = 0, streams - 1 do
+    local number = (first - 1 + turn) % streams + 1
     local room = math.min(free - #taken, new_limit)
     if room > 0 then
-        local answer = redis.call('XREADGROUP', 'GROUP', group, worker, 'COUNT', room, 'STREAMS', KEYS[2 + number], '>')
-        if answer then
+        local answer = redis.pcall('XREADGROUP', 'GROUP', group, worker, 'COUNT', room, 'STREAMS', KEYS[2 + number], '>')
+        if answer and answer.err then
+            trouble = answer.err
+        elseif answer then
             for _, entry in ipairs(answer[1][2]) do
                 taken[#taken + 1] = {number, entry[1], entry[2], 1}
             end
@@ -51,4 +59,4 @@ for number = 1, #KEYS - 2 do
     end
 end
 
-return {0, taken, next_due()}
+return {0, taken, next_due(), trouble}

@@ -1,15 +1,16 @@
 -- A worker leaves: its card comes down, and its consumer goes only if nothing is pending there
 -- (deleting a consumer silently drops what it still holds).
 --
--- KEYS  1 card   2 workers by last beat   3.. streams
+-- KEYS  1 card   2 workers by last beat   3 sweeper   4.. streams
 -- ARGV  1 group   2 worker
--- ANSWER entries that are still pending for the worker
+-- ANSWER on how many streams entries are still pending for the worker
 
 local group, worker = ARGV[1], ARGV[2]
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], worker)
+if redis.call('GET', KEYS[3]) == worker then redis.call('DEL', KEYS[3]) end
 local left = 0
-for i = 3, #KEYS do
+for i = 4, #KEYS do
     local pending = redis.call('XPENDING', KEYS[i], group, '-', '+', 1, worker)
     if #pending == 0 then
         redis.call('XGROUP', 'DELCONSUMER', KEYS[i], group, worker)

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::untrusted::one_line;
+
 /// A pull request on GitHub.
 ///
 /// Owner and repository hold only what GitHub allows in them, so a path built from them cannot
@@ -63,7 +65,8 @@ impl FromStr for PrUrl {
     /// Reads `https://github.com/OWNER/REPO/pull/N` with anything after it (`/files`, a query).
     /// `http://`, no scheme and `www.` are taken as a person may paste them.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text.trim()).ok_or_else(|| NotAPullRequest(text.chars().take(200).collect()))
+        // The message is shown and logged: it holds one line, whatever was sent.
+        parse(text.trim()).ok_or_else(|| NotAPullRequest(one_line(text, 200)))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tracing::debug;
 
 use super::telemetry::Telemetry;
 use crate::domain::{Failure, FailureClass, Progress, SpanEnd, SpanStart, StoredDiff};
@@ -101,34 +103,43 @@ impl JobContext {
         self.telemetry.span(SpanRow::End(self.lease, span));
     }
 
-    /// The outcome of a step that an earlier attempt finished.
+    /// The outcome of a step that an earlier attempt finished. An outage of the store is waited out.
     ///
     /// # Errors
-    /// When the store is away.
+    /// When the store refuses.
     pub async fn load_checkpoint(&self, step: &str) -> Result<Option<Value>, Failure> {
-        self.memory
-            .load(&self.lease, step)
-            .await
-            .map_err(|error| away(&error))
+        patiently(|| self.memory.load(&self.lease, step)).await
     }
 
-    /// Keeps the outcome of a step for a later attempt.
+    /// Keeps the outcome of a step for a later attempt. An outage of the store is waited out.
     ///
     /// # Errors
-    /// When the store is away.
+    /// When the store refuses.
     pub async fn save_checkpoint(&self, step: &str, body: &Value) -> Result<(), Failure> {
-        self.memory
-            .save(&self.lease, step, body)
-            .await
-            .map_err(|error| away(&error))
+        patiently(|| self.memory.save(&self.lease, step, body)).await
     }
 
-    /// The diff that came with the submission.
+    /// The diff that came with the submission. An outage of the store is waited out.
     ///
     /// # Errors
-    /// When the store is away.
+    /// When the store refuses.
     pub async fn input(&self) -> Result<Option<StoredDiff>, Failure> {
-        self.memory.input(&self.lease).await.map_err(|error| away(&error))
+        patiently(|| self.memory.input(&self.lease)).await
+    }
+}
+
+/// Repeats a call while the store is away: an outage is not the job's failure. The attempt's deadline bounds it.
+async fn patiently<'a, T>(
+    mut call: impl FnMut() -> BoxFuture<'a, Result<T, StoreError>>,
+) -> Result<T, Failure> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match call().await {
+            Err(error) if error.is_passing() => debug!("failed to {error}; the attempt waits for the store"),
+            outcome => return outcome.map_err(|error| away(&error)),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Event {
     RenewDue,
     /// Begin nothing new, finish what runs.
     Stop,
+    /// Nothing more is on its way from the stream; follows a stop.
+    FetchEnded,
     /// Give up what still runs.
     GraceOver,
 }
@@ -134,6 +136,7 @@ pub struct Dispatcher {
     /// The ticket that holds an entry's lease.
     holders: HashMap<(Lane, EntryId), Ticket>,
     stopping: bool,
+    fetch_ended: bool,
     exited: bool,
 }
 
@@ -146,6 +149,7 @@ impl Dispatcher {
             tickets: BTreeMap::new(),
             holders: HashMap::new(),
             stopping: false,
+            fetch_ended: false,
             exited: false,
         }
     }
@@ -203,9 +207,10 @@ impl Dispatcher {
             }
             Event::RenewDue => self.renew(&mut actions),
             Event::Stop => self.stopping = true,
+            Event::FetchEnded => self.fetch_ended = true,
             Event::GraceOver => self.grace_over(&mut actions),
         }
-        if self.stopping && self.tickets.is_empty() && !self.exited {
+        if self.stopping && self.fetch_ended && self.tickets.is_empty() && !self.exited {
             self.exited = true;
             actions.push(Action::Exit);
         }
@@ -289,17 +294,14 @@ impl Dispatcher {
         }
     }
 
+    /// Also with nothing to renew: the renewal looks for entries that this worker holds without knowing.
+    /// What is being released is renewed too, since letting go may take as long as an outage.
     fn renew(&self, actions: &mut Vec<Action>) {
-        let held = |phase: &Phase| !matches!(phase, Phase::Releasing | Phase::Orphaned);
-        let tickets: Vec<Ticket> = self
+        let held = self
             .tickets
             .iter()
-            .filter(|(_, p)| held(p))
-            .map(|(t, _)| *t)
-            .collect();
-        if !tickets.is_empty() {
-            actions.push(Action::Renew(tickets));
-        }
+            .filter(|(_, phase)| **phase != Phase::Orphaned);
+        actions.push(Action::Renew(held.map(|(ticket, _)| *ticket).collect()));
     }
 
     fn grace_over(&mut self, actions: &mut Vec<Action>) {

@@ -219,9 +219,6 @@ proptest! {
     ) {
         let mut world = World::new(slots);
         for step in moves {
-            if world.exits > 0 {
-                break;
-            }
             match step {
                 Move::Deliver(count, again) => world.deliver(count, again)?,
                 Move::Pay(pick, flavour) => world.pay(pick, flavour)?,
@@ -244,10 +241,10 @@ proptest! {
                 }
             }
         }
-        if world.exits == 0 {
-            world.stopped = true;
-            world.tell(Event::Stop)?;
-        }
+        world.stopped = true;
+        world.tell(Event::Stop)?;
+        prop_assert_eq!(world.exits, 0, "it leaves while something may be on its way");
+        world.tell(Event::FetchEnded)?;
         for _ in 0..10_000 {
             if world.debts.is_empty() { break; }
             world.pay(0, 0)?;
@@ -304,5 +301,6 @@ fn what_runs_at_the_stop_is_finished_and_what_outlives_the_grace_is_given_back()
     let back = dispatcher.on(Event::Written(ticket(2), Written::HandedBack));
     assert_eq!(back, [Action::Release(ticket(2), Release::HandBack)]);
     assert_eq!(dispatcher.on(Event::Released(ticket(1))), []);
-    assert_eq!(dispatcher.on(Event::Released(ticket(2))), [Action::Exit]);
+    assert_eq!(dispatcher.on(Event::Released(ticket(2))), []);
+    assert_eq!(dispatcher.on(Event::FetchEnded), [Action::Exit]);
 }

@@ -59,6 +59,8 @@ impl Fetcher {
             let mut idle = IdleRead::default();
             while self.step(&reader, &mut idle).await {}
             idle.finish(&mut self, &reader).await;
+            // The loop is gone only after the worker has left.
+            let _gone = self.inbox.send(Message::FetchEnded).await;
         });
     }
 
@@ -79,14 +81,14 @@ impl Fetcher {
         };
         match self.queue.fetch(self.worker, free, want).await {
             Ok(fetched) if !fetched.entries.is_empty() => self.hand_over(fetched.entries).await,
-            Ok(fetched) if fetched.paused => self.pause(ASK_AGAIN).await,
+            Ok(fetched) if fetched.paused => self.pause(idle).await,
             Ok(fetched) => {
                 if !idle.is_reading() {
                     idle.start(reader).await;
                 }
                 self.wait_idle(idle, fetched.next_due).await
             }
-            Err(error) => self.recover(&error).await,
+            Err(error) => self.recover(&error, idle).await,
         }
     }
 
@@ -95,7 +97,7 @@ impl Fetcher {
         tokio::select! {
             () = self.stop.cancelled() => false,
             changed = self.free.changed() => changed.is_ok(),
-            entries = idle.arrived() => self.take(entries).await,
+            read = idle.arrived() => self.take(read, idle).await,
         }
     }
 
@@ -107,17 +109,17 @@ impl Fetcher {
             .max(Duration::from_millis(1));
         tokio::select! {
             () = self.stop.cancelled() => false,
-            entries = idle.arrived() => self.take(entries).await,
+            read = idle.arrived() => self.take(read, idle).await,
             () = self.due.notified() => true,
             () = tokio::time::sleep(until_due) => true,
         }
     }
 
-    async fn take(&mut self, read: Result<Vec<Entry>, QueueError>) -> bool {
+    async fn take(&mut self, read: Result<Vec<Entry>, QueueError>, idle: &mut IdleRead) -> bool {
         match read {
             Ok(entries) if entries.is_empty() => true,
             Ok(entries) => self.hand_over(entries).await,
-            Err(error) => self.recover(&error).await,
+            Err(error) => self.recover(&error, idle).await,
         }
     }
 
@@ -130,15 +132,20 @@ impl Fetcher {
         wait.await.is_ok()
     }
 
-    async fn pause(&self, how_long: Duration) -> bool {
+    /// Waits a moment. An entry that a blocking read brings meanwhile is not left lying.
+    async fn pause(&mut self, idle: &mut IdleRead) -> bool {
         tokio::select! {
             () = self.stop.cancelled() => false,
-            () = tokio::time::sleep(how_long) => true,
+            () = tokio::time::sleep(ASK_AGAIN) => true,
             () = self.due.notified() => true,
+            read = idle.arrived() => match read {
+                Ok(entries) if !entries.is_empty() => self.hand_over(entries).await,
+                _ => true,
+            },
         }
     }
 
-    async fn recover(&self, error: &QueueError) -> bool {
+    async fn recover(&mut self, error: &QueueError, idle: &mut IdleRead) -> bool {
         if matches!(error, QueueError::NoGroup(_)) {
             info!("the consumer group is gone; making it again");
             if self.queue.ensure_groups().await.is_ok() {
@@ -146,7 +153,7 @@ impl Fetcher {
             }
         }
         warn!("failed to {error}; asking again in {} s", ASK_AGAIN.as_secs());
-        self.pause(ASK_AGAIN).await
+        self.pause(idle).await
     }
 }
 
@@ -183,9 +190,10 @@ impl IdleRead {
         if !self.is_reading() {
             return;
         }
-        let waker = reader.waker.borrow().clone();
         let entries = loop {
-            if let Some(waker) = &waker
+            // Read anew each time: the reader may just be connecting.
+            let waker = reader.waker.borrow().clone();
+            if let Some(waker) = waker
                 && let Err(error) = waker.wake().await
             {
                 debug!("failed to {error}; the read ends by itself");

@@ -7,16 +7,21 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::card::Card;
 use super::runtime::Message;
+use super::sweep::Duty;
 use crate::domain::WorkerId;
 use crate::queue::Queue;
-use crate::queue::lease::Suspect;
 
 /// One beat a second: a worker that dies is noticed three beats later.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// After so many beats the connection is named once more.
+const NAME_EVERY: u64 = 60;
+/// A beat longer than the silence that makes a worker suspect: then the silence is the others', not ours.
+const STEADY_AFTER: Duration = Duration::from_secs(4);
 
 /// What the heartbeat needs.
 pub struct Heart {
@@ -32,29 +37,76 @@ pub struct Heart {
     pub due: Arc<Notify>,
     /// Where the time to renew is told.
     pub inbox: mpsc::Sender<Message>,
-    /// Consumers that may be dead, for the sweeper; empty when this worker does not sweep.
-    pub suspects: watch::Sender<Option<Vec<Suspect>>>,
+    /// What there is to sweep; nothing when this worker is not the sweeper.
+    pub duty: watch::Sender<Option<Duty>>,
     /// The worker has left.
     pub stop: CancellationToken,
 }
 
+/// What the heart remembers from beat to beat.
+#[derive(Debug, Default)]
+struct Rhythm {
+    beats: u64,
+    /// Beats that were not heard, in a row.
+    missed: u32,
+    /// Since when every beat was heard.
+    heard_since: Option<Instant>,
+}
+
+impl Rhythm {
+    /// After an outage everybody looks silent; whoever is alive is heard again before this is over.
+    fn is_steady(&self) -> bool {
+        self.heard_since
+            .is_some_and(|since| since.elapsed() >= STEADY_AFTER)
+    }
+}
+
 impl Heart {
-    /// Beats once; answers whether the server heard it.
-    pub async fn beat(&self) -> bool {
+    /// Beats once, before anything else happens: a worker nobody has heard of looks dead.
+    pub async fn first_beat(&self) {
+        self.beat(&mut Rhythm::default()).await;
+    }
+
+    async fn beat(&self, rhythm: &mut Rhythm) {
+        // The name is lost with the connection: it is given again after every doubt, and now and then.
+        if (rhythm.missed > 0 || rhythm.beats.is_multiple_of(NAME_EVERY))
+            && let Err(error) = self.queue.name_connection(self.worker).await
+        {
+            debug!("failed to {error}; this worker's connection has no name");
+        }
+        rhythm.beats += 1;
         let card = serde_json::to_string(&*self.card.borrow()).unwrap_or_default();
         match self.queue.beat(self.worker, &card).await {
             Ok(beat) => {
+                rhythm.missed = 0;
+                rhythm.heard_since.get_or_insert_with(Instant::now);
                 if beat.due > 0 && !beat.paused {
                     self.due.notify_one();
                 }
-                self.suspects.send_replace(beat.sweeps.then_some(beat.suspects));
-                true
+                let duty = Duty {
+                    suspects: beat.suspects,
+                    parked: beat.parked,
+                    server_ms: beat.server_ms,
+                };
+                self.duty
+                    .send_replace((beat.sweeps && rhythm.is_steady()).then_some(duty));
             }
             Err(error) => {
-                self.suspects.send_replace(None);
+                rhythm.missed += 1;
+                rhythm.heard_since = None;
+                self.duty.send_replace(None);
                 warn!("failed to {error}; this worker's heartbeat is not heard");
-                false
+                self.renew_connection(rhythm.missed);
             }
+        }
+    }
+
+    /// A connection that failed twice in a row may never come back by itself.
+    fn renew_connection(&self, missed: u32) {
+        if missed.is_multiple_of(2)
+            && let Err(error) = self.queue.reconnect()
+        {
+            warn!("failed to {error}");
         }
     }
 
@@ -63,12 +115,13 @@ impl Heart {
         let mut ticks = interval(BEAT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed = Instant::now();
+        let mut rhythm = Rhythm::default();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            self.beat().await;
+            self.beat(&mut rhythm).await;
             if renewed.elapsed() >= self.renew_every {
                 renewed = Instant::now();
                 if self.inbox.send(Message::RenewDue).await.is_err() {

@@ -49,7 +49,11 @@ pub trait Ledger: Memory + Clone + 'static {
     fn hand_back(&self, lease: &Lease) -> impl Future<Output = Result<Fence, StoreError>> + Send;
 
     /// Closes the fence behind a consumer that lost these jobs.
-    fn lost(&self, consumer: &str, jobs: &[JobId]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn lost(
+        &self,
+        consumer: &str,
+        jobs: &[(JobId, EntryId)],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Takes down that the payload of an entry is gone from the stream.
     fn gone(
@@ -104,7 +108,7 @@ impl Ledger for Store {
         Self::hand_back(self, lease).await
     }
 
-    async fn lost(&self, consumer: &str, jobs: &[JobId]) -> Result<(), StoreError> {
+    async fn lost(&self, consumer: &str, jobs: &[(JobId, EntryId)]) -> Result<(), StoreError> {
         Self::lost(self, consumer, jobs).await.map(|_count| ())
     }
 
@@ -181,7 +185,7 @@ impl Ledger for NoLedger {
         Ok(Fence::Open)
     }
 
-    async fn lost(&self, _: &str, _: &[JobId]) -> Result<(), StoreError> {
+    async fn lost(&self, _: &str, _: &[(JobId, EntryId)]) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -6,6 +6,9 @@ use crate::queue::connect::ServerFacts;
 /// Commands of Redis 7.0 are needed.
 const OLDEST: (u32, u32) = (7, 0);
 
+/// The oldest Postgres that the queries are tried on.
+const OLDEST_POSTGRES: i32 = 14;
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -47,6 +50,15 @@ pub fn judge(facts: &ServerFacts, allow_eviction: bool) -> Report {
     report
 }
 
+/// Judges a Postgres server by its version number, as `150018` for 15.18.
+#[must_use]
+pub fn judge_postgres(version: i32) -> Option<String> {
+    let major = version / 10_000;
+    (major < OLDEST_POSTGRES).then(|| {
+        format!("Postgres {major} is too old: {OLDEST_POSTGRES} or newer is needed; upgrade the server")
+    })
+}
+
 /// How far this machine's clock is from the server's, in words, if it is far enough to matter.
 #[must_use]
 pub fn clock_offset(server_ms: u64) -> Option<String> {
@@ -81,6 +93,15 @@ mod tests {
                 warnings: vec![]
             }
         );
+    }
+
+    #[test]
+    fn an_old_postgres_and_a_wrong_clock_are_said() {
+        assert!(judge_postgres(130_012).is_some_and(|said| said.contains("13")));
+        assert_eq!(judge_postgres(140_000), None);
+        let now = clock::now().timestamp_millis().unsigned_abs();
+        assert_eq!(clock_offset(now), None);
+        assert!(clock_offset(now - 60_000).is_some());
     }
 
     #[test]

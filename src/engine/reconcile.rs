@@ -12,18 +12,24 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::domain::{EntryId, JobId, WorkerId};
+use crate::domain::{EntryId, JobId, Lane, WorkerId};
 use crate::queue::{NewEntry, Queue, QueueError};
 use crate::store::owed::Owed;
 use crate::store::{Store, StoreError};
 
 const TICK: Duration = Duration::from_secs(1);
-/// How often the slower questions are asked, and those without the lead stand for it.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the slower questions are asked. A loss of all data is seen within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often those without the lead stand for it.
+const STAND_EVERY: Duration = Duration::from_secs(5);
 /// How long a lead lasts without renewal.
 const TERM: Duration = Duration::from_secs(10);
 /// An accepted job without an entry is its producer's business for this long.
 const OWED_AFTER: Duration = Duration::from_secs(30);
+/// A full pass is repeated this long after the data was lost, or the lead was taken.
+const PASS_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// And this often when nothing has changed: some losses leave no trace but the hole.
+const PASS_EVERY: Duration = Duration::from_secs(300);
 /// Jobs in one statement or pipeline.
 const PAGE: u32 = 500;
 /// A breath between two pages, so that a walk never crowds out work.
@@ -57,6 +63,12 @@ struct Incarnation {
     run_id: String,
 }
 
+/// What the last full pass saw, and when the next one is due.
+struct Known {
+    incarnation: Incarnation,
+    next_pass: Instant,
+}
+
 impl Reconciler {
     fn lease_name(&self) -> String {
         format!("reconciler:{}", self.queue.keys().shared)
@@ -66,19 +78,19 @@ impl Reconciler {
     pub async fn run(self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut known: Option<Incarnation> = None;
+        let mut known: Option<Known> = None;
         let mut leads = false;
-        let mut looked: Option<Instant> = None;
+        let (mut stood, mut looked) = (None, None);
         let name = self.lease_name();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            let look = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-            if !leads && !look {
+            if !leads && stood.is_some_and(|at: Instant| at.elapsed() < STAND_EVERY) {
                 continue;
             }
+            stood = Some(Instant::now());
             leads = match self.store.lead(&name, &self.worker.to_string(), TERM).await {
                 Ok(leads) => leads,
                 Err(error) => {
@@ -86,12 +98,13 @@ impl Reconciler {
                     false
                 }
             };
+            if !leads {
+                (known, looked) = (None, None);
+                continue;
+            }
+            let look = looked.is_none_or(|at: Instant| at.elapsed() >= LOOK_EVERY);
             if look {
                 looked = Some(Instant::now());
-            }
-            if !leads {
-                known = None;
-                continue;
             }
             if let Err(error) = self.round(look, &mut known).await {
                 warn!("failed to {error}; what is owed is paid later");
@@ -103,7 +116,7 @@ impl Reconciler {
         }
     }
 
-    async fn round(&self, look: bool, known: &mut Option<Incarnation>) -> Result<(), Trouble> {
+    async fn round(&self, look: bool, known: &mut Option<Known>) -> Result<(), Trouble> {
         let queue = self.queue.keys().shared.clone();
         let due = self.store.promote_due(&queue, PAGE).await?;
         self.pay(&due).await?;
@@ -120,10 +133,22 @@ impl Reconciler {
             self.pay(&owed).await?;
         }
         let incarnation = self.incarnation().await?;
-        if known.as_ref() != Some(&incarnation) {
+        let changed = known
+            .as_ref()
+            .is_none_or(|known| known.incarnation != incarnation);
+        if changed
+            || known
+                .as_ref()
+                .is_some_and(|known| known.next_pass <= Instant::now())
+        {
             self.queue.ensure_groups().await?;
             self.full_pass(&queue).await?;
-            *known = Some(incarnation);
+            // What was under way in the moment of a loss is seen by a second pass soon after.
+            let pause = if changed { PASS_AGAIN_AFTER } else { PASS_EVERY };
+            *known = Some(Known {
+                incarnation,
+                next_pass: Instant::now() + pause,
+            });
         }
         Ok(())
     }
@@ -156,15 +181,14 @@ impl Reconciler {
     }
 
     async fn replace_gone(&self, page: &[Owed]) -> Result<usize, Trouble> {
-        let entries: Vec<(&Owed, EntryId)> = page.iter().filter_map(|o| o.entry.map(|e| (o, e))).collect();
-        let asked: Vec<_> = entries.iter().map(|(owed, entry)| (owed.lane, *entry)).collect();
-        let present = self.queue.present(&asked).await?;
-        let gone: Vec<(JobId, Option<EntryId>)> = entries
-            .iter()
-            .zip(present)
-            .filter(|(_, present)| !present)
-            .map(|((owed, entry), _)| (owed.job, Some(*entry)))
-            .collect();
+        let mut gone: Vec<(JobId, Option<EntryId>)> = Vec::new();
+        for lane in Lane::ALL {
+            let of_lane = page.iter().filter(|owed| owed.lane == lane);
+            let entries: Vec<(EntryId, JobId)> = of_lane.filter_map(|o| Some((o.entry?, o.job))).collect();
+            let stands = self.queue.stands(lane, &entries).await?;
+            let fallen = entries.iter().zip(stands).filter(|(_, stands)| !stands);
+            gone.extend(fallen.map(|((entry, job), _)| (*job, Some(*entry))));
+        }
         if gone.is_empty() {
             return Ok(0);
         }

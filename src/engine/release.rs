@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::dispatcher::Ticket;
 use super::runtime::Message;
@@ -16,6 +16,9 @@ use crate::queue::{Queue, QueueError};
 
 /// Releases taken together.
 const BATCH: usize = 256;
+
+/// How long an entry waits whose dead letter was refused.
+const BURY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How one entry is let go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +52,6 @@ pub async fn run(
     while orders.recv_many(&mut batch, BATCH).await > 0 {
         let mut pause = Duration::from_millis(50);
         while let Err(error) = release(&queue, worker, &batch).await {
-            if matches!(error, QueueError::NoGroup(_)) {
-                // Nothing is left to let go of; the reconciler puts back what is owed.
-                break;
-            }
             warn!("failed to {error}; {} entries are let go of later", batch.len());
             tokio::select! {
                 () = give_up.cancelled() => return,
@@ -69,7 +68,7 @@ pub async fn run(
 /// Lets go of a batch. Repeating it after a lost reply does no harm: what is no longer this worker's
 /// is left alone.
 async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(), QueueError> {
-    let mut handed_back = false;
+    let mut due_now = false;
     for lane in Lane::ALL {
         let of_lane = || batch.iter().filter(|order| order.ticket.lane == lane);
         let settle: Vec<_> = of_lane()
@@ -83,7 +82,7 @@ async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(),
             })
             .collect();
         if !settle.is_empty() {
-            let settled = queue.settle(lane, worker, &settle).await?;
+            let settled = still_there(queue.settle(lane, worker, &settle).await)?;
             debug!(
                 lane = lane.word(),
                 asked = settle.len(),
@@ -92,20 +91,50 @@ async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(),
             );
         }
         if !park.is_empty() {
-            queue.park(lane, worker, &park).await?;
-            handed_back |= park.iter().any(|(_, delay)| delay.is_zero());
-        }
-        for order in of_lane() {
-            if let How::Bury(letter) = &order.how {
-                queue.bury(lane, worker, order.ticket.entry, letter).await?;
-            }
+            still_there(queue.park(lane, worker, &park).await)?;
+            due_now |= park.iter().any(|(_, delay)| delay.is_zero());
         }
     }
-    if handed_back {
+    // Last, and each for itself: what is refused here must not hold up the others.
+    for order in batch {
+        if let How::Bury(letter) = &order.how {
+            bury(queue, worker, order.ticket, letter).await?;
+        }
+    }
+    if due_now {
         // Best effort: idle workers look by themselves within a second.
         let _unheard = queue.wake_workers().await;
     }
     Ok(())
+}
+
+/// Buries one entry. A dead letter that the server refuses (its memory is full, say) is tried again later, by
+/// whoever fetches the entry then.
+async fn bury(
+    queue: &Queue,
+    worker: WorkerId,
+    ticket: Ticket,
+    letter: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(), QueueError> {
+    match queue.bury(ticket.lane, worker, ticket.entry, letter).await {
+        Ok(_) | Err(QueueError::NoGroup(_)) => Ok(()),
+        Err(QueueError::Refused(why)) => {
+            error!(entry.id = %ticket.entry, "entry {} cannot be buried now: {why}", ticket.entry);
+            queue
+                .park(ticket.lane, worker, &[(ticket.entry, BURY_AGAIN_AFTER)])
+                .await
+                .map(|_| ())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// With the group gone nothing is left to let go of; the reconciler puts back what is owed.
+fn still_there(answers: Result<Vec<bool>, QueueError>) -> Result<Vec<bool>, QueueError> {
+    match answers {
+        Err(QueueError::NoGroup(_)) => Ok(Vec::new()),
+        other => other,
+    }
 }
 
 fn count(answers: &[bool]) -> usize {

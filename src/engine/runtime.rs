@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::card::{Card, CardState};
@@ -27,6 +28,10 @@ use crate::store::{Asked, Fence, Lease, Next, Record, Start, StoreError};
 
 /// Messages on the way to the loop.
 pub const INBOX: usize = 1_024;
+/// Raw fields that a dead letter keeps one by one.
+const RAW_FIELDS: usize = 64;
+/// How long aborted tasks have to end.
+const ABORT_WITHIN: Duration = Duration::from_millis(500);
 /// How long a repeat of a failed call to the ledger waits at the most.
 const LEDGER_PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -46,6 +51,8 @@ pub enum Message {
     Lost(Vec<Ticket>),
     /// Leases want to be renewed.
     RenewDue,
+    /// Nothing more is on its way from the stream.
+    FetchEnded,
 }
 
 /// What the ledger has taken down, with what follows from it.
@@ -86,6 +93,8 @@ pub struct Setup<J, H, L> {
     pub deadline: Duration,
     /// How long after a stop what runs may go on.
     pub grace: Duration,
+    /// How long a silent worker keeps its entries.
+    pub visibility_timeout: Duration,
     /// Where attempts hand in what they tell.
     pub telemetry: Telemetry,
     /// Where entries are let go.
@@ -128,6 +137,8 @@ pub struct Runtime<J, H, L> {
     held: HashMap<Ticket, Held>,
     serial: u64,
     tasks: JoinSet<()>,
+    /// When entries that nobody knows of were last looked for.
+    looked: Instant,
     done: bool,
 }
 
@@ -141,6 +152,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             held: HashMap::new(),
             serial: 0,
             tasks: JoinSet::new(),
+            looked: Instant::now(),
             done: false,
         }
     }
@@ -155,7 +167,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 () = stop.insisted(), if !over => { over = true; self.handle(Event::GraceOver); }
                 () = stop.asked(), if !stopping => {
                     stopping = true;
-                    grace_ends = Some(tokio::time::Instant::now() + self.setup.grace);
+                    grace_ends = Some(Instant::now() + self.setup.grace);
                     self.begin_drain();
                 }
                 () = until(grace_ends.map(|at| at - hand_back_time(self.setup.grace))), if stopping && !over => {
@@ -171,7 +183,13 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 Some(ended) = self.tasks.join_next() => self.note_task(ended),
             }
         }
-        self.tasks.shutdown().await;
+        // A handler that blocks its thread must not hold up the exit.
+        if tokio::time::timeout(ABORT_WITHIN, self.tasks.shutdown())
+            .await
+            .is_err()
+        {
+            warn!("some handlers did not stop when they were told to; leaving without them");
+        }
         self.held.len()
     }
 
@@ -199,6 +217,8 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         match message {
             Message::Fetched(entries, counted) => {
                 self.deliver(entries);
+                // Counted before the fetcher goes on, or it would take more than fits.
+                self.show();
                 // The fetcher is gone only after the stop.
                 let _gone = counted.send(());
             }
@@ -231,6 +251,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 self.handle(Event::LeaseLost(tickets));
             }
             Message::RenewDue => self.handle(Event::RenewDue),
+            Message::FetchEnded => self.handle(Event::FetchEnded),
         }
         self.show();
     }
@@ -453,7 +474,13 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 failures,
             };
             let down = match end {
-                Ok(record) => clerk.take_down_result(record.as_ref()).await,
+                Ok(record) => {
+                    let taking_down = clerk.take_down_result(record.as_ref());
+                    match AssertUnwindSafe(taking_down).catch_unwind().await {
+                        Ok(down) => down,
+                        Err(panic) => clerk.take_down_failure(panicked(panic.as_ref())).await,
+                    }
+                }
                 Err(failure) => clerk.take_down_failure(failure).await,
             };
             // The loop is gone only after the worker has left.
@@ -504,8 +531,30 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             self.setup.worker,
             self.setup.inbox.clone(),
         );
+        let idle = self.setup.visibility_timeout;
+        // A lost delivery is rare, and every look is two commands.
+        let look = self.looked.elapsed() >= idle * 2;
+        if look {
+            self.looked = Instant::now();
+        }
         self.tasks.spawn(async move {
-            let lost = lost_leases(&queue, worker, &tickets).await;
+            let mut lost = Vec::new();
+            for lane in Lane::ALL {
+                let of_lane: Vec<Ticket> = tickets
+                    .iter()
+                    .filter(|ticket| ticket.lane == lane)
+                    .copied()
+                    .collect();
+                match lost_leases(&queue, worker, lane, &of_lane).await {
+                    Ok(gone) => {
+                        lost.extend(gone);
+                        if look {
+                            park_unknown(&queue, worker, lane, idle).await;
+                        }
+                    }
+                    Err(error) => warn!("failed to {error}; leases are renewed later"),
+                }
+            }
             if !lost.is_empty() {
                 // The loop is gone only after the worker has left.
                 let _gone = inbox.send(Message::Lost(lost)).await;
@@ -515,28 +564,36 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
 }
 
 /// Which of these are not this worker's any more. A server that is away takes nothing from us.
-async fn lost_leases(queue: &Queue, worker: WorkerId, tickets: &[Ticket]) -> Vec<Ticket> {
-    let mut lost = Vec::new();
-    for lane in Lane::ALL {
-        let of_lane: Vec<Ticket> = tickets
+async fn lost_leases(
+    queue: &Queue,
+    worker: WorkerId,
+    lane: Lane,
+    tickets: &[Ticket],
+) -> Result<Vec<Ticket>, QueueError> {
+    let ids: Vec<_> = tickets.iter().map(|ticket| ticket.entry).collect();
+    match queue.renew(lane, worker, &ids).await {
+        Ok(kept) => Ok(tickets
             .iter()
-            .filter(|ticket| ticket.lane == lane)
-            .copied()
-            .collect();
-        if of_lane.is_empty() {
-            continue;
-        }
-        let ids: Vec<_> = of_lane.iter().map(|ticket| ticket.entry).collect();
-        match queue.renew(lane, worker, &ids).await {
-            Ok(kept) => {
-                let gone = of_lane.into_iter().zip(kept).filter(|(_, kept)| !kept);
-                lost.extend(gone.map(|(ticket, _)| ticket));
-            }
-            Err(QueueError::NoGroup(_)) => lost.extend(of_lane),
-            Err(error) => warn!("failed to {error}; leases are renewed later"),
-        }
+            .zip(kept)
+            .filter(|(_, kept)| !kept)
+            .map(|(ticket, _)| *ticket)
+            .collect()),
+        Err(QueueError::NoGroup(_)) => Ok(tickets.to_vec()),
+        Err(error) => Err(error),
     }
-    lost
+}
+
+/// Gives back what this worker holds without knowing: the reply that brought it was lost.
+async fn park_unknown(queue: &Queue, worker: WorkerId, lane: Lane, idle: Duration) {
+    match queue.park_unknown(lane, worker, idle).await {
+        Ok(0) | Err(QueueError::NoGroup(_)) => {}
+        Ok(found) => {
+            warn!("{found} entries were delivered here and never arrived; giving them back");
+            // Best effort: idle workers look by themselves within a second.
+            let _unheard = queue.wake_workers().await;
+        }
+        Err(error) => warn!("failed to {error}; lost deliveries are looked for later"),
+    }
 }
 
 async fn run_handler<J: Job, H: Handler<J>>(
@@ -545,13 +602,16 @@ async fn run_handler<J: Job, H: Handler<J>>(
     context: JobContext,
     deadline: Duration,
 ) -> Result<Box<dyn Record>, Failure> {
-    let job = J::from_payload(carried.job, &carried.payload)
-        .map_err(|message| Failure::lasting(FailureClass::Input, message))?;
-    let run = AssertUnwindSafe(handler.run(job, context)).catch_unwind();
+    let attempt = async {
+        let job = J::from_payload(carried.job, &carried.payload)
+            .map_err(|message| Failure::lasting(FailureClass::Input, message))?;
+        handler.run(job, context).await
+    };
+    let run = AssertUnwindSafe(attempt).catch_unwind();
     match tokio::time::timeout(deadline, run).await {
         Ok(Ok(Ok(output))) => Ok(Box::new(output)),
         Ok(Ok(Err(failure))) => Err(failure),
-        Ok(Err(panic)) => Err(Failure::passing(FailureClass::Panic, panic_text(panic.as_ref()))),
+        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
         Err(_elapsed) => {
             let text = format!(
                 "the attempt ran into its deadline of {} s",
@@ -562,12 +622,13 @@ async fn run_handler<J: Job, H: Handler<J>>(
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
-    format!("the handler panicked: {}", crate::untrusted::one_line(&text, 300))
+    let line = crate::untrusted::one_line(&text, 300);
+    Failure::passing(FailureClass::Panic, format!("the handler panicked: {line}"))
 }
 
 fn quarantined(crashes: u32) -> Failure {
@@ -609,7 +670,11 @@ impl<L: Ledger> Clerk<L> {
 
     async fn take_down_failure(&self, failure: Failure) -> TakenDown {
         let (lease, ledger) = (&self.lease, &self.ledger);
-        let next = self.rules.next(&failure, self.failures, rand::random());
+        let next = match self.rules.next(&failure, self.failures, rand::random()) {
+            // Nothing but the stream holds the job, so it stays there however long it waits.
+            Next::Schedule(delay) if ledger.store().is_none() => Next::Retry(delay),
+            next => next,
+        };
         let event: EventRow = self.context.event(&Progress::Error {
             message: failure.message.clone(),
         });
@@ -707,11 +772,28 @@ fn dead_letter(held: &Held, worker: WorkerId) -> Vec<(Vec<u8>, Vec<u8>)> {
             put("error", why.to_string());
         }
     }
-    // Raw fields are kept under a prefix, as bytes: nothing of an unreadable entry is lost.
-    for (field, value) in &held.entry.fields {
-        letter.push(([b"raw:", field.as_slice()].concat(), value.clone()));
-    }
+    keep_raw(&held.entry.fields, &mut letter);
     letter
+}
+
+/// Keeps the raw fields, as bytes: nothing of an unreadable entry is lost. A few stand under a prefix; many
+/// go into one value, each behind its length (a script takes only so many arguments).
+fn keep_raw(fields: &[(Vec<u8>, Vec<u8>)], letter: &mut Vec<(Vec<u8>, Vec<u8>)>) {
+    if fields.len() <= RAW_FIELDS {
+        letter.extend(
+            fields
+                .iter()
+                .map(|(field, value)| ([b"raw:", field.as_slice()].concat(), value.clone())),
+        );
+        return;
+    }
+    let mut packed = Vec::new();
+    for text in fields.iter().flat_map(|(field, value)| [field, value]) {
+        packed.extend_from_slice(format!("{}:", text.len()).as_bytes());
+        packed.extend_from_slice(text);
+        packed.push(b',');
+    }
+    letter.push((b"raw".to_vec(), packed));
 }
 
 /// How long before the end of the grace what still runs is given up: time to write it down.
@@ -719,7 +801,7 @@ fn hand_back_time(grace: Duration) -> Duration {
     (grace / 5).min(Duration::from_secs(3))
 }
 
-async fn until(at: Option<tokio::time::Instant>) {
+async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

@@ -19,8 +19,8 @@ use tracing::{info, warn};
 
 use super::ledger::Ledger;
 use crate::domain::{Lane, WorkerId};
-use crate::queue::lease::Suspect;
-use crate::queue::{Queue, QueueError};
+use crate::queue::lease::{SUSPECT_AFTER, Suspect};
+use crate::queue::{Entry, Queue, QueueError};
 
 /// Parked entries must be touched well within the 30 s after which a foreign worker takes them.
 const TEND_EVERY: Duration = Duration::from_secs(10);
@@ -31,6 +31,17 @@ const FOREIGN_IDLE: Duration = Duration::from_secs(30);
 /// Slices of one walk; a longer one goes on in the next second.
 const SLICES: usize = 20;
 
+/// What the heartbeat has told the elected sweeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duty {
+    /// Consumers that may be dead.
+    pub suspects: Vec<Suspect>,
+    /// Parked entries.
+    pub parked: u64,
+    /// The server's clock, in milliseconds.
+    pub server_ms: u64,
+}
+
 /// What the sweeper needs.
 pub struct Sweeper<L> {
     /// The queue.
@@ -39,8 +50,8 @@ pub struct Sweeper<L> {
     pub ledger: L,
     /// How long a silent worker keeps its entries.
     pub visibility_timeout: Duration,
-    /// Suspects, while this worker is elected.
-    pub suspects: watch::Receiver<Option<Vec<Suspect>>>,
+    /// What there is to do, while this worker is elected.
+    pub duty: watch::Receiver<Option<Duty>>,
     /// The worker leaves.
     pub stop: CancellationToken,
 }
@@ -50,23 +61,26 @@ impl<L: Ledger> Sweeper<L> {
     pub async fn run(mut self) {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tended: Option<Instant> = None;
+        let (mut tended, mut tidied): (Option<Instant>, Option<Instant>) = (None, None);
+        let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let Some(suspects) = self.suspects.borrow_and_update().clone() else {
+            let Some(duty) = self.duty.borrow_and_update().clone() else {
                 continue;
             };
-            if let Err(error) = self.sweep(&suspects).await {
-                warn!("failed to {error}; sweeping again in a second");
-            }
-            if tended.is_none_or(|at| at.elapsed() >= TEND_EVERY) {
+            note(self.sweep(&duty.suspects).await, "sweeping");
+            // Without a due time there should be nothing parked; now and then it is looked at all the same.
+            let tend_every = if duty.parked > 0 { TEND_EVERY } else { FORGET_AFTER };
+            if due(tended, tend_every) {
                 tended = Some(Instant::now());
-                if let Err(error) = self.tend().await {
-                    warn!("failed to {error}; parked entries are tended later");
-                }
+                note(self.tend().await, "tending parked entries");
+            }
+            if due(tidied, FORGET_AFTER / 2) {
+                tidied = Some(Instant::now());
+                note(self.tidy(duty.server_ms).await, "taking cards down");
             }
         }
     }
@@ -76,7 +90,13 @@ impl<L: Ledger> Sweeper<L> {
             return Ok(());
         }
         let names: Vec<String> = suspects.iter().map(|suspect| suspect.consumer.clone()).collect();
-        let connected = self.queue.connected(&names).await?;
+        // Only workers of ours name their connection; for foreign ones the list need not be asked for.
+        let ours = names.iter().any(|name| name.parse::<WorkerId>().is_ok());
+        let connected = if ours {
+            self.queue.connected(&names).await?
+        } else {
+            None
+        };
         for (i, suspect) in suspects.iter().enumerate() {
             let connected = connected.as_ref().map(|all| all[i]);
             let idle = least_idle(suspect, connected, self.visibility_timeout);
@@ -90,24 +110,15 @@ impl<L: Ledger> Sweeper<L> {
         for _ in 0..SLICES {
             let slice = self
                 .queue
-                .take_over(suspect.lane, &suspect.consumer, idle, from.as_deref())
+                .take_over(
+                    suspect.lane,
+                    &suspect.consumer,
+                    idle,
+                    SUSPECT_AFTER,
+                    from.as_deref(),
+                )
                 .await?;
-            if !slice.found.is_empty() {
-                let wire = self.queue.wire();
-                let jobs: Vec<_> = slice
-                    .found
-                    .iter()
-                    .filter_map(|e| e.carried(wire).ok())
-                    .map(|c| c.job)
-                    .collect();
-                let count = slice.found.len();
-                info!(worker.id = %suspect.consumer, "took over {count} entries of {}", suspect.consumer);
-                if let Err(error) = self.ledger.lost(&suspect.consumer, &jobs).await {
-                    warn!("failed to {error}; the next start of {count} jobs closes the fence");
-                }
-                // Best effort: idle workers look by themselves within a second.
-                let _unheard = self.queue.wake_workers().await;
-            }
+            self.hand_on(&suspect.consumer, &slice.found).await;
             match slice.next {
                 Some(next) => from = Some(next),
                 None => break,
@@ -116,7 +127,38 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Renews parked entries and takes down the cards of workers that are long gone.
+    /// Closes the fence behind the loser of these entries, and tells whoever may run them.
+    async fn hand_on(&self, loser: &str, taken: &[Entry]) {
+        if taken.is_empty() {
+            return;
+        }
+        let (gone, there): (Vec<&Entry>, Vec<&Entry>) = taken.iter().partition(|entry| entry.is_gone());
+        let wire = self.queue.wire();
+        let jobs: Vec<_> = there
+            .iter()
+            .filter_map(|entry| Some((entry.carried(wire).ok()?.job, entry.id)))
+            .collect();
+        info!(worker.id = %loser, "took over {} entries of {loser}", taken.len());
+        if let Err(error) = self.ledger.lost(loser, &jobs).await {
+            warn!(
+                "failed to {error}; the next start of {} jobs closes the fence",
+                jobs.len()
+            );
+        }
+        for entry in gone {
+            let queue = &self.queue.keys().shared;
+            if let Err(error) = self.ledger.gone(queue, entry.lane, entry.id).await {
+                warn!(
+                    "failed to {error}; the next full pass finds the job of entry {}",
+                    entry.id
+                );
+            }
+        }
+        // Best effort: idle workers look by themselves within a second.
+        let _unheard = self.queue.wake_workers().await;
+    }
+
+    /// Renews parked entries.
     async fn tend(&self) -> Result<(), QueueError> {
         for lane in Lane::ALL {
             let mut from: Option<String> = None;
@@ -128,10 +170,21 @@ impl<L: Ledger> Sweeper<L> {
                 }
             }
         }
-        for gone in self.queue.silent_workers(FORGET_AFTER).await? {
+        Ok(())
+    }
+
+    /// Takes down the cards of workers that are long gone.
+    async fn tidy(&self, server_ms: u64) -> Result<(), QueueError> {
+        for gone in self.queue.silent_workers(server_ms, FORGET_AFTER).await? {
             self.queue.leave(&gone).await?;
         }
         Ok(())
+    }
+}
+
+fn note(outcome: Result<(), QueueError>, what: &str) {
+    if let Err(error) = outcome {
+        warn!("failed to {error}; {what} goes on later");
     }
 }
 

@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 use super::outcome::RetryRules;
 use super::reconcile::Reconciler;
 use super::runtime::{INBOX, Message, Runtime, Setup, note_left};
-use super::sweep::Sweeper;
+use super::sweep::{Duty, Sweeper};
 use super::telemetry::Telemetry;
 use super::{preflight, release};
 use crate::domain::WorkerId;
@@ -26,8 +26,10 @@ use crate::queue::{Queue, QueueError};
 use crate::settings::EngineSettings;
 use crate::store::StoreError;
 
-/// How long the loops have to end once the last entry is let go.
+/// How much of the grace the loops have to end once the last entry is let go.
 const TIDY_UP_WITHIN: Duration = Duration::from_secs(2);
+/// How long Valkey has to take the goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Leases are renewed at a third of the visibility timeout, and at least this often.
 const RENEW_AT_LEAST: Duration = Duration::from_secs(5);
 
@@ -147,7 +149,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     /// # Errors
     /// When a server is away at the start or does not fit. Afterwards outages are waited out.
     pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
-        self.check_server().await?;
+        self.check_servers().await?;
         self.queue.ensure_groups().await?;
         let Started {
             runtime,
@@ -183,10 +185,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     /// that bring entries in.
     async fn start(&self) -> Started<J, H, L> {
         let (inbox, messages) = mpsc::channel(INBOX);
+        // Bounded by the entries that are held: each is let go of once.
         let (orders, order_inbox) = mpsc::unbounded_channel();
         let (free_out, free) = watch::channel(0);
         let (card_out, card) = watch::channel(self.card());
-        let (suspects_out, suspects) = watch::channel(None);
+        let (duty_out, duty) = watch::channel(None);
         let due = Arc::new(Notify::new());
         let (telemetry, writer) = Telemetry::channel();
         // Two stops: the loops that bring work end first, those that let go of it end last.
@@ -208,17 +211,17 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             renew_every: (self.settings.visibility_timeout / 3).min(RENEW_AT_LEAST),
             due: due.clone(),
             inbox: inbox.clone(),
-            suspects: suspects_out,
+            duty: duty_out,
             stop: living.clone(),
         };
         // Beat the card before the first fetch: a worker nobody has heard of looks dead.
-        heart.beat().await;
+        heart.first_beat().await;
         loops.spawn(heart.run());
         let setup = self.setup(telemetry, orders, inbox.clone(), free_out, card_out);
         let runtime = Runtime::new(setup, self.settings.concurrency);
 
         loops.spawn(fetch::listen(self.queue.clone(), due.clone(), fetching.clone()));
-        loops.spawn(self.sweeper(suspects, &fetching).run());
+        loops.spawn(self.sweeper(duty, &living).run());
         if let Some(store) = self.ledger.store() {
             let (queue, store, worker) = (self.queue.clone(), store.clone(), self.id);
             loops.spawn(
@@ -272,7 +275,8 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             },
             max_crashes: self.settings.max_crashes,
             deadline: self.settings.deadline,
-            grace: self.settings.grace,
+            grace: self.settings.grace - tidy_up_time(self.settings.grace),
+            visibility_timeout: self.settings.visibility_timeout,
             telemetry,
             orders,
             inbox,
@@ -282,23 +286,28 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         }
     }
 
-    fn sweeper(
-        &self,
-        suspects: watch::Receiver<Option<Vec<crate::queue::lease::Suspect>>>,
-        stop: &CancellationToken,
-    ) -> Sweeper<L> {
+    fn sweeper(&self, duty: watch::Receiver<Option<Duty>>, stop: &CancellationToken) -> Sweeper<L> {
         Sweeper {
             queue: self.queue.clone(),
             ledger: self.ledger.clone(),
             visibility_timeout: self.settings.visibility_timeout,
-            suspects,
+            duty,
             stop: stop.clone(),
         }
     }
 
-    async fn check_server(&self) -> Result<(), EngineError> {
-        let facts = self.queue.server_facts().await?;
-        let report = preflight::judge(&facts, self.settings.allow_eviction);
+    /// Looks at both servers before they are trusted with jobs.
+    async fn check_servers(&self) -> Result<(), EngineError> {
+        let mut report = preflight::judge(&self.queue.server_facts().await?, self.settings.allow_eviction);
+        report
+            .warnings
+            .extend(preflight::clock_offset(self.queue.server_ms().await?));
+        if let Some(store) = self.ledger.store() {
+            store.check_schema().await?;
+            report
+                .refusals
+                .extend(preflight::judge_postgres(store.server_version().await?));
+        }
         for warning in &report.warnings {
             warn!("{warning}");
         }
@@ -325,18 +334,25 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
 
     /// Waits for the loops, then takes the card off the wall: until then the worker is there.
     async fn leave(&self, mut loops: JoinSet<()>) {
-        let ended = tokio::time::timeout(TIDY_UP_WITHIN, async {
+        let ended = tokio::time::timeout((self.settings.grace / 10).min(TIDY_UP_WITHIN), async {
             while loops.join_next().await.is_some() {}
         });
         if ended.await.is_err() {
             warn!("some loops did not end in time; leaving without them");
             loops.shutdown().await;
         }
-        match self.queue.leave(&self.id.to_string()).await {
-            Ok(0) => {}
-            Ok(_) => warn!("entries are still pending here; the sweeper gives them to another worker"),
-            Err(error) => warn!("failed to {error}; the sweeper takes the card down"),
+        // A server that does not answer takes the card down by itself, in time.
+        match tokio::time::timeout(GOODBYE_WITHIN, self.queue.leave(&self.id.to_string())).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(_)) => warn!("entries are still pending here; the sweeper gives them to another worker"),
+            Ok(Err(error)) => warn!("failed to {error}; the sweeper takes the card down"),
+            Err(_elapsed) => warn!("Valkey does not answer; the sweeper takes the card down"),
         }
         info!(worker.id = %self.id, "left");
     }
+}
+
+/// The end of the grace that belongs to the loops, the goodbye and the closing of connections.
+fn tidy_up_time(grace: Duration) -> Duration {
+    (grace / 5).min(TIDY_UP_WITHIN + GOODBYE_WITHIN)
 }

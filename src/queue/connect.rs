@@ -1,14 +1,18 @@
 //! The connection to Valkey, and the look at the server before anything is trusted to it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, InfoDict};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, InfoDict, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Wire;
 use super::error::QueueError;
 use super::keys::Keys;
-use super::{Wire, reader::Reader};
+use super::reader::{Reader, connection_name};
 use crate::domain::{Lane, WorkerId};
 use crate::settings::QueueSettings;
 
@@ -22,9 +26,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Queue {
     client: Client,
-    connection: ConnectionManager,
+    /// Replaced as a whole when it stays dead: see [`Queue::reconnect`].
+    connection: Arc<RwLock<ConnectionManager>>,
     keys: Keys,
     wire: Wire,
+    /// Counts fetches: each asks the other stream first.
+    turns: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -66,21 +73,21 @@ impl Queue {
     /// # Errors
     /// When the address cannot be read.
     pub fn open(url: &SecretString, settings: &QueueSettings, wire: Wire) -> Result<Self, QueueError> {
-        let client = Client::open(as_redis(url.expose_secret()))
-            .map_err(|error| QueueError::Address(error.to_string()))?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_WITHIN))
-            .set_response_timeout(Some(ANSWER_WITHIN))
-            // Callers retry by their own rules; a long wait in here would hide the outage from them.
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let wrong = |error: redis::RedisError| QueueError::Address(error.to_string());
+        let info = as_redis(url.expose_secret())
+            .into_connection_info()
+            .map_err(wrong)?;
+        // Small commands must not wait for one another's acknowledgement.
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let client = Client::open(info).map_err(wrong)?;
+        let connection = Arc::new(RwLock::new(lazy_connection(&client)?));
         let keys = Keys::new(&settings.name, &settings.group);
         Ok(Self {
             client,
             connection,
             keys,
             wire,
+            turns: Arc::default(),
         })
     }
 
@@ -97,7 +104,39 @@ impl Queue {
     }
 
     pub(super) fn connection(&self) -> ConnectionManager {
-        self.connection.clone()
+        self.connection
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts a fresh connection in the place of the shared one. A connection whose server has fallen silent
+    /// only times out, and one whose reconnection was refused keeps the refusal: neither comes back alone.
+    ///
+    /// # Errors
+    /// When no connection can be prepared.
+    pub fn reconnect(&self) -> Result<(), QueueError> {
+        let fresh = lazy_connection(&self.client)?;
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Gives the shared connection the worker's name in `CLIENT LIST`, which tells others that it lives.
+    ///
+    /// # Errors
+    /// When the server is away or does not allow it.
+    pub async fn name_connection(&self, worker: WorkerId) -> Result<(), QueueError> {
+        let () = redis::cmd("CLIENT")
+            .arg("SETNAME")
+            .arg(connection_name(&worker.to_string()))
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The lane whose turn it is to be asked first.
+    pub(super) fn next_turn(&self) -> Lane {
+        Lane::ALL[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::ALL.len()]
     }
 
     pub(super) const fn client(&self) -> &Client {
@@ -117,8 +156,20 @@ impl Queue {
     /// # Errors
     /// When the server is away, or does not let us in.
     pub async fn check(&self) -> Result<(), QueueError> {
-        let () = redis::cmd("PING").query_async::<redis::Value>(&mut self.connection()).await.map(|_| ())?;
+        let () = redis::cmd("PING")
+            .query_async::<redis::Value>(&mut self.connection())
+            .await
+            .map(|_| ())?;
         Ok(())
+    }
+
+    /// The server's clock, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn server_ms(&self) -> Result<u64, QueueError> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection()).await?;
+        Ok(seconds * 1000 + micros / 1000)
     }
 
     /// Asks the server who it is.
@@ -151,6 +202,7 @@ impl Queue {
     /// # Errors
     /// When the server is away or refuses.
     pub async fn ensure_groups(&self) -> Result<(), QueueError> {
+        let mut made_one = false;
         for lane in Lane::ALL {
             let made: Result<(), redis::RedisError> = redis::cmd("XGROUP")
                 .arg("CREATE")
@@ -161,12 +213,32 @@ impl Queue {
                 .query_async(&mut self.connection())
                 .await;
             match made {
+                Ok(()) => made_one = true,
                 Err(error) if error.code() == Some("BUSYGROUP") => {}
-                other => other?,
+                Err(error) => return Err(error.into()),
             }
+        }
+        if made_one {
+            // A group that had to be made may have been lost with its entries: with the epoch gone the
+            // reconciler holds everything against Postgres again.
+            let () = redis::cmd("DEL")
+                .arg(&self.keys.epoch)
+                .query_async(&mut self.connection())
+                .await?;
         }
         Ok(())
     }
+}
+
+/// A connection that connects with its first command.
+fn lazy_connection(client: &Client) -> Result<ConnectionManager, QueueError> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_WITHIN))
+        .set_response_timeout(Some(ANSWER_WITHIN))
+        // Callers retry by their own rules; a long wait in here would hide the outage from them.
+        .set_number_of_retries(1)
+        .set_max_delay(Duration::from_millis(500));
+    Ok(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
 }
 
 /// The client knows `redis://`; `valkey://` means the same.

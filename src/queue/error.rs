@@ -42,12 +42,28 @@ impl QueueError {
     }
 }
 
+impl QueueError {
+    /// The error that a script passes on as text.
+    pub(super) fn said(text: &str) -> Self {
+        let text = crate::untrusted::one_line(text, 300);
+        if is_no_group(&text) {
+            Self::NoGroup(text)
+        } else {
+            Self::Refused(text)
+        }
+    }
+}
+
+/// Redis 7.0 says UNBLOCKED where newer servers say NOGROUP; inside a script both arrive as the text of
+/// a script error.
+fn is_no_group(text: &str) -> bool {
+    text.contains("NOGROUP") || text.contains("UNBLOCKED") || text.contains("no such key")
+}
+
 impl From<RedisError> for QueueError {
     fn from(error: RedisError) -> Self {
         let text = crate::untrusted::one_line(&error.to_string(), 300);
-        // Redis 7.0 says UNBLOCKED where newer servers say NOGROUP; inside a script both arrive as
-        // the text of a script error.
-        if text.contains("NOGROUP") || text.contains("UNBLOCKED") || text.contains("no such key") {
+        if is_no_group(&text) {
             return Self::NoGroup(text);
         }
         let code = error.code().unwrap_or_default();

@@ -29,8 +29,8 @@ pub enum Want {
     DueOnly,
 }
 
-/// The answer of the script: paused, entries of (stream number, id, fields, deliveries), next due.
-type Answer = (u8, Vec<(usize, String, Vec<Vec<u8>>, u32)>, i64);
+/// The answer of the script: paused, entries of (stream number, id, fields, deliveries), next due, error.
+type Answer = (u8, Vec<(usize, String, Vec<Vec<u8>>, u32)>, i64, String);
 
 impl Queue {
     /// Takes up to `slots` entries: what is due again first, then new ones.
@@ -52,7 +52,12 @@ impl Queue {
             .arg(slots)
             .arg(PARKED)
             .arg(new_limit);
-        let (paused, rows, next_due): Answer = call.invoke_async(&mut self.connection()).await?;
+        call.arg(lane_number(self.next_turn()));
+        let (paused, rows, next_due, trouble): Answer = call.invoke_async(&mut self.connection()).await?;
+        // What was taken goes first: the next fetch meets the same trouble with empty hands.
+        if rows.is_empty() && !trouble.is_empty() {
+            return Err(QueueError::said(&trouble));
+        }
         let entries = rows
             .into_iter()
             .map(|(number, id, flat, deliveries)| read_entry(numbered_lane(number), &id, flat, deliveries))

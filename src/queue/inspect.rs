@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::connect::Queue;
 use super::error::QueueError;
-use crate::domain::{EntryId, Lane};
+use super::scripts::PRESENT;
+use crate::domain::{EntryId, JobId, Lane};
 
+/// Entries in one call: some 10 us each, so a chunk stays under 2 ms.
+const STANDS_CHUNK: usize = 100;
 /// The most workers that are listed.
 const WORKERS_SHOWN: isize = 1_000;
 
@@ -112,23 +115,24 @@ impl Queue {
             .collect())
     }
 
-    /// For each id whether its entry is still on the stream.
+    /// For each entry whether it still stands for its job: it is there, carries the job, and is pending or
+    /// not delivered yet.
     ///
     /// # Errors
-    /// When the server is away.
-    pub async fn present(&self, entries: &[(Lane, EntryId)]) -> Result<Vec<bool>, QueueError> {
-        if entries.is_empty() {
-            return Ok(Vec::new());
+    /// When the server is away or the group is gone.
+    pub async fn stands(&self, lane: Lane, entries: &[(EntryId, JobId)]) -> Result<Vec<bool>, QueueError> {
+        let mut stands = Vec::with_capacity(entries.len());
+        for chunk in entries.chunks(STANDS_CHUNK) {
+            let mut call = PRESENT.prepare_invoke();
+            call.key(self.keys().stream(lane))
+                .arg(&self.keys().group)
+                .arg(self.wire().id);
+            for (entry, job) in chunk {
+                call.arg(entry.to_string()).arg(job.to_string());
+            }
+            stands.extend(call.invoke_async::<Vec<bool>>(&mut self.connection()).await?);
         }
-        let mut pipe = redis::pipe();
-        for (lane, id) in entries {
-            pipe.cmd("XRANGE")
-                .arg(self.keys().stream(*lane))
-                .arg(id.to_string())
-                .arg(id.to_string());
-        }
-        let rows: Vec<Vec<redis::Value>> = pipe.query_async(&mut self.connection()).await?;
-        Ok(rows.iter().map(|row| !row.is_empty()).collect())
+        Ok(stands)
     }
 
     /// The queue's epoch: `fresh` if the server had none, which means that its data was lost.
@@ -136,16 +140,13 @@ impl Queue {
     /// # Errors
     /// When the server is away.
     pub async fn epoch(&self, fresh: &str) -> Result<String, QueueError> {
-        let (found,): (String,) = redis::pipe()
-            .cmd("SET")
+        let found: Option<String> = redis::cmd("SET")
             .arg(&self.keys().epoch)
             .arg(fresh)
             .arg("NX")
-            .ignore()
-            .cmd("GET")
-            .arg(&self.keys().epoch)
+            .arg("GET")
             .query_async(&mut self.connection())
             .await?;
-        Ok(found)
+        Ok(found.unwrap_or_else(|| fresh.to_owned()))
     }
 }

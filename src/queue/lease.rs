@@ -29,6 +29,8 @@ pub struct Beat {
     pub paused: bool,
     /// Whether this worker sweeps for the fleet.
     pub sweeps: bool,
+    /// Parked entries, due or not.
+    pub parked: u64,
     /// For the sweeper: consumers that hold entries and have not beaten lately.
     pub suspects: Vec<Suspect>,
 }
@@ -45,7 +47,7 @@ pub struct Suspect {
 }
 
 /// The answer of the script.
-type BeatAnswer = (u64, usize, bool, bool, Vec<(usize, String, i64)>);
+type BeatAnswer = (u64, usize, bool, bool, u64, Vec<(usize, String, i64)>);
 
 impl Queue {
     /// Renews the leases of entries; answers for each whether it is still this worker's.
@@ -95,7 +97,7 @@ impl Queue {
             .arg(PARKED);
         call.arg(SWEEPER_TERM.as_millis() as u64)
             .arg(SUSPECT_AFTER.as_millis() as u64);
-        let (server_ms, due, paused, sweeps, rows): BeatAnswer =
+        let (server_ms, due, paused, sweeps, parked, rows): BeatAnswer =
             call.invoke_async(&mut self.connection()).await?;
         let suspects = rows
             .into_iter()
@@ -110,6 +112,7 @@ impl Queue {
             due,
             paused,
             sweeps,
+            parked,
             suspects,
         })
     }
@@ -122,7 +125,7 @@ impl Queue {
     pub async fn leave(&self, worker: &str) -> Result<usize, QueueError> {
         let keys = self.keys();
         let mut call = LEAVE.prepare_invoke();
-        call.key(keys.card(worker)).key(&keys.workers);
+        call.key(keys.card(worker)).key(&keys.workers).key(&keys.sweeper);
         for lane in Lane::ALL {
             call.key(keys.stream(lane));
         }

@@ -20,3 +20,4 @@ script!(BEAT, "beat.lua");
 script!(LEAVE, "leave.lua");
 script!(TAKEOVER, "takeover.lua");
 script!(TEND, "tend.lua");
+script!(PRESENT, "present.lua");

@@ -12,7 +12,7 @@ use super::fetch::read_entry;
 use super::keys::{PARKED, lane_number};
 use super::reader::connection_name;
 use super::scripts::{TAKEOVER, TEND};
-use crate::domain::Lane;
+use crate::domain::{Lane, WorkerId};
 
 /// Entries that one call looks at: well under 2 ms of the server's time.
 const SLICE: usize = 100;
@@ -58,8 +58,8 @@ impl Queue {
         }
     }
 
-    /// Takes a slice of what a consumer holds and has left idle for at least `idle`, and parks it,
-    /// due at once.
+    /// Takes a slice of what a consumer holds and has left idle for at least `idle`, and parks it, due
+    /// at once. A consumer that has beaten within `fresh` keeps everything.
     ///
     /// # Errors
     /// When the server is away or the group is gone.
@@ -68,12 +68,14 @@ impl Queue {
         lane: Lane,
         consumer: &str,
         idle: Duration,
+        fresh: Duration,
         from: Option<&str>,
     ) -> Result<Slice<Vec<Entry>>, QueueError> {
         let keys = self.keys();
         let (next, rows): Taken = TAKEOVER
             .key(keys.stream(lane))
             .key(&keys.due)
+            .key(&keys.workers)
             .arg(&keys.group)
             .arg(consumer)
             .arg(PARKED)
@@ -81,6 +83,7 @@ impl Queue {
             .arg(idle.as_millis() as u64)
             .arg(SLICE)
             .arg(after(from))
+            .arg(fresh.as_millis() as u64)
             .invoke_async(&mut self.connection())
             .await?;
         let found = rows
@@ -91,6 +94,23 @@ impl Queue {
             found,
             next: Some(next).filter(|next| !next.is_empty()),
         })
+    }
+
+    /// Parks what this worker holds without knowing: its delivery's reply was lost, so nobody renews it.
+    /// Only right after its own leases were renewed, since those are young then. Answers how many.
+    ///
+    /// # Errors
+    /// When the server is away or the group is gone.
+    pub async fn park_unknown(
+        &self,
+        lane: Lane,
+        worker: WorkerId,
+        idle: Duration,
+    ) -> Result<usize, QueueError> {
+        let slice = self
+            .take_over(lane, &worker.to_string(), idle, Duration::ZERO, None)
+            .await?;
+        Ok(slice.found.len())
     }
 
     /// Renews a slice of the parked entries, so that no foreign `XAUTOCLAIM` takes them; answers how
@@ -116,13 +136,12 @@ impl Queue {
         })
     }
 
-    /// Workers whose last heartbeat is older than `age`, at most a hundred of them.
+    /// Workers whose last heartbeat is older than `age` by the server's clock, at most a hundred of them.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn silent_workers(&self, age: Duration) -> Result<Vec<String>, QueueError> {
-        let now: (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection()).await?;
-        let before = (now.0 * 1000 + now.1 / 1000).saturating_sub(age.as_millis() as u64);
+    pub async fn silent_workers(&self, server_ms: u64, age: Duration) -> Result<Vec<String>, QueueError> {
+        let before = server_ms.saturating_sub(age.as_millis() as u64);
         Ok(redis::cmd("ZRANGEBYSCORE")
             .arg(&self.keys().workers)
             .arg("-inf")

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ReportError;
-use crate::domain::JobId;
+use crate::domain::{Finding, JobId};
 use crate::store::Store;
 
 /// The review.
@@ -39,9 +39,22 @@ pub struct FindingReport {
     /// The file.
     pub file: Option<String>,
     /// The line in its new version.
-    pub line: Option<i32>,
+    pub line: Option<u32>,
     /// The text.
     pub note: String,
+}
+
+impl From<Finding> for FindingReport {
+    fn from(finding: Finding) -> Self {
+        Self {
+            location: finding.location(),
+            agent: finding.agent,
+            severity: finding.severity.word().to_owned(),
+            file: finding.file,
+            line: finding.line,
+            note: finding.note,
+        }
+    }
 }
 
 /// Makes the report; nothing for an unknown id.
@@ -52,19 +65,13 @@ pub async fn review(store: &Store, id: JobId) -> Result<Option<ReviewReport>, Re
     let Some(row) = store.find_review(id).await? else {
         return Ok(None);
     };
-    let findings = store.findings_of(id).await?;
-    let attempts = store.attempts_of(id).await?;
-    let findings = findings
+    let findings = store
+        .findings_of(id)
+        .await?
         .into_iter()
-        .map(|row| FindingReport {
-            location: row.location(),
-            agent: row.agent,
-            severity: row.severity,
-            file: row.file,
-            line: row.line,
-            note: row.note,
-        })
+        .map(FindingReport::from)
         .collect();
+    let attempts = store.attempts_of(id).await?;
     Ok(Some(ReviewReport {
         id: id.to_string(),
         // A review that only a reference process knows has just its word.
@@ -74,6 +81,29 @@ pub async fn review(store: &Store, id: JobId) -> Result<Option<ReviewReport>, Re
         findings,
         attempt: row.attempt.unwrap_or(0),
         tokens: i64::from(row.input_tokens) + i64::from(row.output_tokens),
-        cost_usd: attempts.iter().map(|attempt| attempt.cost_usd).sum(),
+        // The sum of no floats would be minus zero.
+        cost_usd: attempts.iter().fold(0.0, |sum, attempt| sum + attempt.cost_usd),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Severity;
+
+    #[test]
+    fn a_finding_says_where_in_parts_and_in_one_text() {
+        let finding = Finding {
+            agent: "security".to_owned(),
+            severity: Severity::Block,
+            file: Some("a.rs".to_owned()),
+            line: Some(3),
+            note: "n".to_owned(),
+        };
+        let text = serde_json::to_string(&FindingReport::from(finding)).expect("plain data");
+        assert_eq!(
+            text,
+            r#"{"agent":"security","severity":"block","location":"a.rs:3","file":"a.rs","line":3,"note":"n"}"#
+        );
+    }
 }

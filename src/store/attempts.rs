@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::connect::Store;
 use super::error::StoreError;
 use super::text::clean;
-use crate::domain::{EntryId, Failure, FailureClass, JobId, Lane, WorkerId};
+use crate::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 
 /// An entry whose start is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,8 @@ with asked as (
     select l.*, case
         when l.state in ('done', 'dead', 'dropped', 'cancelled') then 'finished'
         when l.foreign_done then 'foreign'
+        -- Held in Postgres until its time: an entry that was not let go of in time stands for nothing.
+        when l.state = 'scheduled' then 'stale'
         when l.state = 'running' and l.entry_id is distinct from l.entry then 'stale'
         when l.entry_id is not null and
              (split_part(l.entry, '-', 1)::numeric, split_part(l.entry, '-', 2)::numeric) <
@@ -128,9 +130,12 @@ with asked as (
     returning j.id, j.attempt, j.failures, j.crashes
 ), crashed as (
     update millstream.attempts t
-    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished'
+    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
+        (input_tokens, output_tokens, cost_usd) = (
+            select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
+            from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
     from judged g
-    where g.answer = 'begin' and t.job_id = g.id and t.attempt = g.attempt and t.ended_at is null
+    where g.answer = 'begin' and t.job_id = g.id and t.attempt <= g.attempt and t.ended_at is null
 ), issued as (
     insert into millstream.attempts (job_id, attempt, worker) select id, attempt, $1 from begun
 ), shown as (
@@ -164,16 +169,33 @@ where id = $1 and attempt = $2 and worker = $3 and state = 'running'";
 const END_ATTEMPT: &str = "
 update millstream.attempts t
 set ended_at = now(), outcome = $3, error = $4, error_class = $5,
-    input_tokens = s.input, output_tokens = s.output, cost_usd = s.cost
-from (select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
-             coalesce(sum(cost_usd), 0) as cost
-      from millstream.span_facts where job_id = $1 and attempt = $2) s
+    (input_tokens, output_tokens, cost_usd) = (
+        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
+        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
 where t.job_id = $1 and t.attempt = $2";
 
 const CLOSE_SPANS: &str = "
 update spans set status = 'error', error = $3, ended_at = now()
 where status = 'running' and span_id in
       (select span_id from millstream.span_facts where job_id = $1 and attempt <= $2)";
+
+const LOST: &str = "
+with lost as (
+    update millstream.jobs j set state = 'waiting', crashes = j.crashes + 1, updated_at = now()
+    from unnest($2::uuid[], $3::text[]) as l (id, entry)
+    where j.id = l.id and j.entry_id = l.entry and j.worker = $1 and j.state = 'running'
+    returning j.id, j.attempt
+), closed as (
+    update spans s set status = 'error', error = 'its worker vanished', ended_at = now()
+    from lost join millstream.span_facts f on f.job_id = lost.id
+    where s.span_id = f.span_id and s.status = 'running'
+)
+update millstream.attempts t
+set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
+    (input_tokens, output_tokens, cost_usd) = (
+        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
+        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
+from lost where t.job_id = lost.id and t.attempt <= lost.attempt and t.ended_at is null";
 
 const TELL_REVIEW: &str = "
 update reviews r
@@ -207,7 +229,9 @@ impl Store {
                 .into_iter()
                 .filter(|&i| answers[i] == Start::Unknown)
                 .collect();
-            if !unknown.is_empty() && self.adopt(queue, asked, &unknown).await? > 0 {
+            if !unknown.is_empty() {
+                // Another worker may have taken the same row in a moment ago: asked again either way.
+                self.adopt(queue, asked, &unknown).await?;
                 self.start_round(queue, worker, asked, &unknown, &mut answers)
                     .await?;
             }
@@ -247,17 +271,17 @@ impl Store {
         Ok(())
     }
 
-    /// Takes rows of a reference producer in; answers how many there were.
-    async fn adopt(&self, queue: &str, asked: &[Asked], which: &[usize]) -> Result<u64, StoreError> {
+    /// Takes rows of a reference producer in.
+    async fn adopt(&self, queue: &str, asked: &[Asked], which: &[usize]) -> Result<(), StoreError> {
         let jobs: Vec<Uuid> = which.iter().map(|&i| asked[i].job.0).collect();
         let lanes: Vec<&str> = which.iter().map(|&i| asked[i].lane.word()).collect();
-        let done = sqlx::query(ADOPT)
+        sqlx::query(ADOPT)
             .bind(queue)
             .bind(&jobs)
             .bind(&lanes)
             .execute(self.pool())
             .await?;
-        Ok(done.rows_affected())
+        Ok(())
     }
 
     /// Ends an attempt with its result: the result, the job's state and its last event together or
@@ -315,12 +339,19 @@ impl Store {
         };
         let mut transaction = self.pool().begin().await?;
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
-            return Ok(Fence::Closed);
+            // A repeat after a lost reply finds its own work done.
+            transaction.rollback().await?;
+            let repeated = self.has_failed(lease).await?;
+            return Ok(if repeated { Fence::Open } else { Fence::Closed });
         }
-        let status = if next == Next::Bury { "error" } else { "queued" };
+        let state = if next == Next::Bury {
+            JobState::Dead
+        } else {
+            JobState::Retrying
+        };
         sqlx::query(TELL_REVIEW)
             .bind(lease.job.0)
-            .bind(status)
+            .bind(state.reference_status())
             .bind(clean(&failure.message))
             .execute(&mut *transaction)
             .await?;
@@ -347,32 +378,35 @@ impl Store {
         Ok(fence)
     }
 
-    /// Closes the fence behind a consumer that lost these jobs: they wait again, a crash is counted.
-    /// Answers how many there were.
+    /// Closes the fence behind a consumer that lost these jobs' entries: they wait again, a crash is
+    /// counted. Answers how many there were.
     ///
     /// # Errors
     /// When the server is away; the next start of the jobs does the same.
-    pub async fn lost(&self, worker: &str, jobs: &[JobId]) -> Result<u64, StoreError> {
-        let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
-        let done = sqlx::query(
-            "with lost as (
-                 update millstream.jobs set state = 'waiting', crashes = crashes + 1, updated_at = now()
-                 where id = any($2) and worker = $1 and state = 'running'
-                 returning id, attempt
-             ), closed as (
-                 update spans s set status = 'error', error = 'its worker vanished', ended_at = now()
-                 from lost join millstream.span_facts f on f.job_id = lost.id
-                 where s.span_id = f.span_id and s.status = 'running'
-             )
-             update millstream.attempts t
-             set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished'
-             from lost where t.job_id = lost.id and t.attempt = lost.attempt",
-        )
-        .bind(worker)
-        .bind(&ids)
-        .execute(self.pool())
-        .await?;
+    pub async fn lost(&self, worker: &str, jobs: &[(JobId, EntryId)]) -> Result<u64, StoreError> {
+        let ids: Vec<Uuid> = jobs.iter().map(|(job, _)| job.0).collect();
+        let entries: Vec<String> = jobs.iter().map(|(_, entry)| entry.to_string()).collect();
+        let done = sqlx::query(LOST)
+            .bind(worker)
+            .bind(&ids)
+            .bind(&entries)
+            .execute(self.pool())
+            .await?;
         Ok(done.rows_affected())
+    }
+
+    /// Whether this attempt has been taken down as failed: a repeat of that, after its reply was lost.
+    async fn has_failed(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let failed = sqlx::query_scalar(
+            "select exists (select 1 from millstream.attempts
+             where job_id = $1 and attempt = $2 and worker = $3 and outcome = 'failed')",
+        )
+        .bind(lease.job.0)
+        .bind(lease.attempt)
+        .bind(lease.worker.to_string())
+        .fetch_one(self.pool())
+        .await?;
+        Ok(failed)
     }
 }
 

@@ -23,7 +23,9 @@ impl Store {
             "insert into millstream.checkpoints (job_id, step, attempt, body)
              select id, $4, attempt, $5 from millstream.jobs
              where id = $1 and attempt = $2 and worker = $3 and state = 'running'
-             on conflict (job_id, step) do update set attempt = excluded.attempt, body = excluded.body, at = now()",
+             on conflict (job_id, step) do update
+                 set attempt = excluded.attempt, body = excluded.body, at = now()
+                 where checkpoints.attempt <= excluded.attempt",
         )
         .bind(lease.job.0)
         .bind(lease.attempt)

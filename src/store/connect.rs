@@ -12,6 +12,11 @@ use super::error::StoreError;
 /// How long a caller waits for a connection before Postgres counts as away.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 
+/// What one statement may take, by Postgres' own clock. All of ours take milliseconds.
+const LIMITS: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; \
+                      set idle_in_transaction_session_timeout = '15s'";
+/// How long the last connections have to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the first look at the server may take.
 const CHECK_WITHIN: Duration = Duration::from_secs(3);
 
@@ -34,6 +39,13 @@ impl Store {
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_WITHIN)
             .idle_timeout(Some(Duration::from_secs(60)))
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // A lock that is never given back, or a line that falls silent in a transaction, must
+                    // not hold a job's row for ever.
+                    sqlx::raw_sql(LIMITS).execute(connection).await.map(|_| ())
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool })
     }
@@ -69,8 +81,8 @@ impl Store {
         Ok(version)
     }
 
-    /// Closes all connections.
+    /// Closes all connections, politely if they let us: one whose server fell silent never would.
     pub async fn close(&self) {
-        self.pool.close().await;
+        let _left_open = tokio::time::timeout(CLOSE_WITHIN, self.pool.close()).await;
     }
 }

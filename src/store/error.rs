@@ -50,12 +50,13 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(refusal) => {
                 let code = refusal.code().unwrap_or_default();
                 match code.as_ref() {
-                    // Shutting down, starting up, too many connections, lost connection, read-only
-                    // after a fail-over, and the conflicts that a repeat resolves.
-                    "57P01" | "57P02" | "57P03" | "53300" | "25006" | "40001" | "40P01" => {
+                    // Out of time, shutting down, starting up, read-only after a fail-over, and the conflicts
+                    // that a repeat resolves; by class: lost connections, no resources, trouble with its disk.
+                    "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "25006" | "40001"
+                    | "40P01" => Self::Unreachable(text),
+                    c if ["08", "53", "58"].iter().any(|class| c.starts_with(class)) => {
                         Self::Unreachable(text)
                     }
-                    c if c.starts_with("08") => Self::Unreachable(text),
                     "42P01" | "42703" | "3F000" => Self::Schema(text),
                     "3D000" | "28000" | "28P01" => Self::Denied(said(refusal.message())),
                     _ => Self::Refused(text),

@@ -137,16 +137,27 @@ impl Store {
         Ok(rows.into_iter().map(JobId).collect())
     }
 
-    /// Jobs that wait with us while a reference worker has recorded their result are done; answers
-    /// how many.
+    /// Jobs that are open with us while a reference worker has recorded their result are done: the first
+    /// result stands. Answers how many. Our own end sets both rows in one transaction, so it is never
+    /// mistaken for a foreign one.
     ///
     /// # Errors
     /// When the server is away.
     pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
         let done = sqlx::query(
-            "update millstream.jobs j set state = 'done', finished_at = r.updated_at, updated_at = now()
-             from reviews r
-             where j.queue = $1 and j.state in ('waiting', 'retrying') and r.id = j.id and r.status = 'done'",
+            "with done as (
+                 update millstream.jobs j set state = 'done', finished_at = r.updated_at, updated_at = now()
+                 from reviews r
+                 where j.queue = $1 and j.state in ('waiting', 'retrying', 'running')
+                   and r.id = j.id and r.status = 'done'
+                 returning j.id
+             ), closed as (
+                 update millstream.attempts t
+                 set ended_at = now(), outcome = 'crashed', error_class = 'crash',
+                     error = 'another worker recorded the result first'
+                 from done where t.job_id = done.id and t.ended_at is null
+             )
+             select id from done",
         )
         .bind(queue)
         .execute(self.pool())

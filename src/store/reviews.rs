@@ -10,7 +10,7 @@ use super::attempts::{Lease, Record};
 use super::connect::Store;
 use super::error::StoreError;
 use super::text::clean;
-use crate::domain::{JobId, ReviewResult};
+use crate::domain::{Finding, JobId, ReviewResult, Severity};
 
 /// A row of the reference's `reviews`, its columns in its order, with our state beside it.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -58,29 +58,25 @@ pub struct NoteRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// A finding with its parts.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct FindingRow {
-    /// The reviewer.
-    pub agent: String,
-    /// `info`, `warn` or `block`.
-    pub severity: String,
-    /// The file.
-    pub file: Option<String>,
-    /// The line in its new version.
-    pub line: Option<i32>,
-    /// The text.
-    pub note: String,
+/// A finding as it is stored.
+#[derive(sqlx::FromRow)]
+struct FindingRow {
+    agent: String,
+    severity: String,
+    file: Option<String>,
+    line: Option<i32>,
+    note: String,
 }
 
-impl FindingRow {
-    /// `path:line`, `path`, or `-` when it concerns the whole change.
-    #[must_use]
-    pub fn location(&self) -> String {
-        match (&self.file, self.line) {
-            (Some(file), Some(line)) => format!("{file}:{line}"),
-            (Some(file), None) => file.clone(),
-            (None, _) => "-".to_owned(),
+impl From<FindingRow> for Finding {
+    fn from(row: FindingRow) -> Self {
+        Self {
+            agent: row.agent,
+            // The table allows no other words.
+            severity: row.severity.parse().unwrap_or(Severity::Info),
+            file: row.file,
+            line: row.line.and_then(|line| line.try_into().ok()),
+            note: row.note,
         }
     }
 }
@@ -193,15 +189,15 @@ impl Store {
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn findings_of(&self, id: JobId) -> Result<Vec<FindingRow>, StoreError> {
-        let rows = sqlx::query_as(
+    pub async fn findings_of(&self, id: JobId) -> Result<Vec<Finding>, StoreError> {
+        let rows: Vec<FindingRow> = sqlx::query_as(
             "select agent, severity, file, line, note from millstream.findings where job_id = $1 order by ord
              limit 10000",
         )
         .bind(id.0)
         .fetch_all(self.pool())
         .await?;
-        Ok(rows)
+        Ok(rows.into_iter().map(Finding::from).collect())
     }
 
     /// The spans of a review, in the order of their beginning.

@@ -110,12 +110,19 @@ async fn a_worker_whose_jobs_were_taken_over_writes_nothing_more() {
     // What a sweeper does when the visibility timeout of a frozen worker is over.
     let slice = world
         .queue
-        .take_over(Lane::Own, &first.id.to_string(), Duration::ZERO, None)
+        .take_over(
+            Lane::Own,
+            &first.id.to_string(),
+            Duration::ZERO,
+            Duration::ZERO,
+            None,
+        )
         .await;
-    assert_eq!(slice.expect("takeover").found.len(), 1);
+    let slice = slice.expect("takeover");
+    assert_eq!(slice.found.len(), 1);
     world
         .store
-        .lost(&first.id.to_string(), &[id])
+        .lost(&first.id.to_string(), &[(id, slice.found[0].id)])
         .await
         .expect("lost");
     // It wakes up and finishes.
@@ -330,4 +337,193 @@ async fn without_a_ledger_jobs_run_retry_and_die_on_the_queue_alone() {
     };
     let (ended, ()) = tokio::join!(worker.run(stop.clone()), driving);
     ended.expect("it drains");
+}
+
+#[tokio::test]
+async fn an_entry_whose_delivery_never_arrived_is_found_and_run() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let settings = millstream::settings::EngineSettings {
+        visibility_timeout: Duration::from_secs(3),
+        ..World::engine()
+    };
+    let worker = world.worker(&Gated::open(), settings);
+    let seen = until("the worker's card is up", || async {
+        world
+            .queue
+            .workers()
+            .await
+            .expect("valkey is there")
+            .into_iter()
+            .next()
+    });
+    let name = seen.await.worker;
+    // In one step, so that the worker's own read cannot come first: its name takes an entry, and the reply
+    // goes elsewhere.
+    let id = world.accept("one").await;
+    let keys = world.queue.keys();
+    let (entry, _): (String, redis::Value) = redis::pipe()
+        .atomic()
+        .cmd("XADD")
+        .arg(&[
+            &keys.own,
+            "*",
+            "jobId",
+            &id.to_string(),
+            "payload",
+            r#"{"word":"one"}"#,
+        ])
+        .cmd("XREADGROUP")
+        .arg(&[
+            "GROUP",
+            &keys.group,
+            &name,
+            "COUNT",
+            "1",
+            "STREAMS",
+            &keys.own,
+            ">",
+        ])
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    let entry = entry.parse().expect("an entry id");
+    world
+        .store
+        .enqueued(&[(id, entry)])
+        .await
+        .expect("postgres is there");
+    world.age(entry, &name, Duration::from_secs(60)).await;
+    world.until_state(id, JobState::Done).await;
+    world.until_empty().await;
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn an_entry_with_thousands_of_fields_is_buried_and_holds_nobody_up() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let mut huge = redis::cmd("XADD");
+    huge.arg(&world.queue.keys().own).arg("*");
+    for n in 0..6_000 {
+        huge.arg(format!("field{n}")).arg("value");
+    }
+    let () = huge
+        .query_async::<String>(&mut world.valkey.clone())
+        .await
+        .map(|_| ())
+        .expect("xadd");
+    let id = world.submit("one").await;
+    let worker = world.worker(&Gated::open(), World::engine());
+    world.until_state(id, JobState::Done).await;
+    world.until_empty().await;
+    let letter = world.dead_letters().await.remove(0);
+    assert!(
+        letter["raw"].starts_with("6:field0,5:value,"),
+        "{}",
+        &letter["raw"][..40]
+    );
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_failure_that_is_taken_down_twice_is_taken_down_once() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let id = world.submit("one").await;
+    let worker = WorkerId::fresh();
+    let entry = world
+        .queue
+        .fetch(worker, 1, Want::Anything)
+        .await
+        .expect("fetch")
+        .entries
+        .remove(0);
+    let asked = millstream::store::Asked {
+        job: id,
+        entry: entry.id,
+        lane: Lane::Own,
+        payload: String::new(),
+    };
+    world
+        .store
+        .start(&world.settings.name, worker, &[asked])
+        .await
+        .expect("start");
+    let lease = Lease {
+        job: id,
+        attempt: 1,
+        worker,
+    };
+    let failure = Failure::passing(FailureClass::Model, "503");
+    let next = Next::Retry(Duration::from_secs(60));
+    for _ in 0..2 {
+        // The second time stands for a reply that was lost.
+        assert_eq!(
+            world
+                .store
+                .fail(&lease, &failure, next, None)
+                .await
+                .expect("fail"),
+            Fence::Open
+        );
+    }
+    assert_eq!(world.outcomes(id).await, ["failed"]);
+    let failures: i32 = sqlx::query_scalar("select failures from millstream.jobs")
+        .fetch_one(&world.sql)
+        .await
+        .expect("one");
+    assert_eq!(failures, 1);
+}
+
+#[tokio::test]
+async fn a_result_that_a_reference_worker_recorded_first_ends_the_job() {
+    let world = World::with(millstream::queue::Wire::REVIEW).await;
+    let id = millstream::domain::JobId::fresh();
+    sqlx::query(
+        "insert into reviews (id, pr_url, status) values ($1, 'https://github.com/a/b/pull/1', 'running')",
+    )
+    .bind(id.0)
+    .execute(&world.sql)
+    .await
+    .expect("insert");
+    let asked = millstream::store::Asked {
+        job: id,
+        entry: millstream::domain::EntryId { ms: 1, seq: 0 },
+        lane: Lane::Shared,
+        payload: String::new(),
+    };
+    let worker = WorkerId::fresh();
+    world
+        .store
+        .start(&world.settings.name, worker, &[asked])
+        .await
+        .expect("start");
+    sqlx::query("update reviews set status = 'done', verdict = 'approve'")
+        .execute(&world.sql)
+        .await
+        .expect("foreign");
+    assert_eq!(
+        world
+            .store
+            .adopt_foreign_results(&world.settings.name)
+            .await
+            .expect("adopt"),
+        1
+    );
+    assert_eq!(world.job(id).await.status, "done");
+    let late = world
+        .store
+        .finish(
+            &Lease {
+                job: id,
+                attempt: 1,
+                worker,
+            },
+            &(),
+            None,
+        )
+        .await
+        .expect("finish");
+    assert_eq!(late, Fence::Closed);
 }

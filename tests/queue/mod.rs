@@ -150,16 +150,16 @@ async fn a_stale_consumers_entries_are_parked_due_at_once_and_a_fresh_ones_are_l
     let (world, job) = with_entry(Lane::Own).await;
     let (lost, heir) = (WorkerId::fresh(), WorkerId::fresh());
     let entry = fetch_one(&world, lost).await;
-    let idle = Duration::from_secs(15);
+    let (idle, fresh) = (Duration::from_secs(15), Duration::from_secs(3));
     let queue = &world.queue;
     let slice = queue
-        .take_over(Lane::Own, &lost.to_string(), idle, None)
+        .take_over(Lane::Own, &lost.to_string(), idle, fresh, None)
         .await
         .expect("takeover");
     assert!(slice.found.is_empty(), "it is not idle yet");
     world.age(entry.id, &lost.to_string(), idle).await;
     let slice = queue
-        .take_over(Lane::Own, &lost.to_string(), idle, None)
+        .take_over(Lane::Own, &lost.to_string(), idle, fresh, None)
         .await
         .expect("takeover");
     assert_eq!(slice.found[0].carried(Wire::REVIEW).expect("readable").job, job);
@@ -288,4 +288,59 @@ async fn tending_keeps_parked_entries_young_and_finds_a_lost_due_time() {
         "a foreign worker took it: {claimed:?}"
     );
     assert_eq!(fetch_one(&world, worker).await.id, entry.id, "it is due again");
+}
+
+#[tokio::test]
+async fn a_consumer_that_has_beaten_lately_keeps_everything() {
+    let (world, _) = with_entry(Lane::Own).await;
+    let alive = WorkerId::fresh();
+    let entry = fetch_one(&world, alive).await;
+    world
+        .age(entry.id, &alive.to_string(), Duration::from_secs(60))
+        .await;
+    world.queue.beat(alive, "{}").await.expect("beat");
+    let name = alive.to_string();
+    let fresh = Duration::from_secs(3);
+    let slice = world
+        .queue
+        .take_over(Lane::Own, &name, Duration::ZERO, fresh, None)
+        .await
+        .expect("takeover");
+    assert!(slice.found.is_empty(), "it beat a moment ago");
+    let slice = world
+        .queue
+        .take_over(Lane::Own, &name, Duration::ZERO, Duration::ZERO, None)
+        .await;
+    assert_eq!(slice.expect("takeover").found.len(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_stands_for_its_job_while_it_is_pending_or_not_delivered() {
+    let (world, job) = with_entry(Lane::Own).await;
+    let other = NewEntry {
+        lane: Lane::Own,
+        job: JobId::fresh(),
+        payload: "p".into(),
+        traceparent: None,
+    };
+    let waiting = world
+        .queue
+        .enqueue(std::slice::from_ref(&other))
+        .await
+        .expect("enqueue")[0];
+    let worker = WorkerId::fresh();
+    let entry = fetch_one(&world, worker).await;
+    let stands = async |id, job| world.queue.stands(Lane::Own, &[(id, job)]).await.expect("stands")[0];
+    assert!(stands(entry.id, job).await && stands(waiting, other.job).await);
+    assert!(!stands(entry.id, other.job).await, "it carries another job");
+    // A reference worker acknowledges and leaves the entry lying.
+    let () = redis::cmd("XACK")
+        .arg(&world.queue.keys().own)
+        .arg(&world.settings.group)
+        .arg(entry.id.to_string())
+        .query_async::<u64>(&mut world.valkey.clone())
+        .await
+        .map(|_| ())
+        .expect("xack");
+    assert!(!stands(entry.id, job).await);
 }

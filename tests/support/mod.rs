@@ -1,10 +1,15 @@
-//! What the tests share: servers for the run, a world for each test, jobs with gates.
+//! What the tests share: servers for the run, a world for each test, jobs with gates, the real reviews,
+//! and the built binary.
 
 pub mod gated;
+pub mod private;
+pub mod processes;
+pub mod reviews;
 pub mod servers;
 pub mod wait;
 pub mod world;
 
 pub use gated::{Gated, TestJob};
+pub use processes::{Home, Ran, Started};
 pub use wait::until;
-pub use world::World;
+pub use world::{Running, World};

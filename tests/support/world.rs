@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream::backoff::Backoff;
 use millstream::domain::{EntryId, JobId, JobState, Lane, WorkerId};
-use millstream::engine::{Identity, Job, Stop, Worker};
+use millstream::engine::{Handler, Identity, Job, Stop, Worker};
 use millstream::queue::{NewEntry, Queue, Wire};
 use millstream::settings::{EngineSettings, QueueSettings};
 use millstream::store::Store;
@@ -23,6 +23,8 @@ pub struct World {
     pub settings: QueueSettings,
     pub sql: PgPool,
     pub valkey: MultiplexedConnection,
+    pub valkey_url: String,
+    pub database_url: String,
 }
 
 /// A worker that runs in the test's process.
@@ -38,6 +40,13 @@ impl Running {
         self.stop.ask();
         self.ended.await.expect("the worker does not panic");
     }
+
+    /// Ends it as `kill -9` would: nothing it had in hand is written, nothing is let go of.
+    pub async fn kill(self) {
+        self.ended.abort();
+        let ended = self.ended.await;
+        assert!(ended.is_err_and(|error| error.is_cancelled()), "it ran until now");
+    }
 }
 
 impl World {
@@ -48,19 +57,28 @@ impl World {
 
     /// A world whose entries carry these fields.
     pub async fn with(wire: Wire) -> Self {
-        let name = format!("t{}", JobId::fresh().0.simple());
-        let database_url = create_database(&name).await;
+        Self::on_valkey(shared().valkey_url(), wire).await
+    }
+
+    /// A world on a Valkey of the test's own.
+    pub async fn on_valkey(valkey_url: &str, wire: Wire) -> Self {
+        let database_url = create_database(&fresh_name()).await;
+        Self::at(valkey_url, &database_url, wire).await
+    }
+
+    /// A world on these servers.
+    pub async fn at(valkey_url: &str, database_url: &str, wire: Wire) -> Self {
         let settings = QueueSettings {
-            name: format!("{name}:queue"),
+            name: format!("{}:queue", fresh_name()),
             group: "reviewers".to_owned(),
             limit: 10_000,
         };
-        let queue = Queue::open(&shared().valkey_url().into(), &settings, wire).expect("an address of ours");
-        let store = Store::open(&database_url.clone().into(), "tests", 6).expect("an address of ours");
-        let sql = PgPool::connect(&database_url)
+        let queue = Queue::open(&valkey_url.into(), &settings, wire).expect("an address of ours");
+        let store = Store::open(&database_url.into(), "tests", 6).expect("an address of ours");
+        let sql = PgPool::connect(database_url)
             .await
             .expect("the database is there");
-        let client = redis::Client::open(shared().valkey_url()).expect("an address of ours");
+        let client = redis::Client::open(valkey_url).expect("an address of ours");
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
         let valkey = client
             .get_multiplexed_async_connection_with_config(&config)
@@ -72,6 +90,8 @@ impl World {
             settings,
             sql,
             valkey,
+            valkey_url: valkey_url.to_owned(),
+            database_url: database_url.to_owned(),
         }
     }
 
@@ -89,10 +109,15 @@ impl World {
 
     /// Starts a worker.
     pub fn worker(&self, handler: &Gated, settings: EngineSettings) -> Running {
-        let worker: Worker<TestJob, _, _> = Worker::new(
+        self.run::<TestJob, _>(handler.clone(), settings)
+    }
+
+    /// Starts a worker for any job type.
+    pub fn run<J: Job, H: Handler<J>>(&self, handler: H, settings: EngineSettings) -> Running {
+        let worker: Worker<J, H, Store> = Worker::new(
             self.queue.clone(),
             self.store.clone(),
-            handler.clone(),
+            handler,
             settings,
             Identity::default(),
         );
@@ -192,6 +217,11 @@ impl World {
             .next()
             .map(|(_, holder, _, deliveries)| (holder, deliveries))
     }
+}
+
+/// A name that no other test has.
+fn fresh_name() -> String {
+    format!("t{}", JobId::fresh().0.simple())
 }
 
 /// A database like the one that was migrated at the start of the run.

@@ -28,7 +28,7 @@ use crate::verbs::frame::FrameArgs;
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 our fault, 2 not found or refused, 64 usage or settings, \
-                        69 a server is unreachable.\nWith no VALKEY_URL and no DATABASE_URL set, every verb \
+                        69 a server is unreachable;\nsubmit --wait: 3 not approved, 4 dead or cancelled, 5 time-out.\nWith no VALKEY_URL and no DATABASE_URL set, every verb \
                         uses the demo that was started last on this machine."
 )]
 struct Cli {
@@ -90,7 +90,7 @@ pub struct JsonArgs {
 /// What is to be reviewed, and how the answer is wanted.
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// A pull request (https://github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
+    /// A pull request (github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
     #[arg(value_name = "URL|FILE|-", required_unless_present = "git")]
     pub target: Option<String>,
     /// A range of a local git repository (HEAD~3..HEAD), or one commit

@@ -2,7 +2,14 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    ExitCode::from(millstream_tui::cli::main().await)
+use millstream::exit::Exit;
+
+fn main() -> ExitCode {
+    match millstream::shutdown::run(millstream_tui::cli::main()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("millstream: failed to start threads: {error}");
+            ExitCode::from(Exit::Ours.code())
+        }
+    }
 }

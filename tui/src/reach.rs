@@ -11,6 +11,17 @@ use crate::runtime_file::{Running, RuntimeFolder};
 /// Connections of a verb: it asks one thing after the other.
 const CONNECTIONS: u32 = 2;
 
+/// Which servers a verb cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Valkey and Postgres.
+    Both,
+    /// Postgres alone.
+    Postgres,
+    /// One of them: what the other would tell is shown as missing.
+    Either,
+}
+
 /// A system that a verb can talk to.
 #[derive(Debug)]
 pub struct Reach {
@@ -31,32 +42,28 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Finds the system, and looks whether both servers answer.
+    /// Finds the system, and looks whether what the verb needs is there.
     ///
     /// # Errors
-    /// When settings are wrong, or a server is away.
-    pub async fn find() -> Result<Self, Failure> {
+    /// When settings are wrong, or a server that is needed is away.
+    pub async fn find(needs: Needs) -> Result<Self, Failure> {
         let reach = Self::find_with(&process_environment)?;
         let (valkey, postgres) = tokio::join!(reach.queue.check(), reach.store.check());
-        valkey?;
-        postgres?;
+        match needs {
+            Needs::Both => {
+                valkey?;
+                postgres?;
+            }
+            Needs::Postgres => postgres?,
+            Needs::Either if postgres.is_err() => valkey?,
+            Needs::Either => {}
+        }
         Ok(reach)
     }
 
     fn find_with(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
-        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
-        let demo = if named {
-            None
-        } else {
-            RuntimeFolder::locate(vars).newest_alive()
-        };
-        let overlaid = |name: &str| match (&demo, name) {
-            (Some(demo), "VALKEY_URL") => Some(demo.valkey_url.clone()),
-            (Some(demo), "DATABASE_URL") => Some(demo.database_url.clone()),
-            _ => vars(name),
-        };
-        let (servers, settings, max_patch) = read(&overlaid)?;
+        let found = Found::look(vars);
+        let (servers, settings, max_patch) = read(&|name| found.lookup(name, vars))?;
         let queue = Queue::open(&servers.valkey_url, &settings, Wire::REVIEW)?;
         let store = Store::open(&servers.database_url, "millstream", CONNECTIONS)?;
         Ok(Self {
@@ -66,7 +73,7 @@ impl Reach {
             max_patch,
             valkey_place: place(servers.valkey_url.expose_secret()),
             postgres_place: place(servers.database_url.expose_secret()),
-            demo,
+            demo: found.demo,
         })
     }
 }
@@ -80,6 +87,39 @@ pub fn place(address: &str) -> String {
     match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
+    }
+}
+
+/// The demo that stands in for settings that nobody made.
+#[derive(Debug)]
+pub struct Found {
+    demo: Option<Running>,
+}
+
+impl Found {
+    /// Looks for a demo, unless an address is set: a Valkey of one system and a Postgres of another would
+    /// not fit.
+    #[must_use]
+    pub fn look(vars: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
+        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
+        Self {
+            demo: if named {
+                None
+            } else {
+                RuntimeFolder::locate(vars).newest_alive()
+            },
+        }
+    }
+
+    /// A variable: the demo's address, or what is set.
+    #[must_use]
+    pub fn lookup(&self, name: &str, vars: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        match (&self.demo, name) {
+            (Some(demo), "VALKEY_URL") => Some(demo.valkey_url.clone()),
+            (Some(demo), "DATABASE_URL") => Some(demo.database_url.clone()),
+            _ => vars(name),
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use millstream::settings::process_environment;
+use millstream::shutdown;
+use millstream_web::{WebError, serve};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match millstream_web::serve(&process_environment).await {
+fn main() -> ExitCode {
+    let served = shutdown::run(serve(&process_environment));
+    match served.map_err(WebError::from).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {

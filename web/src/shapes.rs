@@ -6,7 +6,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use millstream::domain::{JobId, JobState};
 use millstream::ops::Submitted;
-use millstream::store::reviews::{FindingRow, NoteRow, ReviewRow, SpanRecord};
+use millstream::reports::FindingReport;
+use millstream::store::reviews::{NoteRow, ReviewRow, SpanRecord};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -93,7 +94,7 @@ pub struct ReviewDetail {
     /// What happened, step by step.
     pub spans: Vec<SpanBody>,
     /// The findings with their parts.
-    pub results: Vec<FindingBody>,
+    pub results: Vec<FindingReport>,
 }
 
 /// What an agent wrote.
@@ -173,36 +174,6 @@ impl From<SpanRecord> for SpanBody {
             attempt: row.attempt,
             tokens: row.tokens,
             cost_usd: row.cost_usd,
-        }
-    }
-}
-
-/// A finding with its parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FindingBody {
-    /// The reviewer.
-    pub agent: String,
-    /// `info`, `warn` or `block`.
-    pub severity: String,
-    /// The file; `null` when it concerns the whole change.
-    pub file: Option<String>,
-    /// The line in its new version.
-    pub line: Option<i32>,
-    /// `path:line`, `path`, or `-`.
-    pub location: String,
-    /// The text.
-    pub note: String,
-}
-
-impl From<FindingRow> for FindingBody {
-    fn from(row: FindingRow) -> Self {
-        Self {
-            location: row.location(),
-            agent: row.agent,
-            severity: row.severity,
-            file: row.file,
-            line: row.line,
-            note: row.note,
         }
     }
 }
@@ -290,22 +261,6 @@ mod tests {
             format!(
                 r#"{{"span_id":"{id}","run_id":"{id}","parent_span_id":null,"name":"llm","kind":"llm","status":"ok","input":{{"iteration":0}},"output":null,"error":null,"started_at":"2026-11-22T03:52:45.000Z","ended_at":null,"attempt":null,"tokens":null,"cost_usd":null}}"#
             )
-        );
-    }
-
-    #[test]
-    fn a_finding_says_where_in_parts_and_in_one_text() {
-        let row = FindingRow {
-            agent: "security".to_owned(),
-            severity: "block".to_owned(),
-            file: Some("a.rs".to_owned()),
-            line: Some(3),
-            note: "n".to_owned(),
-        };
-        let text = serde_json::to_string(&FindingBody::from(row)).expect("JSON");
-        assert_eq!(
-            text,
-            r#"{"agent":"security","severity":"block","file":"a.rs","line":3,"location":"a.rs:3","note":"n"}"#
         );
     }
 

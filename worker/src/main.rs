@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match millstream_worker::service::serve().await {
+use millstream::settings::process_environment;
+use millstream::shutdown;
+use millstream_worker::service::{WorkerError, serve};
+
+fn main() -> ExitCode {
+    let served = shutdown::run(serve(&process_environment));
+    match served.map_err(WorkerError::from).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use millstream::engine::{EngineError, Identity, Stop, Worker};
 use millstream::exit::Exit;
+use millstream::logging;
 use millstream::queue::Queue;
 use millstream::settings::Faults;
 use millstream::shutdown::Signals;
 use millstream::store::Store;
-use millstream::{logging, settings::process_environment};
 use tracing::info;
 
 use crate::agent::Limits;
@@ -50,12 +50,12 @@ impl WorkerError {
     }
 }
 
-/// Runs a worker with the settings of this process until a signal ends it.
+/// Runs a worker until a signal ends it; `vars` looks settings up.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn serve() -> Result<(), WorkerError> {
-    let settings = WorkerSettings::read(&process_environment)?;
+pub async fn serve(vars: &dyn Fn(&str) -> Option<String>) -> Result<(), WorkerError> {
+    let settings = WorkerSettings::read(vars)?;
     logging::start(&settings.log);
     let mut signals = Signals::listen()?;
     let stop = Stop::new();

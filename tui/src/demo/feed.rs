@@ -28,6 +28,8 @@ const AT_ONCE: usize = 8;
 pub struct Feed {
     client: reqwest::Client,
     address: String,
+    /// What the producer asks for, if anything.
+    token: Option<String>,
     store: Store,
     queue: String,
     fleet: Arc<Fleet>,
@@ -40,12 +42,18 @@ impl Feed {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub async fn new(fleet: Arc<Fleet>, store: Store, queue: String) -> Result<Self, Failure> {
+    pub async fn new(
+        fleet: Arc<Fleet>,
+        token: Option<String>,
+        store: Store,
+        queue: String,
+    ) -> Result<Self, Failure> {
         let diffs = diffs::gather(Path::new(".")).await;
         let address = format!("{}/api/reviews", fleet.web_url());
         Ok(Self {
             client: http_client()?,
             address,
+            token,
             store,
             queue,
             fleet,
@@ -99,14 +107,11 @@ impl Feed {
     }
 
     async fn submit(&self, patch: &str) -> Result<(), String> {
-        let answer = self
-            .client
-            .post(&self.address)
-            .json(&json!({ "patch": patch }))
-            .send()
-            .await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let status = answer.status();
+        let mut request = self.client.post(&self.address).json(&json!({ "patch": patch }));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let status = request.send().await.map_err(|error| error.to_string())?.status();
         if status.is_success() {
             Ok(())
         } else {

@@ -42,6 +42,8 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// A demo that stands.
 struct Demo {
     started: Instant,
+    /// From here on its time runs: what a first start has to fetch is not part of it.
+    stood: Instant,
     started_at: chrono::DateTime<chrono::Utc>,
     folder: Folder,
     servers: Servers,
@@ -104,7 +106,7 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
         valkey_url: servers.valkey_url.clone(),
         database_url: servers.database_url.clone(),
         web_url: fleet.web_url().to_owned(),
-        token: None,
+        token: token(),
         data_dir: folder.path().to_owned(),
     };
     let found_by = RuntimeFolder::locate(&process_environment)
@@ -112,6 +114,7 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
         .map_err(|error| Failure::Demo(format!("tell other verbs about this demo: {error}")))?;
     Ok(Demo {
         started,
+        stood: Instant::now(),
         started_at,
         folder,
         servers,
@@ -120,6 +123,13 @@ async fn stand_up(args: &DemoArgs) -> Result<Demo, Failure> {
         fleet: Arc::new(fleet),
         _found_by: found_by,
     })
+}
+
+/// What the producer, which inherits our environment, asks its clients for.
+fn token() -> Option<String> {
+    process_environment("MILLSTREAM_TOKEN")
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty())
 }
 
 /// The children read the same settings; a fault is told once, here, before anything is started.
@@ -137,11 +147,17 @@ fn queue_settings() -> Result<QueueSettings, Failure> {
 /// Feeds the system until the time is over, a signal comes, or the producer is gone.
 async fn watch(demo: &Demo, args: &DemoArgs, signals: &mut Signals) -> Result<(), Failure> {
     let queue = demo.queue.keys().shared.clone();
-    let feed = Feed::new(Arc::clone(&demo.fleet), demo.store.clone(), queue.clone()).await?;
+    let feed = Feed::new(
+        Arc::clone(&demo.fleet),
+        token(),
+        demo.store.clone(),
+        queue.clone(),
+    )
+    .await?;
     let feed = Arc::new(feed);
     let over = async {
         match args.time {
-            Some(time) => sleep_until(demo.started + time).await,
+            Some(time) => sleep_until(demo.stood + time).await,
             None => std::future::pending().await,
         }
     };

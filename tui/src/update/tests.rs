@@ -1,3 +1,5 @@
+//! What a person types, and what becomes of the model.
+
 use std::time::Duration;
 
 use chrono::TimeDelta;

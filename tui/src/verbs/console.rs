@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::model::look::Look;
 use crate::model::view::Size;
 use crate::model::{Access, Model, Profile};
-use crate::reach::Reach;
+use crate::reach::{Needs, Reach};
 use crate::runtime::{self, Console, log};
 use crate::theme;
 
@@ -25,7 +25,7 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
         return Err(Failure::Usage(text.to_owned()));
     }
     let attempts_allowed = attempts_allowed()?;
-    let reach = Reach::find().await?;
+    let reach = Reach::find(Needs::Either).await?;
     // The log is whole once this is dropped, after the screen is given back.
     let _log = log::start(&log_folder(&reach));
     let mut model = model(&reach);

@@ -5,14 +5,14 @@ use millstream::reports::{self, JobReport};
 use crate::cli::JobsArgs;
 use crate::failure::Failure;
 use crate::output;
-use crate::reach::Reach;
+use crate::reach::{Needs, Reach};
 
 /// Prints the list.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn run(args: &JobsArgs) -> Result<u8, Failure> {
-    let reach = Reach::find().await?;
+    let reach = Reach::find(Needs::Postgres).await?;
     let jobs = reports::jobs(&reach.store, &reach.settings.name, args.state, args.limit).await?;
     output::answer(args.json, &jobs, |jobs| in_columns(jobs))?;
     Ok(0)

@@ -1,13 +1,18 @@
-//! `millstream worker` and `millstream web`: the services, in this binary.
+//! `millstream worker` and `millstream web`: the services, in this binary. With no settings they join
+//! the demo that runs on this machine.
+
+use millstream::settings::process_environment;
 
 use crate::failure::Failure;
+use crate::reach::Found;
 
 /// Runs a worker until a signal ends it.
 ///
 /// # Errors
 /// When it cannot start.
 pub async fn worker() -> Result<u8, Failure> {
-    millstream_worker::service::serve().await?;
+    let demo = Found::look(&process_environment);
+    millstream_worker::service::serve(&|name| demo.lookup(name, &process_environment)).await?;
     Ok(0)
 }
 
@@ -16,6 +21,7 @@ pub async fn worker() -> Result<u8, Failure> {
 /// # Errors
 /// When it cannot start.
 pub async fn web() -> Result<u8, Failure> {
-    millstream_web::serve(&millstream::settings::process_environment).await?;
+    let demo = Found::look(&process_environment);
+    millstream_web::serve(&|name| demo.lookup(name, &process_environment)).await?;
     Ok(0)
 }

@@ -5,14 +5,14 @@ use millstream::reports::{self, StatusReport};
 use crate::cli::JsonArgs;
 use crate::failure::Failure;
 use crate::output;
-use crate::reach::Reach;
+use crate::reach::{Needs, Reach};
 
 /// Prints the figures.
 ///
 /// # Errors
 /// When a server is away.
 pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
-    let reach = Reach::find().await?;
+    let reach = Reach::find(Needs::Both).await?;
     let web_url = reach.demo.as_ref().map(|demo| demo.web_url.clone());
     let report = reports::status(&reach.store, &reach.queue, web_url).await?;
     output::answer(args.json, &report, in_words)?;

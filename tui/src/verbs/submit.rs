@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cli::SubmitArgs;
 use crate::failure::Failure;
-use crate::reach::Reach;
+use crate::reach::{Needs, Reach};
 use crate::{git, output};
 
 /// The review does not approve.
@@ -29,7 +29,7 @@ const TIMED_OUT: u8 = 5;
 /// # Errors
 /// When the input is no change that can be reviewed, or a server is away.
 pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
-    let reach = Reach::find().await?;
+    let reach = Reach::find(Needs::Postgres).await?;
     let source = source(&args, reach.max_patch).await?;
     let idempotency = args.idempotency_key.clone().map(|key| ("cli".to_owned(), key));
     let submission = Submission {

@@ -6,7 +6,7 @@ use millstream::untrusted::visible;
 use crate::cli::TraceArgs;
 use crate::failure::Failure;
 use crate::output;
-use crate::reach::Reach;
+use crate::reach::{Needs, Reach};
 
 /// Deeper nesting than any review has; a cycle among foreign spans ends here.
 const DEEPEST: usize = 32;
@@ -16,7 +16,7 @@ const DEEPEST: usize = 32;
 /// # Errors
 /// When there is no such review, or Postgres is away.
 pub async fn run(args: &TraceArgs) -> Result<u8, Failure> {
-    let reach = Reach::find().await?;
+    let reach = Reach::find(Needs::Postgres).await?;
     let found = reports::trace(&reach.store, args.id).await?;
     let report = found.ok_or_else(|| Failure::Refused(format!("there is no review {}", args.id)))?;
     output::answer(args.json, &report, in_words)?;

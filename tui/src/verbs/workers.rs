@@ -5,14 +5,14 @@ use millstream::reports::{self, WorkerReport};
 use crate::cli::JsonArgs;
 use crate::failure::Failure;
 use crate::output;
-use crate::reach::Reach;
+use crate::reach::{Needs, Reach};
 
 /// Prints the list.
 ///
 /// # Errors
 /// When a server is away.
 pub async fn run(args: &JsonArgs) -> Result<u8, Failure> {
-    let reach = Reach::find().await?;
+    let reach = Reach::find(Needs::Both).await?;
     let workers = reports::workers(&reach.store, &reach.queue).await?;
     output::answer(args.json, &workers, |workers| in_columns(workers))?;
     Ok(0)

@@ -3,14 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use millstream::domain::{JobId, JobState, Severity, SpanId, SpanKind, SpanStatus};
+use millstream::domain::{Finding, JobId, JobState, SpanId, SpanKind, SpanStatus};
 use millstream::engine::card::{Card, CardState};
 use millstream::queue::inspect::Seen;
 use millstream::queue::lease::SUSPECT_AFTER;
 use millstream::store::console::{
     AttemptFacts, ConsoleJob, FaredRow, FiguresRow, SpanFacts, Spent, StretchRow,
 };
-use millstream::store::reviews::FindingRow;
 use millstream::store::telemetry::StoredEvent;
 use millstream::untrusted::{Untrusted, one_line};
 
@@ -141,7 +140,7 @@ fn happening(row: ConsoleJob, allowed: u32) -> Option<Happening> {
 pub fn job(
     row: ConsoleJob,
     reason: Option<String>,
-    findings: Vec<FindingRow>,
+    findings: Vec<Finding>,
     attempts: Vec<AttemptFacts>,
     spans: &[SpanFacts],
     events: &[StoredEvent],
@@ -158,12 +157,12 @@ pub fn job(
     })
 }
 
-fn finding(row: FindingRow) -> FindingLine {
+fn finding(finding: Finding) -> FindingLine {
     FindingLine {
-        severity: row.severity.parse().unwrap_or(Severity::Info),
-        location: Untrusted::new(row.location()),
-        agent: Untrusted::new(row.agent),
-        note: Untrusted::new(row.note),
+        severity: finding.severity,
+        location: Untrusted::new(finding.location()),
+        agent: Untrusted::new(finding.agent),
+        note: Untrusted::new(finding.note),
     }
 }
 

@@ -1,0 +1,30 @@
+# Shortcuts to the commands of a day; each can be typed without just.
+
+# What there is.
+default:
+    @just --list --unsorted
+
+# The whole system on this machine: `just demo --headless --for 20s`.
+demo *arguments:
+    ./demo {{arguments}}
+
+# Everything that must hold before a commit, or the tests with a name: `just test -- delivery`.
+test *arguments:
+    ./test {{arguments}}
+
+# Format and lints.
+lint:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Writes anew what is made from the code: .env.example, the settings in README.md, the map in ARCHITECTURE.md.
+regenerate:
+    MILLSTREAM_REGENERATE=1 cargo test --workspace --locked tidy
+
+# Cold start, memory and commands of an idle worker.
+figures *arguments:
+    scripts/figures {{arguments}}
+
+# The documentation of the code.
+doc:
+    cargo doc --workspace --no-deps --locked --open

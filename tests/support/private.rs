@@ -1,0 +1,33 @@
+//! Servers of one test's own, to be killed, restarted and set up wrongly. Their folder lies in the run's, so
+//! whoever sweeps the one sweeps the other.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use millstream::settings::process_environment;
+use millstream_tui::servers::{Machine, Need, Options, Servers};
+
+use super::servers::shared;
+
+/// A Valkey of its own, beside the run's Postgres.
+pub async fn valkey() -> Servers {
+    let postgres = Need::Given(shared().database_url("millstream"));
+    start(|options| Options { postgres, ..options }).await
+}
+
+/// A Postgres of its own, beside the run's Valkey.
+pub async fn postgres() -> Servers {
+    let valkey = Need::Given(shared().valkey_url().to_owned());
+    start(|options| Options { valkey, ..options }).await
+}
+
+async fn start(choose: impl FnOnce(Options) -> Options) -> Servers {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let machine = Machine::read(&process_environment).expect("the environment can be read");
+    let folder = machine
+        .data_root()
+        .join(format!("millstream-tests-{}", std::process::id()))
+        .join(format!("private-{number}"));
+    let options = choose(Options::new(folder, machine));
+    Servers::start(options, &|_| {}).await.expect("servers start")
+}

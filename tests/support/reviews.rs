@@ -1,0 +1,29 @@
+//! Real reviews in the test's own process: the pipeline on the engine, with a model that the test chooses.
+
+use std::sync::Arc;
+
+use millstream::settings::EngineSettings;
+use millstream_worker::agent::Limits;
+use millstream_worker::github::{Github, GithubSettings};
+use millstream_worker::job::{ReviewHandler, ReviewJob};
+use millstream_worker::model::Model;
+use millstream_worker::review::Reviewer;
+
+use super::world::{Running, World};
+
+/// A committed AWS key: `request-changes`.
+pub const COMMITTED_KEY: &str = include_str!("../../assets/demo/committed-key.patch");
+/// The key in it; only `inputs` may hold it.
+pub const KEY: &str = concat!("AKIA", "Q7FAKE2DEMO4KEY5");
+/// Nothing to find: `approve`.
+pub const CLEAN: &str = include_str!("../../assets/demo/clean-rust.patch");
+
+impl World {
+    /// Starts a worker that reviews; it can reach no GitHub.
+    pub fn reviewer(&self, model: impl Model + 'static, settings: EngineSettings) -> Running {
+        let nowhere = "http://127.0.0.1:1".parse().expect("an address");
+        let github = Github::new(GithubSettings::at(nowhere)).expect("settings that work");
+        let reviewer = Reviewer::new(Arc::new(model), github, Limits::default());
+        self.run::<ReviewJob, _>(ReviewHandler::new(reviewer), settings)
+    }
+}
