@@ -54,6 +54,39 @@ fn the_readme_lists_the_settings_of_the_catalog() {
 }
 
 #[test]
+fn the_readme_lists_the_keys_of_the_console() {
+    check_part("README.md", "keys", &millstream_tui::keymap::markdown());
+}
+
+#[test]
+fn the_readmes_picture_is_the_overview_as_it_is_drawn() {
+    use millstream_tui::frame::scene::{self, Shown, State};
+    use millstream_tui::frame::{picture, svg};
+    use millstream_tui::model::look::{Colours, Look, ThemeName};
+    use millstream_tui::model::view::Size;
+    use millstream_tui::theme::Theme;
+    let look = Look {
+        theme: ThemeName::Dark,
+        colours: Colours::True,
+        ascii: false,
+        still: true,
+    };
+    let model = scene::model(
+        Shown::Overview,
+        State::Normal,
+        Size {
+            width: 120,
+            height: 36,
+        },
+    );
+    let buffer = picture(&model, &Theme::of(&look), (120, 36));
+    check(
+        "docs/pictures/overview.svg",
+        &svg::write(&buffer, "Millstream's console: Overview"),
+    );
+}
+
+#[test]
 fn the_map_names_every_file_with_what_it_is_for() {
     let mut map = String::from("```text\n");
     for folder in [

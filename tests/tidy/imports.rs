@@ -54,6 +54,27 @@ const LOOPS: [&str; 6] = ["fetch", "heartbeat", "sweep", "reconcile", "release",
 /// What a heartbeat tells the sweeper is the one word that two loops share.
 const SHARED_BY_LOOPS: [(&str, &str); 1] = [("src/engine/heartbeat.rs", "sweep::Duty")];
 
+/// A part of the console and the parts that it may never name: what draws decides nothing, what decides
+/// neither draws nor waits.
+const CONSOLE: [(&str, &[&str]); 3] = [
+    ("tui/src/model/", &["update", "view", "theme", "runtime"]),
+    ("tui/src/update/", &["view", "theme", "runtime"]),
+    ("tui/src/view/", &["update", "runtime"]),
+];
+
+#[test]
+fn the_console_draws_decides_and_waits_in_different_places() {
+    for source in rust() {
+        let Some((_, forbidden)) = CONSOLE.iter().find(|(start, _)| source.path.starts_with(start)) else {
+            continue;
+        };
+        for name in crate_paths(&source.code()) {
+            let part = name.split("::").next().unwrap_or_default();
+            assert!(!forbidden.contains(&part), "{} names crate::{name}", source.path);
+        }
+    }
+}
+
 #[test]
 fn a_crate_is_named_only_where_it_has_its_home() {
     for source in rust() {

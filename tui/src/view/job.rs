@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use millstream::domain::JobState;
+
 use crate::format;
 use crate::glyph;
 use crate::model::Model;
@@ -180,7 +182,11 @@ fn findings(canvas: &mut Canvas<'_>, job: &Job, facts: &JobFacts) {
     let name = Words::of(format!("Findings  {}", facts.findings.len()), theme.strong());
     section::rule(canvas, &name, &Words::of("by severity", theme.muted));
     if facts.findings.is_empty() {
-        canvas.put(1, 1, "Nothing was found.", theme.muted);
+        let nothing = match facts.line.state {
+            JobState::Done => "Nothing was found.",
+            _ => "There is no result yet.",
+        };
+        canvas.put(1, 1, nothing, theme.muted);
         return;
     }
     let columns = finding_columns(facts);
