@@ -6,3 +6,4 @@
 
 mod any_size;
 mod pictures;
+mod terminal;

@@ -6,6 +6,7 @@ pub mod private;
 pub mod processes;
 pub mod reviews;
 pub mod servers;
+pub mod terminal;
 pub mod wait;
 pub mod world;
 

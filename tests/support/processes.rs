@@ -125,6 +125,11 @@ impl Home {
         self
     }
 
+    /// The binary, and the environment in which this user runs it.
+    pub fn binary_and_vars(&self) -> (&'static Path, &BTreeMap<String, String>) {
+        (binary(), &self.vars)
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         self.folder.path()

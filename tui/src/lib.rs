@@ -8,7 +8,7 @@
 //!   verbs find a running demo.
 //! * The console: [`msg`] comes in, [`update`] changes the [`model`] and answers each [`effect`], [`runtime`]
 //!   does them. [`command`] is its vocabulary, [`keymap`] its keys, [`sample`] its story for frames and tests.
-//! * [`view`] draws the console's model in the styles of [`theme`], the figures of [`format`] and the glyphs of
+//! * [`view`] draws the console's model in the styles of [`theme`], the figures of [`mod@format`] and the glyphs of
 //!   [`glyph`]; [`frame`] draws it without a terminal.
 //! * [`git`] reads diffs out of a local repository.
 

@@ -1,8 +1,8 @@
 //! The machine under the console: everything that waits, blocks or has a clock is here.
 //!
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
-//! draws. [`terminal`] owns the screen and gives it back on every path, [`input`] reads keys, [`feed`] asks the
-//! servers for what is on the screen, [`link`] is the way to the demo's processes, [`effects`] does what the
+//! draws. `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
+//! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
 //! update asks for, [`log`] keeps what would otherwise be written over the screen.
 
 mod effects;

@@ -1,8 +1,8 @@
 //! The one function that changes the model: a message comes in, what must be done goes out.
 //!
 //! It asks no clock and no server, so a run of the console can be replayed and tested from its messages alone.
-//! [`keys`] and [`commands`] are what a person does, [`answers`] what the servers say, [`needs`] what follows
-//! from it, [`watch`] what must be asked for now.
+//! `keys` and `commands` are what a person does, `answers` what the servers say, `needs` what follows
+//! from it, `watch` what must be asked for now.
 
 mod answers;
 mod commands;

@@ -1,0 +1,130 @@
+//! A real terminal: the built binary in a pseudo-terminal, keys that a person types, and what the screen
+//! shows then.
+
+use std::num::NonZero;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pty_process::{Command, OwnedWritePty, Size};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Child;
+use tokio::task::JoinSet;
+use vt100::Parser;
+
+use super::processes::Home;
+use super::until;
+
+/// Rows and columns of the terminal.
+const ROWS: u16 = 40;
+const COLUMNS: u16 = 120;
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has cells")
+}
+
+/// The binary in a terminal; it is killed when this is dropped.
+pub struct Terminal {
+    child: Child,
+    keys: OwnedWritePty,
+    screen: Arc<Mutex<Parser>>,
+    /// Feeds the screen for as long as there is output.
+    reading: JoinSet<()>,
+}
+
+impl Terminal {
+    /// Starts the binary with these arguments.
+    pub fn start(home: &Home, args: &[&str]) -> Self {
+        let (pty, pts) = pty_process::open().expect("a pseudo-terminal can be had");
+        pty.resize(Size::new(ROWS, COLUMNS))
+            .expect("a fresh terminal takes a size");
+        let (binary, vars) = home.binary_and_vars();
+        let child = Command::new(binary)
+            .args(args)
+            .env_clear()
+            .envs(vars)
+            .env("TERM", "xterm-256color")
+            .current_dir(home.path())
+            .kill_on_drop(true)
+            .spawn(pts)
+            .expect("the binary starts");
+        let (mut output, keys) = pty.into_split();
+        let screen = Arc::new(Mutex::new(Parser::new(cells(ROWS), cells(COLUMNS), 0)));
+        let fed = screen.clone();
+        let mut reading = JoinSet::new();
+        reading.spawn(async move {
+            let mut bytes = vec![0; 16 * 1024];
+            // The end of a terminal's output is an error on Linux.
+            while let Ok(count @ 1..) = output.read(&mut bytes).await {
+                fed.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .process(&bytes[..count]);
+            }
+        });
+        Self {
+            child,
+            keys,
+            screen,
+            reading,
+        }
+    }
+
+    /// What the screen shows.
+    pub fn shows(&self) -> String {
+        self.screen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .screen()
+            .contents()
+    }
+
+    /// Whether the program has the screen for itself.
+    pub fn is_taken(&self) -> bool {
+        self.screen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .screen()
+            .alternate_screen()
+    }
+
+    /// Types keys.
+    pub async fn press(&mut self, keys: &str) {
+        self.keys
+            .write_all(keys.as_bytes())
+            .await
+            .expect("the program reads");
+    }
+
+    /// Waits until the screen shows these words.
+    pub async fn until_shows(&self, words: &str) {
+        self.until(words, |screen| screen.contains(words)).await;
+    }
+
+    /// Waits until the screen is as it should be.
+    pub async fn until(&self, what: &str, fits: impl Fn(&str) -> bool) {
+        let what_is_awaited = format!("the screen shows {what}");
+        let seen = until(&what_is_awaited, || async { fits(&self.shows()).then_some(()) });
+        if tokio::time::timeout(std::time::Duration::from_secs(29), seen)
+            .await
+            .is_err()
+        {
+            panic!(
+                "waited in vain until the screen shows {what}; it shows:\n{}",
+                self.shows()
+            );
+        }
+    }
+
+    /// The process.
+    pub fn pid(&self) -> rustix::process::Pid {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(rustix::process::Pid::from_raw).expect("it runs")
+    }
+
+    /// Waits for its end, and for the screen to show what it said last.
+    pub async fn until_ended(&mut self) -> ExitStatus {
+        let ending = tokio::time::timeout(std::time::Duration::from_secs(60), self.child.wait());
+        let status = ending.await.expect("it ends in time").expect("our child");
+        while self.reading.join_next().await.is_some() {}
+        status
+    }
+}
