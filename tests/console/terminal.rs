@@ -19,7 +19,7 @@ const KEY: &str = include_str!("../../assets/demo/committed-key.patch");
 async fn demo(workers: &str) -> (World, Terminal) {
     let world = World::with(Wire::REVIEW).await;
     let home = Home::beside(&world).with("SHUTDOWN_GRACE", "5s");
-    let terminal = Terminal::start(&home, &["demo", "--workers", workers]);
+    let terminal = Terminal::start(home, &["demo", "--workers", workers]);
     // The keys of the fleet work once the console knows its workers.
     terminal.until_shows(&format!("Workers  {workers}")).await;
     (world, terminal)
@@ -141,7 +141,7 @@ async fn from_the_list_to_the_job_to_its_trace_and_back() {
     let worker = world.reviewer(Offline::new(std::time::Duration::ZERO, 0.0), World::engine());
     let id = submit(&world).await;
     world.until_state(id, JobState::Done).await;
-    let mut terminal = Terminal::start(&Home::beside(&world), &[]);
+    let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("IN FLIGHT").await;
     terminal.press("2").await;
     terminal.until_shows("request-changes").await;
@@ -162,7 +162,7 @@ async fn from_the_list_to_the_job_to_its_trace_and_back() {
 async fn a_filter_narrows_while_it_is_typed_and_goes_with_escape() {
     let world = World::with(Wire::REVIEW).await;
     let id = submit(&world).await;
-    let mut terminal = Terminal::start(&Home::beside(&world), &[]);
+    let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("IN FLIGHT").await;
     terminal.press("2").await;
     let short = id.to_string()[..6].to_owned();
@@ -177,7 +177,7 @@ async fn a_filter_narrows_while_it_is_typed_and_goes_with_escape() {
 #[tokio::test]
 async fn a_read_only_console_submits_nothing_and_help_says_why() {
     let world = World::with(Wire::REVIEW).await;
-    let mut terminal = Terminal::start(&Home::beside(&world), &["--read-only"]);
+    let mut terminal = Terminal::start(Home::beside(&world), &["--read-only"]);
     terminal.until_shows("RO").await;
     terminal.press("b").await;
     terminal.press("n").await;
@@ -194,7 +194,7 @@ async fn a_read_only_console_submits_nothing_and_help_says_why() {
 #[tokio::test]
 async fn sigterm_gives_the_screen_back() {
     let world = World::with(Wire::REVIEW).await;
-    let mut terminal = Terminal::start(&Home::beside(&world), &[]);
+    let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("IN FLIGHT").await;
     assert!(terminal.is_taken());
     kill_process(terminal.pid(), Signal::TERM).expect("it runs");
@@ -207,7 +207,7 @@ async fn a_server_that_goes_away_leaves_the_last_values_with_their_age() {
     let servers = crate::support::private::valkey().await;
     let world = World::on_valkey(&servers.valkey_url, Wire::REVIEW).await;
     submit(&world).await;
-    let mut terminal = Terminal::start(&Home::beside(&world), &[]);
+    let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("accepted 1").await;
     servers.kill_valkey().await.expect("ours");
     terminal.until_shows("○v lost").await;

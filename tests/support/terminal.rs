@@ -27,13 +27,15 @@ pub struct Terminal {
     child: Child,
     keys: OwnedWritePty,
     screen: Arc<Mutex<Parser>>,
+    /// Its folder stays for as long as the program may write into it.
+    _home: Home,
     /// Feeds the screen for as long as there is output.
     reading: JoinSet<()>,
 }
 
 impl Terminal {
     /// Starts the binary with these arguments.
-    pub fn start(home: &Home, args: &[&str]) -> Self {
+    pub fn start(home: Home, args: &[&str]) -> Self {
         let (pty, pts) = pty_process::open().expect("a pseudo-terminal can be had");
         pty.resize(Size::new(ROWS, COLUMNS))
             .expect("a fresh terminal takes a size");
@@ -64,6 +66,7 @@ impl Terminal {
             child,
             keys,
             screen,
+            _home: home,
             reading,
         }
     }
