@@ -11,5 +11,6 @@ local letter = {}
 for i = 5, #ARGV do letter[#letter + 1] = ARGV[i] end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', unpack(letter))
 redis.call('XACK', KEYS[1], group, id)
-if #redis.call('XINFO', 'GROUPS', KEYS[1]) == 1 then redis.call('XDEL', KEYS[1], id) end
+local _, others = groups_of(KEYS[1], group)
+if not is_needed(KEYS[1], others, id) then redis.call('XDEL', KEYS[1], id) end
 return 1

@@ -20,34 +20,12 @@ if #mine == 0 then return answer end
 
 redis.call('XACK', KEYS[1], group, unpack(mine))
 
-local others = {}
-for _, row in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-    local info = {}
-    for i = 1, #row, 2 do info[row[i]] = row[i + 1] end
-    if info['name'] ~= group then others[#others + 1] = {info['name'], info['last-delivered-id']} end
-end
-
-local function parts(id)
-    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-    return tonumber(ms), tonumber(seq)
-end
-
--- Another group still needs an entry that it has not been given, or has not acknowledged.
-local function needed(id)
-    local ms, seq = parts(id)
-    for _, other in ipairs(others) do
-        local last_ms, last_seq = parts(other[2])
-        if ms > last_ms or (ms == last_ms and seq > last_seq) then return true end
-        if #redis.call('XPENDING', KEYS[1], other[1], id, id, 1) == 1 then return true end
-    end
-    return false
-end
-
+local _, others = groups_of(KEYS[1], group)
 if #others == 0 then
     redis.call('XDEL', KEYS[1], unpack(mine))
 else
     for _, id in ipairs(mine) do
-        if not needed(id) then redis.call('XDEL', KEYS[1], id) end
+        if not is_needed(KEYS[1], others, id) then redis.call('XDEL', KEYS[1], id) end
     end
 end
 return answer

@@ -97,19 +97,23 @@ impl FromStr for JobState {
     }
 }
 
-/// Which of a queue's two streams an entry travels on.
+/// Which of a queue's streams an entry travels on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
-    /// What a reference worker cannot run or honour: patches, git ranges, priority.
+    /// What a reference worker cannot run or honour: patches, git ranges, times to wait for.
     Own,
     /// The reference's stream, which its workers read too.
     Shared,
+    /// What is to be run before everything else.
+    High,
 }
 
 impl Lane {
-    /// Both, in the order in which keys are handed to scripts.
-    pub const ALL: [Self; 2] = [Self::Own, Self::Shared];
+    /// All, in the order in which keys are handed to scripts: the one with priority last.
+    pub const ALL: [Self; 3] = [Self::Own, Self::Shared, Self::High];
+    /// Those without priority, which take turns.
+    pub const EQUALS: [Self; 2] = [Self::Own, Self::Shared];
 
     /// The word in the database.
     #[must_use]
@@ -117,13 +121,46 @@ impl Lane {
         match self {
             Self::Own => "own",
             Self::Shared => "shared",
+            Self::High => "high",
         }
     }
 
     /// The lane of that word; an unknown word is the reference's stream.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
-        if word == "own" { Self::Own } else { Self::Shared }
+        match word {
+            "own" => Self::Own,
+            "high" => Self::High,
+            _ => Self::Shared,
+        }
+    }
+}
+
+/// How urgent a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// In the order of arrival.
+    #[default]
+    Normal,
+    /// Before everything that is not.
+    High,
+}
+
+/// A word that names no priority.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a priority is `normal` or `high`, not `{0}`")]
+pub struct NotAPriority(String);
+
+impl FromStr for Priority {
+    type Err = NotAPriority;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "normal" => Ok(Self::Normal),
+            "high" => Ok(Self::High),
+            other => Err(NotAPriority(other.chars().take(32).collect())),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub mod span;
 pub use failure::{Failure, FailureClass, Retry};
 pub use finding::{Finding, Severity, Verdict};
 pub use ids::{EntryId, JobId, SpanId, WorkerId};
-pub use job::{JobState, Lane};
+pub use job::{JobState, Lane, Priority};
 pub use pr_url::PrUrl;
 pub use progress::{Phase, Progress};
 pub use review::{ReviewInput, ReviewResult, StoredDiff};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
 use super::telemetry::Telemetry;
@@ -39,6 +40,7 @@ pub struct JobContext {
     telemetry: Telemetry,
     memory: Arc<dyn Memory>,
     events: Arc<AtomicU32>,
+    cancelled: CancellationToken,
 }
 
 impl std::fmt::Debug for JobContext {
@@ -56,7 +58,31 @@ impl JobContext {
             telemetry,
             memory,
             events: Arc::new(AtomicU32::new(0)),
+            cancelled: CancellationToken::new(),
         }
+    }
+
+    /// The attempt is over for good: nothing it does counts any more.
+    pub(super) fn cancel(&self) {
+        self.cancelled.cancel();
+    }
+
+    /// Makes the attempt over for good when the guard goes.
+    pub(super) fn cancel_when_dropped(&self) -> DropGuard {
+        self.cancelled.clone().drop_guard()
+    }
+
+    /// Waits until the attempt is over for good: its job was cancelled, its lease lost, its deadline or the
+    /// worker's grace is up. The handler's own future is dropped in that moment; what it has spawned or handed
+    /// to a thread ends by this.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// Whether the attempt is over for good, for loops that cannot wait.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
     }
 
     /// Which job, which attempt, which worker.

@@ -4,17 +4,19 @@
 //!
 //! 1. every ticket that was delivered ends exactly once: released, or its lease lost;
 //! 2. after its lease is lost, no action writes for it, neither to Postgres nor to Valkey;
-//! 3. no more tickets run than there are slots;
+//! 3. no more tickets run than there are slots, and one that must run alone runs with no other;
 //! 4. after a stop nothing new begins, and when nothing is left the last action is [`Action::Exit`].
 //!
 //! A ticket's way:
 //!
 //! ```text
-//! Delivered -> Asking -Begin-> Running -Ended-> Recording -Written-> Releasing -Released-> gone
-//!                 |               |                 |
-//!                 | nothing to do | grace over      | fence closed
-//!                 +-> Releasing   +-> HandingBack --+-> Releasing
+//! Delivered -> Asking -Begin-> Ready -> Running -Ended-> Recording -Written-> Releasing -Released-> gone
+//!                 |              |         |                 |
+//!                 | nothing      | stop    | grace over      | fence closed
+//!                 +-> Releasing  +---------+-> HandingBack --+-> Releasing
 //! ```
+//!
+//! A ticket is `Ready` for no longer than it takes to look around, unless it or another must run alone.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -61,10 +63,14 @@ pub enum Event {
 pub enum Answer {
     /// Run it.
     Begin,
+    /// Run it with nothing beside it: workers have vanished with it.
+    BeginAlone,
     /// Its job has ended, or another entry stands for it.
     NothingToDo,
     /// It carries no job that can be run.
     Unreadable,
+    /// Its job is dead, and lacks its letter.
+    Dead,
 }
 
 /// What the ledger has taken down.
@@ -120,7 +126,13 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Asking,
-    Running,
+    /// Its attempt is issued and waits for its turn.
+    Ready {
+        alone: bool,
+    },
+    Running {
+        alone: bool,
+    },
     Recording,
     HandingBack,
     Releasing,
@@ -157,7 +169,7 @@ impl Dispatcher {
     /// How many more entries can be taken.
     #[must_use]
     pub fn free(&self) -> usize {
-        if self.stopping {
+        if self.stopping || self.wants_to_be_alone() {
             0
         } else {
             self.slots.saturating_sub(self.busy())
@@ -171,6 +183,17 @@ impl Dispatcher {
             .values()
             .filter(|phase| **phase != Phase::Releasing)
             .count()
+    }
+
+    /// Whether some ticket runs alone or waits to. Nothing more is taken then.
+    fn wants_to_be_alone(&self) -> bool {
+        let alone = |phase: &Phase| {
+            matches!(
+                phase,
+                Phase::Ready { alone: true } | Phase::Running { alone: true }
+            )
+        };
+        self.tickets.values().any(alone)
     }
 
     /// Whether a ticket has not ended.
@@ -206,15 +229,27 @@ impl Dispatcher {
                 }
             }
             Event::RenewDue => self.renew(&mut actions),
-            Event::Stop => self.stopping = true,
+            Event::Stop => self.stop(&mut actions),
             Event::FetchEnded => self.fetch_ended = true,
             Event::GraceOver => self.grace_over(&mut actions),
         }
+        self.begin_ready(&mut actions);
         if self.stopping && self.fetch_ended && self.tickets.is_empty() && !self.exited {
             self.exited = true;
             actions.push(Action::Exit);
         }
         actions
+    }
+
+    /// What was ready and did not run before a stop is given back.
+    fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.stopping = true;
+        let ready =
+            |(ticket, phase): (&Ticket, &Phase)| matches!(phase, Phase::Ready { .. }).then_some(*ticket);
+        let waiting: Vec<Ticket> = self.tickets.iter().filter_map(ready).collect();
+        for ticket in waiting {
+            self.hand_back(ticket, actions);
+        }
     }
 
     fn delivered(&mut self, tickets: Vec<Ticket>, actions: &mut Vec<Action>) {
@@ -245,18 +280,48 @@ impl Dispatcher {
         }
         match answer {
             // The attempt was issued while the stop came in: it is given back unstarted.
-            Answer::Begin if self.stopping => self.hand_back(ticket, actions),
+            Answer::Begin | Answer::BeginAlone if self.stopping => self.hand_back(ticket, actions),
             Answer::Begin => {
-                self.tickets.insert(ticket, Phase::Running);
-                actions.push(Action::Run(ticket));
+                self.tickets.insert(ticket, Phase::Ready { alone: false });
+            }
+            Answer::BeginAlone => {
+                self.tickets.insert(ticket, Phase::Ready { alone: true });
             }
             Answer::NothingToDo => self.release(ticket, Release::Settle, actions),
-            Answer::Unreadable => self.release(ticket, Release::Bury, actions),
+            Answer::Unreadable | Answer::Dead => self.release(ticket, Release::Bury, actions),
+        }
+    }
+
+    /// Runs what is ready: the others first, and what must run alone when they are through.
+    fn begin_ready(&mut self, actions: &mut Vec<Action>) {
+        let running = |phase: &Phase| matches!(phase, Phase::Running { .. });
+        if self
+            .tickets
+            .values()
+            .any(|phase| *phase == Phase::Running { alone: true })
+        {
+            return;
+        }
+        let ready = |wanted: bool| {
+            move |(ticket, phase): (&Ticket, &Phase)| {
+                (*phase == Phase::Ready { alone: wanted }).then_some(*ticket)
+            }
+        };
+        let together: Vec<Ticket> = self.tickets.iter().filter_map(ready(false)).collect();
+        for ticket in together {
+            self.tickets.insert(ticket, Phase::Running { alone: false });
+            actions.push(Action::Run(ticket));
+        }
+        if !self.tickets.values().any(running)
+            && let Some(ticket) = self.tickets.iter().find_map(ready(true))
+        {
+            self.tickets.insert(ticket, Phase::Running { alone: true });
+            actions.push(Action::Run(ticket));
         }
     }
 
     fn ended(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
-        if self.tickets.get(&ticket) == Some(&Phase::Running) {
+        if matches!(self.tickets.get(&ticket), Some(Phase::Running { .. })) {
             self.tickets.insert(ticket, Phase::Recording);
             actions.push(Action::Record(ticket));
         }
@@ -281,9 +346,9 @@ impl Dispatcher {
 
     fn lease_lost(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
         match self.tickets.get(&ticket) {
-            Some(Phase::Asking) => self.forget(ticket, Phase::Asking),
-            Some(Phase::Running) => {
-                self.forget(ticket, Phase::Running);
+            Some(phase @ (Phase::Asking | Phase::Ready { .. })) => self.forget(ticket, *phase),
+            Some(phase @ Phase::Running { .. }) => {
+                self.forget(ticket, *phase);
                 actions.push(Action::Abort(ticket));
             }
             Some(Phase::Recording | Phase::HandingBack) => {
@@ -305,17 +370,21 @@ impl Dispatcher {
     }
 
     fn grace_over(&mut self, actions: &mut Vec<Action>) {
-        self.stopping = true;
+        self.stop(actions);
         let open: Vec<(Ticket, Phase)> = self.tickets.iter().map(|(t, p)| (*t, *p)).collect();
         for (ticket, phase) in open {
             match phase {
                 // Nobody knows whether an attempt was issued; the next start finds out.
                 Phase::Asking => self.release(ticket, Release::HandBack, actions),
-                Phase::Running => {
+                Phase::Running { .. } => {
                     actions.push(Action::Abort(ticket));
                     self.hand_back(ticket, actions);
                 }
-                Phase::Recording | Phase::HandingBack | Phase::Releasing | Phase::Orphaned => {}
+                Phase::Ready { .. }
+                | Phase::Recording
+                | Phase::HandingBack
+                | Phase::Releasing
+                | Phase::Orphaned => {}
             }
         }
     }

@@ -34,6 +34,10 @@ struct World {
     ended: BTreeMap<Ticket, u32>,
     lost: BTreeSet<Ticket>,
     running: BTreeSet<Ticket>,
+    /// Attempts that are issued and have not begun.
+    ready: BTreeSet<Ticket>,
+    /// Attempts that must run with nothing beside them.
+    alone: BTreeSet<Ticket>,
     stopped: bool,
     exits: u32,
 }
@@ -66,11 +70,15 @@ impl World {
             }
             Action::Run(ticket) => {
                 prop_assert!(!self.stopped, "begun after the stop");
+                prop_assert!(self.ready.remove(&ticket), "begun without an attempt, or twice");
                 self.running.insert(ticket);
+                let alone = self.running.intersection(&self.alone).count();
+                prop_assert!(alone == 0 || self.running.len() == 1, "something runs beside it");
                 self.owe(ticket, Debt::End)?;
             }
             Action::Record(ticket) | Action::HandBack(ticket) => {
                 self.running.remove(&ticket);
+                self.ready.remove(&ticket);
                 self.owe(ticket, Debt::Write)?;
             }
             Action::Release(ticket, _) => self.owe(ticket, Debt::Release)?,
@@ -135,7 +143,8 @@ impl World {
     fn note_lost(&mut self, ticket: Ticket) {
         let held = [Debt::Answer, Debt::End, Debt::Write]
             .iter()
-            .any(|d| self.debts.contains_key(&(ticket, *d)));
+            .any(|d| self.debts.contains_key(&(ticket, *d)))
+            || self.ready.remove(&ticket);
         if held && !self.debts.contains_key(&(ticket, Debt::Release)) {
             self.lost.insert(ticket);
             if !self.debts.contains_key(&(ticket, Debt::Write)) {
@@ -156,15 +165,24 @@ impl World {
         };
         self.debts.remove(&(ticket, debt));
         let event = match debt {
-            Debt::Answer => Event::Answered(
-                ticket,
-                [
+            Debt::Answer => {
+                let all = [
                     Answer::Begin,
                     Answer::Begin,
+                    Answer::BeginAlone,
                     Answer::NothingToDo,
                     Answer::Unreadable,
-                ][flavour as usize % 4],
-            ),
+                    Answer::Dead,
+                ];
+                let answer = all[flavour as usize % 6];
+                if matches!(answer, Answer::Begin | Answer::BeginAlone) {
+                    self.ready.insert(ticket);
+                }
+                if answer == Answer::BeginAlone {
+                    self.alone.insert(ticket);
+                }
+                Event::Answered(ticket, answer)
+            }
             Debt::End => Event::Ended(ticket),
             Debt::Write => {
                 if self.lost.contains(&ticket) {
@@ -250,6 +268,7 @@ proptest! {
             world.pay(0, 0)?;
         }
         prop_assert!(world.debts.is_empty(), "the world could not settle its debts");
+        prop_assert!(world.ready.is_empty(), "an attempt that was issued never began");
         prop_assert_eq!(world.exits, 1, "the worker leaves once");
         for ticket in &world.delivered {
             prop_assert_eq!(world.ended.get(ticket), Some(&1), "{:?} ends once", ticket);
@@ -280,6 +299,21 @@ fn a_result_after_the_lease_is_lost_is_dropped() {
     );
     assert_eq!(dispatcher.on(Event::Ended(ticket(1))), []);
     assert_eq!(dispatcher.free(), 1);
+}
+
+#[test]
+fn a_suspect_runs_when_the_others_are_through_and_nothing_begins_beside_it() {
+    let mut dispatcher = Dispatcher::new(3);
+    dispatcher.on(Event::Delivered(vec![ticket(1), ticket(2), ticket(3)]));
+    let first = dispatcher.on(Event::Answered(ticket(1), Answer::Begin));
+    assert_eq!(first, [Action::Run(ticket(1))]);
+    assert_eq!(dispatcher.on(Event::Answered(ticket(2), Answer::BeginAlone)), []);
+    assert_eq!(dispatcher.free(), 0, "nothing more is taken");
+    let through = dispatcher.on(Event::Ended(ticket(1)));
+    assert_eq!(through, [Action::Record(ticket(1)), Action::Run(ticket(2))]);
+    assert_eq!(dispatcher.on(Event::Answered(ticket(3), Answer::Begin)), []);
+    let through = dispatcher.on(Event::Ended(ticket(2)));
+    assert_eq!(through, [Action::Record(ticket(2)), Action::Run(ticket(3))]);
 }
 
 #[test]

@@ -3,12 +3,11 @@
 //! With free slots it asks for as many entries as there are slots, without blocking. When there is
 //! nothing, the blocking reader waits; it has its own task and is never dropped half way, since a
 //! blocked read whose future is gone still takes the entry. What the reader takes beyond the free
-//! slots is given back at once.
+//! slots, or from a paused queue, is given back at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -16,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::runtime::Message;
 use crate::domain::WorkerId;
 use crate::queue::fetch::Want;
-use crate::queue::reader::Waker;
+use crate::queue::reader::{Read, Waker};
 use crate::queue::{Entry, Queue, QueueError};
 
 /// How often a paused or unreachable queue is asked again.
@@ -43,7 +42,7 @@ pub struct Fetcher {
 
 /// The blocking reader's task: one read for each request.
 struct ReaderTask {
-    requests: mpsc::Sender<oneshot::Sender<Result<Vec<Entry>, QueueError>>>,
+    requests: mpsc::Sender<oneshot::Sender<Result<Read, QueueError>>>,
     waker: watch::Receiver<Option<Waker>>,
 }
 
@@ -115,11 +114,32 @@ impl Fetcher {
         }
     }
 
-    async fn take(&mut self, read: Result<Vec<Entry>, QueueError>, idle: &mut IdleRead) -> bool {
+    async fn take(&mut self, read: Result<Read, QueueError>, idle: &mut IdleRead) -> bool {
         match read {
-            Ok(entries) if entries.is_empty() => true,
-            Ok(entries) => self.hand_over(entries).await,
+            Ok(read) => self.accept(read).await,
             Err(error) => self.recover(&error, idle).await,
+        }
+    }
+
+    async fn accept(&mut self, read: Read) -> bool {
+        if read.paused {
+            self.give_back(&read.entries).await;
+            true
+        } else if read.entries.is_empty() {
+            true
+        } else {
+            self.hand_over(read.entries).await
+        }
+    }
+
+    /// Parks what a paused queue has delivered all the same, due at once when it goes on.
+    async fn give_back(&self, entries: &[Entry]) {
+        for entry in entries {
+            let parked = [(entry.id, Duration::ZERO)];
+            if let Err(error) = self.queue.park(entry.lane, self.worker, &parked).await {
+                // Nobody renews it, so the next look for unknown entries parks it.
+                warn!("failed to {error}; entry {} is given back later", entry.id);
+            }
         }
     }
 
@@ -139,8 +159,8 @@ impl Fetcher {
             () = tokio::time::sleep(ASK_AGAIN) => true,
             () = self.due.notified() => true,
             read = idle.arrived() => match read {
-                Ok(entries) if !entries.is_empty() => self.hand_over(entries).await,
-                _ => true,
+                Ok(read) => self.accept(read).await,
+                Err(_) => true,
             },
         }
     }
@@ -160,7 +180,7 @@ impl Fetcher {
 /// The read that is blocking now, if one is.
 #[derive(Default)]
 struct IdleRead {
-    pending: Option<oneshot::Receiver<Result<Vec<Entry>, QueueError>>>,
+    pending: Option<oneshot::Receiver<Result<Read, QueueError>>>,
 }
 
 impl IdleRead {
@@ -176,13 +196,13 @@ impl IdleRead {
     }
 
     /// The outcome of the read; never, while none is blocking. Safe to drop and call again.
-    async fn arrived(&mut self) -> Result<Vec<Entry>, QueueError> {
+    async fn arrived(&mut self) -> Result<Read, QueueError> {
         let Some(pending) = &mut self.pending else {
             return std::future::pending().await;
         };
         let outcome = pending.await;
         self.pending = None;
-        outcome.unwrap_or_else(|_| Ok(Vec::new()))
+        outcome.unwrap_or_else(|_| Ok(Read::default()))
     }
 
     /// Ends a blocking read early and hands over what it took all the same.
@@ -190,7 +210,7 @@ impl IdleRead {
         if !self.is_reading() {
             return;
         }
-        let entries = loop {
+        let read = loop {
             // Read anew each time: the reader may just be connecting.
             let waker = reader.waker.borrow().clone();
             if let Some(waker) = waker
@@ -204,8 +224,8 @@ impl IdleRead {
                 () = tokio::time::sleep(WAKE_AGAIN) => {}
             }
         };
-        if !entries.is_empty() {
-            fetcher.hand_over(entries).await;
+        if !read.entries.is_empty() {
+            fetcher.hand_over(read.entries).await;
         }
     }
 }
@@ -214,7 +234,7 @@ impl IdleRead {
 async fn read_on_request(
     queue: Queue,
     worker: WorkerId,
-    mut requests: mpsc::Receiver<oneshot::Sender<Result<Vec<Entry>, QueueError>>>,
+    mut requests: mpsc::Receiver<oneshot::Sender<Result<Read, QueueError>>>,
     waker: watch::Sender<Option<Waker>>,
 ) {
     let mut reader = None;
@@ -237,27 +257,5 @@ async fn read_on_request(
         };
         // Nobody asks any more only after the worker has ended.
         let _gone = answer.send(outcome);
-    }
-}
-
-/// Passes wake-ups of other processes on until the stop; its connection comes back by itself.
-pub async fn listen(queue: Queue, due: Arc<Notify>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        let listening = async {
-            match queue.wake_ups().await {
-                Ok(wake_ups) => {
-                    let mut wake_ups = std::pin::pin!(wake_ups);
-                    while wake_ups.next().await.is_some() {
-                        due.notify_one();
-                    }
-                }
-                Err(error) => debug!("failed to {error}; listening again in {} s", ASK_AGAIN.as_secs()),
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = listening => {}
-        }
     }
 }

@@ -12,20 +12,19 @@ use serde_json::Value;
 use super::context::Memory;
 use crate::domain::{EntryId, Failure, JobId, Lane, StoredDiff, WorkerId};
 use crate::store::telemetry::{EventRow, SpanRow};
-use crate::store::{Asked, Fence, Lease, Next, Record, Start, Store, StoreError};
+use crate::store::{Asked, Fence, Issued, Lease, Next, Record, Start, Store, StoreError};
 
 /// Where attempts are issued and ended.
 pub trait Ledger: Memory + Clone + 'static {
     /// The store that a reconciler can hold the stream against, if there is one.
     fn store(&self) -> Option<&Store>;
 
-    /// Issues attempts for a batch of entries. `deliveries` has the server's count for each.
+    /// Issues attempts for a batch of entries.
     fn start(
         &self,
         queue: &str,
         worker: WorkerId,
         asked: &[Asked],
-        deliveries: &[u32],
     ) -> impl Future<Output = Result<Vec<Start>, StoreError>> + Send;
 
     /// Ends an attempt with its result.
@@ -75,14 +74,8 @@ impl Ledger for Store {
         Some(self)
     }
 
-    async fn start(
-        &self,
-        queue: &str,
-        worker: WorkerId,
-        asked: &[Asked],
-        _deliveries: &[u32],
-    ) -> Result<Vec<Start>, StoreError> {
-        Self::start(self, queue, worker, asked).await
+    async fn start(&self, queue: &str, worker: WorkerId, asked: &[Asked]) -> Result<Vec<Start>, StoreError> {
+        self.bounded(Self::start(self, queue, worker, asked)).await
     }
 
     async fn finish(
@@ -91,7 +84,7 @@ impl Ledger for Store {
         record: &dyn Record,
         event: &EventRow,
     ) -> Result<Fence, StoreError> {
-        Self::finish(self, lease, record, Some(event)).await
+        self.bounded(Self::finish(self, lease, record, Some(event))).await
     }
 
     async fn fail(
@@ -101,27 +94,30 @@ impl Ledger for Store {
         next: Next,
         event: &EventRow,
     ) -> Result<Fence, StoreError> {
-        Self::fail(self, lease, failure, next, Some(event)).await
+        self.bounded(Self::fail(self, lease, failure, next, Some(event)))
+            .await
     }
 
     async fn hand_back(&self, lease: &Lease) -> Result<Fence, StoreError> {
-        Self::hand_back(self, lease).await
+        self.bounded(Self::hand_back(self, lease)).await
     }
 
     async fn lost(&self, consumer: &str, jobs: &[(JobId, EntryId)]) -> Result<(), StoreError> {
-        Self::lost(self, consumer, jobs).await.map(|_count| ())
+        self.bounded(Self::lost(self, consumer, jobs))
+            .await
+            .map(|_count| ())
     }
 
     async fn gone(&self, queue: &str, lane: Lane, entry: EntryId) -> Result<(), StoreError> {
-        self.reset_entry(queue, lane, entry).await
+        self.bounded(self.reset_entry(queue, lane, entry)).await
     }
 
     async fn add_events(&self, events: &[EventRow]) -> Result<(), StoreError> {
-        Self::add_events(self, events).await
+        self.bounded(Self::add_events(self, events)).await
     }
 
     async fn add_spans(&self, spans: &[SpanRow]) -> Result<(), StoreError> {
-        Self::add_spans(self, spans).await
+        self.bounded(Self::add_spans(self, spans)).await
     }
 }
 
@@ -131,7 +127,7 @@ impl Memory for Store {
         lease: &'a Lease,
         step: &'a str,
     ) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
-        Box::pin(self.load_checkpoint(lease.job, step))
+        Box::pin(self.bounded(self.load_checkpoint(lease.job, step)))
     }
 
     fn save<'a>(
@@ -141,11 +137,14 @@ impl Memory for Store {
         body: &'a Value,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         // Behind a closed fence nothing is kept; the attempt is about to be dropped.
-        Box::pin(async move { self.save_checkpoint(lease, step, body).await.map(|_fence| ()) })
+        Box::pin(async move {
+            let saving = self.save_checkpoint(lease, step, body);
+            self.bounded(saving).await.map(|_fence| ())
+        })
     }
 
     fn input<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<StoredDiff>, StoreError>> {
-        Box::pin(self.load_input(lease.job))
+        Box::pin(self.bounded(self.load_input(lease.job)))
     }
 }
 
@@ -162,15 +161,16 @@ impl Ledger for NoLedger {
         &self,
         _queue: &str,
         _worker: WorkerId,
-        _asked: &[Asked],
-        deliveries: &[u32],
+        asked: &[Asked],
     ) -> Result<Vec<Start>, StoreError> {
-        let begin = |count: &u32| Start::Begin {
-            attempt: i32::try_from(*count).unwrap_or(i32::MAX),
-            failures: count.saturating_sub(1),
-            crashes: 0,
+        let begin = |one: &Asked| {
+            Start::Begin(Issued {
+                attempt: i32::try_from(one.delivery).unwrap_or(i32::MAX),
+                failures: one.delivery.saturating_sub(1),
+                crashes: 0,
+            })
         };
-        Ok(deliveries.iter().map(begin).collect())
+        Ok(asked.iter().map(begin).collect())
     }
 
     async fn finish(&self, _: &Lease, _: &dyn Record, _: &EventRow) -> Result<Fence, StoreError> {

@@ -6,20 +6,24 @@
 //! * [`dispatcher`] decides. It is pure, and its invariant is a property test: every delivered entry
 //!   ends exactly once, and after its lease is lost nothing is written for it.
 //! * [`outcome`] says which failure is followed by what.
-//! * `runtime` has the one `select!`; `fetch`, `heartbeat`, `sweep`, `reconcile`, `release` and
+//! * `runtime` has the one `select!`; `fetch`, `listen`, `heartbeat`, `sweep`, `reconcile`, `release` and
 //!   `telemetry` are the loops around it. They talk to it by channels, never to each other.
 //! * [`worker`] starts the loops in order and stops them in reverse.
 //! * [`job`], [`context`] and [`ledger`] are what a job type sees.
 //!
 //! `examples/` has a complete second job type.
 
+mod attempt;
 pub mod card;
+mod clerk;
 pub mod context;
 pub mod dispatcher;
 mod fetch;
 mod heartbeat;
 pub mod job;
+mod leases;
 pub mod ledger;
+mod listen;
 pub mod outcome;
 pub mod preflight;
 mod reconcile;

@@ -4,8 +4,9 @@
 //! whose time has come. Every few seconds it looks for jobs that were accepted and never enqueued
 //! (the producer died, or Valkey was away), and asks Valkey for its epoch and run id. When those
 //! changed, or it has just taken the lead, it walks through all live jobs, in pages, and replaces
-//! every entry that is gone.
+//! every entry that is gone. When all data was lost it also writes the dead letters anew.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -13,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::domain::{EntryId, JobId, Lane, WorkerId};
-use crate::queue::{NewEntry, Queue, QueueError};
-use crate::store::owed::Owed;
+use crate::queue::{Letter, NewEntry, Queue, QueueError};
+use crate::store::owed::{DeadJob, Owed};
 use crate::store::{Store, StoreError};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -32,6 +33,8 @@ const PASS_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const PASS_EVERY: Duration = Duration::from_secs(300);
 /// Jobs in one statement or pipeline.
 const PAGE: u32 = 500;
+/// How often a long pass renews the lead.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// A breath between two pages, so that a walk never crowds out work.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -42,6 +45,8 @@ enum Trouble {
     Queue(#[from] QueueError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("keep the lead: another worker has taken it")]
+    Overtaken,
 }
 
 /// What the reconciler needs.
@@ -74,6 +79,12 @@ impl Reconciler {
         format!("reconciler:{}", self.queue.keys().shared)
     }
 
+    /// Takes or renews the lead.
+    async fn stand(&self) -> Result<bool, StoreError> {
+        let (name, worker) = (self.lease_name(), self.worker.to_string());
+        self.store.bounded(self.store.lead(&name, &worker, TERM)).await
+    }
+
     /// Reconciles until the stop, then gives the lead up.
     pub async fn run(self) {
         let mut ticks = interval(TICK);
@@ -91,7 +102,7 @@ impl Reconciler {
                 continue;
             }
             stood = Some(Instant::now());
-            leads = match self.store.lead(&name, &self.worker.to_string(), TERM).await {
+            leads = match self.stand().await {
                 Ok(leads) => leads,
                 Err(error) => {
                     warn!("failed to {error}; nobody knows what is owed");
@@ -118,13 +129,16 @@ impl Reconciler {
 
     async fn round(&self, look: bool, known: &mut Option<Known>) -> Result<(), Trouble> {
         let queue = self.queue.keys().shared.clone();
-        let due = self.store.promote_due(&queue, PAGE).await?;
+        let due = self.store.bounded(self.store.promote_due(&queue, PAGE)).await?;
         self.pay(&due).await?;
         if !look {
             return Ok(());
         }
-        self.store.adopt_foreign_results(&queue).await?;
-        let owed = self.store.never_enqueued(&queue, OWED_AFTER, PAGE).await?;
+        self.store
+            .bounded(self.store.adopt_foreign_results(&queue))
+            .await?;
+        let owed = self.store.never_enqueued(&queue, OWED_AFTER, PAGE);
+        let owed = self.store.bounded(owed).await?;
         if !owed.is_empty() {
             info!(
                 "{} accepted jobs were never enqueued; enqueueing them",
@@ -143,6 +157,9 @@ impl Reconciler {
         {
             self.queue.ensure_groups().await?;
             self.full_pass(&queue).await?;
+            if changed && !self.queue.has_letters().await? {
+                self.restore_letters(&queue).await?;
+            }
             // What was under way in the moment of a loss is seen by a second pass soon after.
             let pause = if changed { PASS_AGAIN_AFTER } else { PASS_EVERY };
             *known = Some(Known {
@@ -164,20 +181,78 @@ impl Reconciler {
     async fn full_pass(&self, queue: &str) -> Result<(), Trouble> {
         let mut after = None;
         let mut replaced = 0;
+        let mut renewed = Instant::now();
         loop {
-            let page = self.store.live_jobs(queue, after, PAGE).await?;
+            let page = self
+                .store
+                .bounded(self.store.live_jobs(queue, after, PAGE))
+                .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.job);
             replaced += self.replace_gone(&page).await?;
             if self.stop.is_cancelled() {
                 break;
             }
+            self.keep_lead(&mut renewed).await?;
             tokio::time::sleep(BREATH).await;
         }
         if replaced > 0 {
             info!("{replaced} entries were gone from the stream; their jobs are enqueued again");
         }
         Ok(())
+    }
+
+    /// A pass over many jobs takes longer than a lead lasts.
+    async fn keep_lead(&self, renewed: &mut Instant) -> Result<(), Trouble> {
+        if renewed.elapsed() >= RENEW_EVERY {
+            *renewed = Instant::now();
+            if !self.stand().await? {
+                return Err(Trouble::Overtaken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the letters of dead jobs anew, oldest first: the stream went with all other data, the rows did not.
+    async fn restore_letters(&self, queue: &str) -> Result<(), Trouble> {
+        // Who dies from now on gets a letter from its worker.
+        let before = crate::clock::now();
+        let (mut after, mut restored) = (None, 0);
+        let mut renewed = Instant::now();
+        loop {
+            let page = self.store.dead_jobs(queue, before, after, PAGE);
+            let page = self.store.bounded(page).await?;
+            let Some(last) = page.last() else { break };
+            after = Some((last.died_at, last.job));
+            let letters = self.missing_letters(page).await?;
+            restored += letters.len();
+            self.queue.restore_letters(&letters).await?;
+            if self.stop.is_cancelled() {
+                break;
+            }
+            self.keep_lead(&mut renewed).await?;
+            tokio::time::sleep(BREATH).await;
+        }
+        if restored > 0 {
+            info!("{restored} dead letters were gone with the stream; written anew");
+        }
+        Ok(())
+    }
+
+    /// The letters of those whose entry is gone too: whoever is delivered an entry of a dead job writes its letter.
+    async fn missing_letters(&self, mut dead: Vec<DeadJob>) -> Result<Vec<Letter>, Trouble> {
+        for lane in Lane::ALL {
+            let of_lane = dead.iter().filter(|dead| dead.lane == lane);
+            let entries: Vec<_> = of_lane.filter_map(|dead| Some((dead.entry?, dead.job))).collect();
+            let stands = self.queue.stands(lane, &entries).await?;
+            let standing: HashSet<JobId> = entries
+                .iter()
+                .zip(stands)
+                .filter_map(|((_, job), stands)| stands.then_some(*job))
+                .collect();
+            dead.retain(|dead| !standing.contains(&dead.job));
+        }
+        Ok(dead.into_iter().map(letter).collect())
     }
 
     async fn replace_gone(&self, page: &[Owed]) -> Result<usize, Trouble> {
@@ -193,7 +268,7 @@ impl Reconciler {
             return Ok(0);
         }
         // Only what is still as it was read: a job that ended meanwhile took its entry with it.
-        let reset = self.store.reset_lost_entries(&gone).await?;
+        let reset = self.store.bounded(self.store.reset_lost_entries(&gone)).await?;
         let owed: Vec<Owed> = page.iter().filter(|o| reset.contains(&o.job)).cloned().collect();
         self.pay(&owed).await?;
         Ok(owed.len())
@@ -212,8 +287,23 @@ impl Reconciler {
         let ids = self.queue.enqueue(&entries).await?;
         let pairs: Vec<(JobId, EntryId)> = owed.iter().map(|o| o.job).zip(ids).collect();
         if !pairs.is_empty() {
-            self.store.enqueued(&pairs).await?;
+            self.store.bounded(self.store.enqueued(&pairs)).await?;
         }
         Ok(())
+    }
+}
+
+/// What can be said of a dead job without its entry.
+fn letter(dead: DeadJob) -> Letter {
+    Letter {
+        entry: None,
+        lane: dead.lane,
+        worker: dead.worker.unwrap_or_default(),
+        died_at: dead.died_at,
+        job: Some(dead.job),
+        attempt: Some(dead.attempt),
+        class: dead.class,
+        error: dead.error,
+        raw: Vec::new(),
     }
 }

@@ -11,29 +11,31 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::attempt::{panicked, quarantined, run_handler};
 use super::card::{Card, CardState};
+use super::clerk::{Clerk, TakenDown, persist};
 use super::context::{JobContext, Memory};
 use super::dispatcher::{Action, Answer, Dispatcher, Event, Release, Ticket, Written};
 use super::job::{Handler, Job};
+use super::leases::{lost_leases, park_unknown};
 use super::ledger::Ledger;
 use super::outcome::RetryRules;
 use super::release::{How, Order};
-use super::telemetry::{Telemetry, publish};
+use super::telemetry::Telemetry;
 use super::worker::Stop;
-use crate::domain::{Failure, FailureClass, Lane, Phase, Progress, WorkerId};
+use crate::domain::{Failure, Lane, WorkerId};
 use crate::queue::entry::Carried;
-use crate::queue::{Entry, Queue, QueueError, Unreadable};
-use crate::store::telemetry::EventRow;
-use crate::store::{Asked, Fence, Lease, Next, Record, Start, StoreError};
+use crate::queue::letter::Letter;
+use crate::queue::{Entry, Queue, Unreadable};
+use crate::store::{Asked, Died, Fence, Issued, Lease, Record, Start};
 
 /// Messages on the way to the loop.
 pub const INBOX: usize = 1_024;
-/// Raw fields that a dead letter keeps one by one.
-const RAW_FIELDS: usize = 64;
+/// A job with which so many workers vanished runs alone in its process, so that it takes no other with it. One
+/// vanished worker is a deploy or a dead machine; the second makes the job suspect.
+const SUSPECT_CRASHES: u32 = 2;
 /// How long aborted tasks have to end.
 const ABORT_WITHIN: Duration = Duration::from_millis(500);
-/// How long a repeat of a failed call to the ledger waits at the most.
-const LEDGER_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What the tasks around the loop tell it.
 pub enum Message {
@@ -53,26 +55,6 @@ pub enum Message {
     RenewDue,
     /// Nothing more is on its way from the stream.
     FetchEnded,
-}
-
-/// What the ledger has taken down, with what follows from it.
-pub struct TakenDown {
-    /// What.
-    written: Written,
-    /// How long the next attempt waits.
-    delay: Duration,
-    /// Why it failed, for the dead letter.
-    failure: Option<Failure>,
-}
-
-impl TakenDown {
-    const fn plain(written: Written) -> Self {
-        Self {
-            written,
-            delay: Duration::ZERO,
-            failure: None,
-        }
-    }
 }
 
 /// What is fixed for the worker's life.
@@ -118,8 +100,28 @@ struct Held {
     end: Option<Result<Box<dyn Record>, Failure>>,
     /// How long its next attempt waits.
     delay: Duration,
-    /// Why it failed for good.
-    failure: Option<Failure>,
+    /// Why it is dead, for its letter.
+    died: Option<Died>,
+}
+
+impl Held {
+    fn letter(&self, worker: WorkerId) -> Letter {
+        let letter = Letter::about(&self.entry, worker.to_string());
+        match (&self.carried, &self.died) {
+            (Err(why), _) => letter.unreadable(why.to_string()),
+            (Ok(carried), None) => Letter {
+                job: Some(carried.job),
+                ..letter.unreadable("no job with this id is known".to_owned())
+            },
+            (Ok(carried), Some(died)) => Letter {
+                job: Some(carried.job),
+                attempt: Some(died.attempt),
+                class: Some(died.class.clone()),
+                error: Some(died.error.clone()),
+                ..letter
+            },
+        }
+    }
 }
 
 /// An issued attempt.
@@ -128,6 +130,21 @@ struct Run {
     failures: u32,
     context: JobContext,
     task: Option<AbortHandle>,
+}
+
+impl<J, H, L: Ledger> Setup<J, H, L> {
+    /// Why an attempt is not run at all: too many workers vanished with its job.
+    fn given_up(&self, issued: &Issued) -> Option<Failure> {
+        // Without a ledger a crash cannot be told from a failure: the deliveries are all there is.
+        let spent = self.ledger.store().is_none() && issued.failures >= self.rules.max_attempts;
+        if issued.crashes >= self.max_crashes {
+            Some(quarantined(issued.crashes))
+        } else if spent {
+            Some(quarantined(issued.failures))
+        } else {
+            None
+        }
+    }
 }
 
 /// The loop.
@@ -237,7 +254,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Message::Written(ticket, down) => {
                 if let Some(held) = self.held.get_mut(&ticket) {
                     held.delay = down.delay;
-                    held.failure = down.failure;
+                    held.died = down.failure.zip(held.run.as_ref()).map(|(failure, run)| Died {
+                        attempt: run.lease.attempt,
+                        class: failure.class.word().to_owned(),
+                        error: failure.message,
+                    });
                 }
                 self.handle(Event::Written(ticket, down.written));
             }
@@ -293,7 +314,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 run: None,
                 end: None,
                 delay: Duration::ZERO,
-                failure: None,
+                died: None,
             };
             self.held.insert(ticket, held);
             tickets.push(ticket);
@@ -306,9 +327,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         let (ledger, queue) = (self.setup.ledger.clone(), self.setup.queue.keys().shared.clone());
         let (lane, id) = (entry.lane, entry.id);
         self.tasks.spawn(async move {
-            if let Err(error) = ledger.gone(&queue, lane, id).await {
-                warn!("failed to {error}; the next full pass finds the job of entry {id}");
-            }
+            persist("take down a lost entry", || ledger.gone(&queue, lane, id)).await;
         });
     }
 
@@ -318,31 +337,30 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             return Answer::NothingToDo;
         };
         match (start, &held.carried) {
-            (
-                Start::Begin {
-                    attempt,
-                    failures,
-                    crashes,
-                },
-                Ok(carried),
-            ) => {
+            (Start::Begin(issued), Ok(carried)) => {
                 let lease = Lease {
                     job: carried.job,
-                    attempt,
+                    attempt: issued.attempt,
                     worker,
                 };
                 let memory: Arc<dyn Memory> = Arc::new(self.setup.ledger.clone());
                 let context = JobContext::new(lease, self.setup.telemetry.clone(), memory);
-                if crashes >= self.setup.max_crashes {
-                    held.end = Some(Err(quarantined(crashes)));
-                }
+                held.end = self.setup.given_up(&issued).map(Err);
                 held.run = Some(Run {
                     lease,
-                    failures,
+                    failures: issued.failures,
                     context,
                     task: None,
                 });
-                Answer::Begin
+                if issued.crashes >= SUSPECT_CRASHES && held.end.is_none() {
+                    Answer::BeginAlone
+                } else {
+                    Answer::Begin
+                }
+            }
+            (Start::Dead(died), Ok(_)) => {
+                held.died = Some(died);
+                Answer::Dead
             }
             (Start::Finished | Start::Stale, _) => Answer::NothingToDo,
             (Start::Unknown, _) | (_, Err(_)) => Answer::Unreadable,
@@ -366,22 +384,25 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Action::HandBack(ticket) => self.hand_back(ticket),
             Action::Release(ticket, how) => self.release(ticket, how),
             Action::Renew(tickets) => self.renew(tickets),
-            Action::Abort(ticket) => {
-                let task = self
-                    .held
-                    .get_mut(&ticket)
-                    .and_then(|held| held.run.as_mut()?.task.take());
-                if let Some(task) = task {
-                    task.abort();
-                }
-            }
+            Action::Abort(ticket) => self.abort(ticket),
             Action::Exit => self.done = true,
+        }
+    }
+
+    /// Stops a handler. What it has started elsewhere hears of it by the token.
+    fn abort(&mut self, ticket: Ticket) {
+        let run = self.held.get_mut(&ticket).and_then(|held| held.run.as_mut());
+        if let Some(run) = run {
+            run.context.cancel();
+            if let Some(task) = run.task.take() {
+                task.abort();
+            }
         }
     }
 
     /// Asks the ledger for starts, on and on while it is away: the leases are renewed meanwhile.
     fn ask(&mut self, tickets: Vec<Ticket>) {
-        let (mut readable, mut asked, mut deliveries) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut readable, mut asked) = (Vec::new(), Vec::new());
         let mut unreadable = Vec::new();
         for ticket in tickets {
             match self
@@ -395,8 +416,8 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                         entry: ticket.entry,
                         lane: ticket.lane,
                         payload: carried.payload.clone(),
+                        delivery: count,
                     });
-                    deliveries.push(count);
                     readable.push(ticket);
                 }
                 _ => unreadable.push((ticket, Start::Unknown)),
@@ -407,10 +428,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         self.tasks.spawn(async move {
             let mut answers = unreadable;
             if !asked.is_empty() {
-                let starts = persist("issue attempts", || {
-                    ledger.start(&queue, worker, &asked, &deliveries)
-                })
-                .await;
+                let starts = persist("issue attempts", || ledger.start(&queue, worker, &asked)).await;
                 answers.extend(readable.into_iter().zip(starts));
             }
             // The loop is gone only after the worker has left.
@@ -519,7 +537,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Release::Settle => How::Settle,
             Release::HandBack => How::Park(Duration::ZERO),
             Release::Park => How::Park(held.delay),
-            Release::Bury => How::Bury(dead_letter(held, self.setup.worker)),
+            Release::Bury => How::Bury(held.letter(self.setup.worker).fields()),
         };
         // The releasing task ends after the loop does.
         let _gone = self.setup.orders.send(Order { ticket, how });
@@ -561,239 +579,6 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             }
         });
     }
-}
-
-/// Which of these are not this worker's any more. A server that is away takes nothing from us.
-async fn lost_leases(
-    queue: &Queue,
-    worker: WorkerId,
-    lane: Lane,
-    tickets: &[Ticket],
-) -> Result<Vec<Ticket>, QueueError> {
-    let ids: Vec<_> = tickets.iter().map(|ticket| ticket.entry).collect();
-    match queue.renew(lane, worker, &ids).await {
-        Ok(kept) => Ok(tickets
-            .iter()
-            .zip(kept)
-            .filter(|(_, kept)| !kept)
-            .map(|(ticket, _)| *ticket)
-            .collect()),
-        Err(QueueError::NoGroup(_)) => Ok(tickets.to_vec()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Gives back what this worker holds without knowing: the reply that brought it was lost.
-async fn park_unknown(queue: &Queue, worker: WorkerId, lane: Lane, idle: Duration) {
-    match queue.park_unknown(lane, worker, idle).await {
-        Ok(0) | Err(QueueError::NoGroup(_)) => {}
-        Ok(found) => {
-            warn!("{found} entries were delivered here and never arrived; giving them back");
-            // Best effort: idle workers look by themselves within a second.
-            let _unheard = queue.wake_workers().await;
-        }
-        Err(error) => warn!("failed to {error}; lost deliveries are looked for later"),
-    }
-}
-
-async fn run_handler<J: Job, H: Handler<J>>(
-    handler: &Arc<H>,
-    carried: &Carried,
-    context: JobContext,
-    deadline: Duration,
-) -> Result<Box<dyn Record>, Failure> {
-    let attempt = async {
-        let job = J::from_payload(carried.job, &carried.payload)
-            .map_err(|message| Failure::lasting(FailureClass::Input, message))?;
-        handler.run(job, context).await
-    };
-    let run = AssertUnwindSafe(attempt).catch_unwind();
-    match tokio::time::timeout(deadline, run).await {
-        Ok(Ok(Ok(output))) => Ok(Box::new(output)),
-        Ok(Ok(Err(failure))) => Err(failure),
-        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
-        Err(_elapsed) => {
-            let text = format!(
-                "the attempt ran into its deadline of {} s",
-                deadline.as_secs_f64()
-            );
-            Err(Failure::passing(FailureClass::Timeout, text))
-        }
-    }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    let line = crate::untrusted::one_line(&text, 300);
-    Failure::passing(FailureClass::Panic, format!("the handler panicked: {line}"))
-}
-
-fn quarantined(crashes: u32) -> Failure {
-    Failure::lasting(
-        FailureClass::Crash,
-        format!("{crashes} workers vanished while they ran this job"),
-    )
-}
-
-/// Takes down how one attempt ended.
-struct Clerk<L> {
-    ledger: L,
-    queue: Queue,
-    lease: Lease,
-    context: JobContext,
-    rules: RetryRules,
-    failures: u32,
-}
-
-impl<L: Ledger> Clerk<L> {
-    async fn take_down_result(&self, record: &dyn Record) -> TakenDown {
-        let event = self.context.event(&Progress::phase(Phase::Done));
-        let (lease, ledger) = (&self.lease, &self.ledger);
-        match attempt_to_persist("record a result", || ledger.finish(lease, record, &event)).await {
-            Ok(Fence::Open) => {
-                info!(job.id = %lease.job, "finished job {} attempt {}", lease.job, lease.attempt);
-                publish(&self.queue, &[event]).await;
-                TakenDown::plain(Written::Settled)
-            }
-            Ok(Fence::Closed) => self.fenced(),
-            // What the database will not take is the job's failure, not the worker's.
-            Err(refusal) => {
-                let text = format!("failed to {refusal}");
-                self.take_down_failure(Failure::passing(FailureClass::Store, text))
-                    .await
-            }
-        }
-    }
-
-    async fn take_down_failure(&self, failure: Failure) -> TakenDown {
-        let (lease, ledger) = (&self.lease, &self.ledger);
-        let next = match self.rules.next(&failure, self.failures, rand::random()) {
-            // Nothing but the stream holds the job, so it stays there however long it waits.
-            Next::Schedule(delay) if ledger.store().is_none() => Next::Retry(delay),
-            next => next,
-        };
-        let event: EventRow = self.context.event(&Progress::Error {
-            message: failure.message.clone(),
-        });
-        let fence = persist("take down a failure", || {
-            ledger.fail(lease, &failure, next, &event)
-        })
-        .await;
-        if fence == Fence::Closed {
-            return self.fenced();
-        }
-        let (why, class) = (
-            crate::untrusted::one_line(&failure.message, 200),
-            failure.class.word(),
-        );
-        warn!(job.id = %lease.job, class, "job {} attempt {} failed: {why}", lease.job, lease.attempt);
-        publish(&self.queue, &[event]).await;
-        match next {
-            Next::Retry(delay) => TakenDown {
-                delay,
-                ..TakenDown::plain(Written::Retrying)
-            },
-            Next::Schedule(_) => TakenDown::plain(Written::Settled),
-            Next::Bury => TakenDown {
-                failure: Some(failure),
-                ..TakenDown::plain(Written::Dead)
-            },
-        }
-    }
-
-    fn fenced(&self) -> TakenDown {
-        let Lease { job, attempt, .. } = self.lease;
-        warn!(job.id = %job, "job {job} has moved on: attempt {attempt} writes nothing");
-        TakenDown::plain(Written::Fenced)
-    }
-}
-
-/// Repeats a call to the ledger until it is heard; a refusal is the answer.
-async fn attempt_to_persist<T, F>(what: &str, mut call: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match call().await {
-            Err(error) if error.is_passing() => warn!("could not {what}: failed to {error}; trying again"),
-            outcome => return outcome,
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LEDGER_PAUSE_MAX);
-    }
-}
-
-/// Repeats a call to the ledger until it succeeds: there is nothing better to do with a refusal here
-/// than to say it and let the grace or the lease end it.
-async fn persist<T, F>(what: &str, mut call: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match attempt_to_persist(what, &mut call).await {
-            Ok(value) => return value,
-            Err(error) => error!("could not {what}: failed to {error}; trying again"),
-        }
-        tokio::time::sleep(LEDGER_PAUSE_MAX).await;
-    }
-}
-
-/// The fields of a dead letter: what it was, whose, and why; the raw fields of one that cannot be read.
-fn dead_letter(held: &Held, worker: WorkerId) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut letter: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut put = |field: &str, value: String| letter.push((field.into(), value.into_bytes()));
-    put("entry", held.entry.id.to_string());
-    put("lane", held.entry.lane.word().to_owned());
-    put("worker", worker.to_string());
-    put(
-        "died_at",
-        crate::clock::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-    );
-    match (&held.run, &held.carried) {
-        (Some(run), _) => {
-            put("jobId", run.lease.job.to_string());
-            put("attempt", run.lease.attempt.to_string());
-            if let Some(failure) = &held.failure {
-                put("class", failure.class.word().to_owned());
-                put("error", failure.message.clone());
-            }
-        }
-        (None, Ok(carried)) => {
-            put("jobId", carried.job.to_string());
-            put("class", FailureClass::Unreadable.word().to_owned());
-            put("error", "no job with this id is known".to_owned());
-        }
-        (None, Err(why)) => {
-            put("class", FailureClass::Unreadable.word().to_owned());
-            put("error", why.to_string());
-        }
-    }
-    keep_raw(&held.entry.fields, &mut letter);
-    letter
-}
-
-/// Keeps the raw fields, as bytes: nothing of an unreadable entry is lost. A few stand under a prefix; many
-/// go into one value, each behind its length (a script takes only so many arguments).
-fn keep_raw(fields: &[(Vec<u8>, Vec<u8>)], letter: &mut Vec<(Vec<u8>, Vec<u8>)>) {
-    if fields.len() <= RAW_FIELDS {
-        letter.extend(
-            fields
-                .iter()
-                .map(|(field, value)| ([b"raw:", field.as_slice()].concat(), value.clone())),
-        );
-        return;
-    }
-    let mut packed = Vec::new();
-    for text in fields.iter().flat_map(|(field, value)| [field, value]) {
-        packed.extend_from_slice(format!("{}:", text.len()).as_bytes());
-        packed.extend_from_slice(text);
-        packed.push(b',');
-    }
-    letter.push((b"raw".to_vec(), packed));
 }
 
 /// How long before the end of the grace what still runs is given up: time to write it down.

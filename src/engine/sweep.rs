@@ -1,4 +1,5 @@
-//! The sweeper: takes over what dead and silent consumers hold, and keeps parked entries parked.
+//! The sweeper: takes over what dead and silent consumers hold, keeps parked entries parked, and clears away
+//! what everybody is through with.
 //!
 //! * A worker of ours is dead when its last heartbeat is three seconds old *and* its named
 //!   connection is gone. Its entries are due again at once.
@@ -10,6 +11,7 @@
 //!
 //! The fence in Postgres is closed right after, so what the loser still writes is refused.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::ledger::Ledger;
-use crate::domain::{Lane, WorkerId};
+use crate::domain::{EntryId, Lane, WorkerId};
 use crate::queue::lease::{SUSPECT_AFTER, Suspect};
 use crate::queue::{Entry, Queue, QueueError};
 
@@ -28,8 +30,12 @@ const TEND_EVERY: Duration = Duration::from_secs(10);
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// What a foreign worker may leave idle.
 const FOREIGN_IDLE: Duration = Duration::from_secs(30);
+/// How often finished entries that nobody deleted are looked for.
+const CLEAR_EVERY: Duration = Duration::from_secs(60);
 /// Slices of one walk; a longer one goes on in the next second.
 const SLICES: usize = 20;
+/// Lost entries that wait to be taken down; what is beyond is found by the next full pass.
+const GONE_KEPT: usize = 10_000;
 
 /// What the heartbeat has told the elected sweeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +60,12 @@ pub struct Sweeper<L> {
     pub duty: watch::Receiver<Option<Duty>>,
     /// The worker leaves.
     pub stop: CancellationToken,
+    /// Entries whose payload is gone and whose jobs have not heard of it yet.
+    pub gone: VecDeque<(Lane, EntryId)>,
 }
+
+/// Where a walk over the streams stands.
+type Place = Option<(usize, Option<String>)>;
 
 impl<L: Ledger> Sweeper<L> {
     /// Sweeps until the stop.
@@ -62,6 +73,7 @@ impl<L: Ledger> Sweeper<L> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut tended, mut tidied): (Option<Instant>, Option<Instant>) = (None, None);
+        let (mut cleared, mut place): (Option<Instant>, Place) = (None, None);
         let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
         loop {
             tokio::select! {
@@ -72,6 +84,7 @@ impl<L: Ledger> Sweeper<L> {
                 continue;
             };
             note(self.sweep(&duty.suspects).await, "sweeping");
+            self.tell_gone().await;
             // Without a due time there should be nothing parked; now and then it is looked at all the same.
             let tend_every = if duty.parked > 0 { TEND_EVERY } else { FORGET_AFTER };
             if due(tended, tend_every) {
@@ -82,10 +95,15 @@ impl<L: Ledger> Sweeper<L> {
                 tidied = Some(Instant::now());
                 note(self.tidy(duty.server_ms).await, "taking cards down");
             }
+            if place.is_none() && due(cleared, CLEAR_EVERY) {
+                cleared = Some(Instant::now());
+                place = Some((0, None));
+            }
+            note(self.clear(&mut place).await, "clearing finished entries");
         }
     }
 
-    async fn sweep(&self, suspects: &[Suspect]) -> Result<(), QueueError> {
+    async fn sweep(&mut self, suspects: &[Suspect]) -> Result<(), QueueError> {
         if suspects.is_empty() {
             return Ok(());
         }
@@ -105,7 +123,7 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    async fn take_over(&self, suspect: &Suspect, idle: Duration) -> Result<(), QueueError> {
+    async fn take_over(&mut self, suspect: &Suspect, idle: Duration) -> Result<(), QueueError> {
         let mut from: Option<String> = None;
         for _ in 0..SLICES {
             let slice = self
@@ -128,7 +146,7 @@ impl<L: Ledger> Sweeper<L> {
     }
 
     /// Closes the fence behind the loser of these entries, and tells whoever may run them.
-    async fn hand_on(&self, loser: &str, taken: &[Entry]) {
+    async fn hand_on(&mut self, loser: &str, taken: &[Entry]) {
         if taken.is_empty() {
             return;
         }
@@ -145,17 +163,45 @@ impl<L: Ledger> Sweeper<L> {
                 jobs.len()
             );
         }
-        for entry in gone {
-            let queue = &self.queue.keys().shared;
-            if let Err(error) = self.ledger.gone(queue, entry.lane, entry.id).await {
-                warn!(
-                    "failed to {error}; the next full pass finds the job of entry {}",
-                    entry.id
-                );
-            }
-        }
+        let room = GONE_KEPT.saturating_sub(self.gone.len());
+        self.gone
+            .extend(gone.iter().take(room).map(|entry| (entry.lane, entry.id)));
         // Best effort: idle workers look by themselves within a second.
         let _unheard = self.queue.wake_workers().await;
+    }
+
+    /// Tells the ledger which entries are gone, and keeps what it does not hear for the next second.
+    async fn tell_gone(&mut self) {
+        while let Some((lane, id)) = self.gone.front().copied() {
+            match self.ledger.gone(&self.queue.keys().shared, lane, id).await {
+                Ok(()) => drop(self.gone.pop_front()),
+                Err(error) => return warn!("failed to {error}; {} lost entries wait", self.gone.len()),
+            }
+        }
+    }
+
+    /// Goes on with the walk that clears finished entries away, a few slices at a time.
+    async fn clear(&self, place: &mut Place) -> Result<(), QueueError> {
+        for _ in 0..SLICES {
+            let Some((nth, from)) = place.take() else {
+                return Ok(());
+            };
+            let Some(lane) = Lane::ALL.get(nth).copied() else {
+                return Ok(());
+            };
+            let slice = self.queue.clear_finished(lane, from.as_deref()).await?;
+            if slice.found > 0 {
+                info!(
+                    lane = lane.word(),
+                    "cleared {} finished entries away", slice.found
+                );
+            }
+            *place = Some(match slice.next {
+                Some(next) => (nth, Some(next)),
+                None => (nth + 1, None),
+            });
+        }
+        Ok(())
     }
 
     /// Renews parked entries.

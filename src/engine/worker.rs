@@ -1,5 +1,6 @@
 //! The supervisor: starts the loops in order, stops them in reverse.
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::card::{Card, CardState};
-use super::fetch::{self, Fetcher};
+use super::fetch::Fetcher;
 use super::heartbeat::Heart;
 use super::job::{Handler, Job};
 use super::ledger::Ledger;
+use super::listen::Listener;
 use super::outcome::RetryRules;
 use super::reconcile::Reconciler;
 use super::runtime::{INBOX, Message, Runtime, Setup, note_left};
@@ -78,7 +80,7 @@ pub struct Identity {
 /// Why a worker could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A server does not fit; each line says what to do.
+    /// A server does not fit, or the queue belongs to another group; each line says what to do.
     #[error("{}", .0.join("\n"))]
     Refused(Vec<String>),
     /// Valkey failed.
@@ -150,6 +152,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     /// When a server is away at the start or does not fit. Afterwards outages are waited out.
     pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
         self.check_servers().await?;
+        self.check_owner().await?;
         self.queue.ensure_groups().await?;
         let Started {
             runtime,
@@ -220,7 +223,15 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         let setup = self.setup(telemetry, orders, inbox.clone(), free_out, card_out);
         let runtime = Runtime::new(setup, self.settings.concurrency);
 
-        loops.spawn(fetch::listen(self.queue.clone(), due.clone(), fetching.clone()));
+        loops.spawn(
+            Listener {
+                queue: self.queue.clone(),
+                due: due.clone(),
+                inbox: inbox.clone(),
+                stop: living.clone(),
+            }
+            .run(),
+        );
         loops.spawn(self.sweeper(duty, &living).run());
         if let Some(store) = self.ledger.store() {
             let (queue, store, worker) = (self.queue.clone(), store.clone(), self.id);
@@ -293,6 +304,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             visibility_timeout: self.settings.visibility_timeout,
             duty,
             stop: stop.clone(),
+            gone: VecDeque::new(),
         }
     }
 
@@ -316,6 +328,20 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         } else {
             Err(EngineError::Refused(report.refusals))
         }
+    }
+
+    /// Two groups on one queue would share its due times, its sweeper and its cards.
+    async fn check_owner(&self) -> Result<(), EngineError> {
+        let keys = self.queue.keys();
+        let owner = self.queue.owner().await?;
+        if owner == keys.group {
+            return Ok(());
+        }
+        Err(EngineError::Refused(vec![format!(
+            "the queue {} belongs to the group {owner}, not to {}: give this job type a queue of its own, or, \
+             to rename the group, stop all workers and type `DEL {}` in valkey-cli",
+            keys.shared, keys.group, keys.owner
+        )]))
     }
 
     fn card(&self) -> Card {

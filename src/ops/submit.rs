@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::error::OpsError;
-use crate::domain::{JobId, JobState, Lane, PrUrl, diff};
+use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
 use crate::queue::{NewEntry, Queue};
 use crate::settings::QueueSettings;
 use crate::store::Store;
@@ -43,6 +43,8 @@ pub struct Submission {
     pub source: Source,
     /// Not before this time.
     pub run_at: Option<DateTime<Utc>>,
+    /// How urgent it is.
+    pub priority: Priority,
     /// The client, and its key that makes a repeat safe.
     pub idempotency: Option<(String, String)>,
     /// W3C trace context of the request.
@@ -56,6 +58,7 @@ impl Submission {
         Self {
             source,
             run_at: None,
+            priority: Priority::Normal,
             idempotency: None,
             traceparent: None,
         }
@@ -182,9 +185,18 @@ impl Submitter {
                 (Lane::Own, input.label.clone(), Some(input))
             }
         };
+        // Nor does it know of anything that is more urgent.
+        let lane = match submission.priority {
+            Priority::Normal => lane,
+            Priority::High => Lane::High,
+        };
         let content = input.as_ref().map_or("", |input| input.sha256.as_str());
         let time = submission.run_at.map(|at| at.to_rfc3339()).unwrap_or_default();
-        let body_sha256 = sha256(&[payload.as_bytes(), content.as_bytes(), time.as_bytes()]);
+        let mut parts = vec![payload.as_bytes(), content.as_bytes(), time.as_bytes()];
+        if submission.priority == Priority::High {
+            parts.push(b"high");
+        }
+        let body_sha256 = sha256(&parts);
         Ok(NewJob {
             id: JobId::fresh(),
             queue: self.settings.name.clone(),

@@ -134,9 +134,9 @@ impl Queue {
         Ok(())
     }
 
-    /// The lane whose turn it is to be asked first.
+    /// The lane whose turn it is to be asked first, of those without priority.
     pub(super) fn next_turn(&self) -> Lane {
-        Lane::ALL[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::ALL.len()]
+        Lane::EQUALS[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::EQUALS.len()]
     }
 
     pub(super) const fn client(&self) -> &Client {
@@ -196,7 +196,23 @@ impl Queue {
         })
     }
 
-    /// Makes the group on both streams, from their first entry on: what was queued before the first
+    /// The group whose queue this is: ours if there was none.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn owner(&self) -> Result<String, QueueError> {
+        let keys = self.keys();
+        let found: Option<String> = redis::cmd("SET")
+            .arg(&keys.owner)
+            .arg(&keys.group)
+            .arg("NX")
+            .arg("GET")
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(found.unwrap_or_else(|| keys.group.clone()))
+    }
+
+    /// Makes the group on all streams, from their first entry on: what was queued before the first
     /// worker existed is work too. A group that exists is left as it is.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub enum Want {
 type Answer = (u8, Vec<(usize, String, Vec<Vec<u8>>, u32)>, i64, String);
 
 impl Queue {
-    /// Takes up to `slots` entries: what is due again first, then new ones.
+    /// Takes up to `slots` entries: what has priority first, and what is due again before what is new.
     ///
     /// # Errors
     /// When the server is away, or the group is gone.
@@ -41,10 +41,8 @@ impl Queue {
         let keys = self.keys();
         let new_limit = if want == Want::Anything { slots } else { 0 };
         let mut call = FETCH.prepare_invoke();
-        call.key(&keys.due).key(&keys.pause);
-        // The due set numbers the streams in this order.
+        call.key(&keys.pause).key(&keys.due).key(&keys.due_high);
         for lane in Lane::ALL {
-            debug_assert_eq!(lane_number(lane), if lane == Lane::Own { 1 } else { 2 });
             call.key(keys.stream(lane));
         }
         call.arg(&keys.group)

@@ -1,4 +1,4 @@
-//! One look at a whole queue for a screen that refreshes: two round trips, at most thirteen commands.
+//! One look at a whole queue for a screen that refreshes: two round trips, at most eighteen commands.
 //!
 //! Every command is bounded, whatever the length of the queue, and all ages are by the server's own clock.
 
@@ -60,8 +60,10 @@ impl Queue {
             pipe.cmd("XLEN").arg(keys.stream(lane));
             pipe.cmd("XINFO").arg("GROUPS").arg(keys.stream(lane));
         }
-        pipe.cmd("ZCARD").arg(&keys.due);
-        pipe.cmd("ZRANGE").arg(&keys.due).arg(0).arg(0).arg("WITHSCORES");
+        for due in [&keys.due, &keys.due_high] {
+            pipe.cmd("ZCARD").arg(due);
+            pipe.cmd("ZRANGE").arg(due).arg(0).arg(0).arg("WITHSCORES");
+        }
         pipe.cmd("XLEN").arg(&keys.dead);
         pipe.cmd("EXISTS").arg(&keys.pause);
         pipe.cmd("ZREVRANGE")
@@ -69,7 +71,7 @@ impl Queue {
             .arg(0)
             .arg(WORKERS_SHOWN - 1)
             .arg("WITHSCORES");
-        let commands = 10;
+        let commands = 14;
         let rows: Vec<Result<Value, RedisError>> = pipe.query_async(&mut self.connection()).await?;
         let mut rows = rows.into_iter();
 
@@ -81,8 +83,13 @@ impl Queue {
             groups.push(group(rows.next(), &keys.group));
         }
         let pending = groups.iter().map(|group| group.pending).sum::<u64>();
-        let parked = read(&mut rows)?;
-        let due: Vec<(String, f64)> = read(&mut rows)?;
+        let (mut parked, mut next_due) = (0_u64, None::<u64>);
+        for _ in 0..2 {
+            parked += read::<u64>(&mut rows)?;
+            let first: Vec<(String, f64)> = read(&mut rows)?;
+            let at = first.first().map(|(_, at)| *at as u64);
+            next_due = [next_due, at].into_iter().flatten().min();
+        }
         let dead = read(&mut rows)?;
         let paused = read(&mut rows)?;
         let beats: Vec<(String, f64)> = read(&mut rows)?;
@@ -92,9 +99,7 @@ impl Queue {
             pending,
             parked,
             dead,
-            next_due: due
-                .first()
-                .map(|(_, at)| Duration::from_millis((*at as u64).saturating_sub(server_ms))),
+            next_due: next_due.map(|at| Duration::from_millis(at.saturating_sub(server_ms))),
             paused,
             commands,
             ..Glance::default()
@@ -120,7 +125,7 @@ impl Queue {
                 .arg("COUNT")
                 .arg(1);
         }
-        glance.commands += 2;
+        glance.commands += 3;
         if !beats.is_empty() {
             let names: Vec<String> = beats.iter().map(|(name, _)| keys.card(name)).collect();
             pipe.cmd("MGET").arg(names);

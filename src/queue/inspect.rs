@@ -12,7 +12,7 @@ const STANDS_CHUNK: usize = 100;
 /// The most workers that are listed.
 const WORKERS_SHOWN: isize = 1_000;
 
-/// How much lies on a queue's two streams, by Valkey's own count.
+/// How much lies on a queue's streams, by Valkey's own count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
     /// Entries on the streams.
@@ -37,7 +37,7 @@ pub struct Seen {
 }
 
 impl Queue {
-    /// Counts both streams: four cheap commands each way, whatever their length.
+    /// Counts all streams: cheap commands, whatever their length.
     ///
     /// # Errors
     /// When the server is away.
@@ -66,15 +66,17 @@ impl Queue {
             depth.entries += entries;
             depth.pending += pending;
         }
-        let (parked, dead): (u64, u64) = redis::pipe()
+        let (parked, urgent, dead): (u64, u64, u64) = redis::pipe()
             .cmd("ZCARD")
             .arg(&keys.due)
+            .cmd("ZCARD")
+            .arg(&keys.due_high)
             .cmd("XLEN")
             .arg(&keys.dead)
             .query_async(&mut self.connection())
             .await?;
         Ok(Depth {
-            parked,
+            parked: parked + urgent,
             dead,
             ..depth
         })

@@ -15,10 +15,15 @@ pub struct Keys {
     pub shared: String,
     /// The second stream: what a reference worker cannot run or honour.
     pub own: String,
-    /// The consumer group, the same name on both streams.
+    /// The third stream: what is to be run before everything else.
+    pub high: String,
+    /// The consumer group, the same name on all streams.
     pub group: String,
     /// Sorted set: parked entries by the time they are due, in milliseconds.
     pub due: String,
+    /// The same for the stream with priority. Apart, since a version that does not know that stream cannot read
+    /// its members.
+    pub due_high: String,
     /// Stream of dead letters: a projection, the rows in Postgres are the truth.
     pub dead: String,
     /// While this key exists, nothing new starts.
@@ -27,6 +32,8 @@ pub struct Keys {
     pub sweeper: String,
     /// Random text that a loss of all data takes with it.
     pub epoch: String,
+    /// The group whose queue this is: everything beside the streams belongs to one group.
+    pub owner: String,
     /// Sorted set: workers by their last heartbeat, in milliseconds.
     pub workers: String,
     /// Pub/sub channel that wakes idle workers.
@@ -42,12 +49,15 @@ impl Keys {
         Self {
             shared: queue.to_owned(),
             own: beside("own"),
+            high: beside("high"),
             group: group.to_owned(),
             due: beside("due"),
+            due_high: beside("due:high"),
             dead: beside("dead"),
             pause: beside("pause"),
             sweeper: beside("sweeper"),
             epoch: beside("epoch"),
+            owner: beside("group"),
             workers: beside("workers"),
             wake: beside("wake"),
             card_prefix: beside("card:"),
@@ -60,6 +70,16 @@ impl Keys {
         match lane {
             Lane::Own => &self.own,
             Lane::Shared => &self.shared,
+            Lane::High => &self.high,
+        }
+    }
+
+    /// The due set of a lane.
+    #[must_use]
+    pub fn due(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Own | Lane::Shared => &self.due,
+            Lane::High => &self.due_high,
         }
     }
 
@@ -70,19 +90,24 @@ impl Keys {
     }
 }
 
-/// The number of a lane inside the due set.
+/// The number of a lane in scripts and in the due sets.
 #[must_use]
 pub const fn lane_number(lane: Lane) -> usize {
     match lane {
         Lane::Own => 1,
         Lane::Shared => 2,
+        Lane::High => 3,
     }
 }
 
-/// The lane of a number inside the due set.
+/// The lane of a number in scripts and in the due sets.
 #[must_use]
 pub const fn numbered_lane(number: usize) -> Lane {
-    if number == 1 { Lane::Own } else { Lane::Shared }
+    match number {
+        1 => Lane::Own,
+        3 => Lane::High,
+        _ => Lane::Shared,
+    }
 }
 
 /// The pub/sub channel on which a job tells its progress; the reference's name.
@@ -101,7 +126,12 @@ mod tests {
         assert_eq!(keys.shared, "reviews:queue");
         assert_eq!(keys.own, "{reviews:queue}:own");
         assert_eq!(keys.card("w-1"), "{reviews:queue}:card:w-1");
-        for lane in Lane::ALL {
+        for (i, lane) in Lane::ALL.into_iter().enumerate() {
+            assert_eq!(
+                lane_number(lane),
+                i + 1,
+                "scripts count the streams in this order"
+            );
             assert_eq!(numbered_lane(lane_number(lane)), lane);
         }
     }

@@ -85,6 +85,7 @@ impl Queue {
         call.key(keys.card(&name))
             .key(&keys.workers)
             .key(&keys.due)
+            .key(&keys.due_high)
             .key(&keys.pause)
             .key(&keys.sweeper);
         for lane in Lane::ALL {

@@ -7,6 +7,36 @@ use super::error::QueueError;
 use super::keys::progress_channel;
 use crate::domain::JobId;
 
+/// What workers are called for. A call only saves time: what it tells they would find out by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Something is due now, or the queue goes on.
+    Due,
+    /// An entry was taken away from its worker: ask for all leases at once.
+    Renew,
+    /// The queue is paused.
+    Pause,
+}
+
+impl Call {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Renew => "renew",
+            Self::Pause => "pause",
+        }
+    }
+
+    /// A call of a version that knows more is a reason to look.
+    fn of(word: &[u8]) -> Self {
+        match word {
+            b"renew" => Self::Renew,
+            b"pause" => Self::Pause,
+            _ => Self::Due,
+        }
+    }
+}
+
 impl Queue {
     /// Tells progress of jobs, in order, in one round trip. Nobody listening is fine.
     ///
@@ -29,22 +59,31 @@ impl Queue {
     /// # Errors
     /// When the server is away; the workers look for themselves every second.
     pub async fn wake_workers(&self) -> Result<(), QueueError> {
+        self.call_workers(Call::Due).await
+    }
+
+    /// Calls all workers of the queue.
+    ///
+    /// # Errors
+    /// When the server is away; the workers find out for themselves, later.
+    pub async fn call_workers(&self, call: Call) -> Result<(), QueueError> {
         let () = redis::cmd("PUBLISH")
             .arg(&self.keys().wake)
-            .arg("due")
+            .arg(call.word())
             .query_async(&mut self.connection())
             .await?;
         Ok(())
     }
 
-    /// Listens for wake-ups until the connection ends.
+    /// Listens for calls until the connection ends.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn wake_ups(&self) -> Result<impl Stream<Item = ()> + Send + use<>, QueueError> {
+    pub async fn calls(&self) -> Result<impl Stream<Item = Call> + Send + use<>, QueueError> {
         let mut pubsub = self.client().get_async_pubsub().await?;
         pubsub.subscribe(&self.keys().wake).await?;
-        Ok(pubsub.into_on_message().map(|_| ()))
+        let heard = |message: redis::Msg| async move { Some(Call::of(message.get_payload_bytes())) };
+        Ok(pubsub.into_on_message().filter_map(heard))
     }
 
     /// Listens for the progress of a job until the connection ends.

@@ -56,6 +56,15 @@ impl std::fmt::Debug for Waker {
     }
 }
 
+/// What a blocking read brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Read {
+    /// Entries that are this worker's now, at most one of each stream.
+    pub entries: Vec<Entry>,
+    /// Whether the queue was paused in the moment they came: then they are not to be run.
+    pub paused: bool,
+}
+
 /// The answer of `XREADGROUP`: nothing, or streams of (id, fields).
 type Answer = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
 
@@ -97,38 +106,35 @@ impl Reader {
         }
     }
 
-    /// Waits for new entries on either stream and takes at most one of each.
+    /// Waits for new entries on any stream and takes at most one of each.
     ///
     /// # Errors
     /// When the server is away (then this reader is useless), or the group is gone.
-    pub async fn read(&mut self) -> Result<Vec<Entry>, QueueError> {
-        let answer: Answer = redis::cmd("XREADGROUP")
-            .arg("GROUP")
-            .arg(&self.keys.group)
-            .arg(self.worker.to_string())
-            .arg("COUNT")
-            .arg(1)
-            .arg("BLOCK")
-            .arg(BLOCK.as_millis() as u64)
-            .arg("STREAMS")
-            .arg(&self.keys.own)
-            .arg(&self.keys.shared)
-            .arg(">")
-            .arg(">")
-            .query_async(&mut self.connection)
-            .await?;
+    pub async fn read(&mut self) -> Result<Read, QueueError> {
+        let mut pipe = redis::pipe();
+        let read = pipe.cmd("XREADGROUP").arg("GROUP").arg(&self.keys.group);
+        read.arg(self.worker.to_string()).arg("COUNT").arg(1);
+        read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
+        for lane in Lane::ALL {
+            read.arg(self.keys.stream(lane));
+        }
+        for _ in Lane::ALL {
+            read.arg(">");
+        }
+        // A blocking read does not know the pause: it is asked for in the same trip, right behind it.
+        pipe.cmd("EXISTS").arg(&self.keys.pause);
+        let (answer, paused): (Answer, bool) = pipe.query_async(&mut self.connection).await?;
         let mut entries = Vec::new();
         for (stream, rows) in answer.unwrap_or_default() {
-            let lane = if stream == self.keys.own {
-                Lane::Own
-            } else {
-                Lane::Shared
-            };
+            let lane = Lane::ALL
+                .into_iter()
+                .find(|lane| stream == self.keys.stream(*lane));
+            let lane = lane.ok_or_else(|| QueueError::Answer(format!("an entry of {stream}")))?;
             for (id, flat) in rows {
                 entries.push(read_entry(lane, &id, flat, 1)?);
             }
         }
-        Ok(entries)
+        Ok(Read { entries, paused })
     }
 }
 

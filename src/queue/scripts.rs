@@ -4,20 +4,23 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+/// A script, behind the files whose functions it uses.
 macro_rules! script {
-    ($name:ident, $file:literal) => {
-        pub static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("../../assets/lua/", $file))));
+    ($name:ident, $($file:literal),+) => {
+        pub static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!($(include_str!(concat!("../../assets/lua/", $file)), "\n"),+))
+        });
     };
 }
 
 script!(FETCH, "fetch.lua");
-script!(SETTLE, "settle.lua");
+script!(SETTLE, "needed.lua", "settle.lua");
 script!(PARK, "park.lua");
-script!(BURY, "bury.lua");
+script!(BURY, "needed.lua", "bury.lua");
+script!(CLEAR, "needed.lua", "clear.lua");
 script!(RENEW, "renew.lua");
 script!(BEAT, "beat.lua");
 script!(LEAVE, "leave.lua");
 script!(TAKEOVER, "takeover.lua");
 script!(TEND, "tend.lua");
-script!(PRESENT, "present.lua");
+script!(PRESENT, "needed.lua", "present.lua");

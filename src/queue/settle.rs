@@ -5,13 +5,12 @@ use std::time::Duration;
 use super::connect::Queue;
 use super::error::QueueError;
 use super::keys::{PARKED, lane_number};
+use super::letter::KEPT;
 use super::scripts::{BURY, PARK, SETTLE};
 use crate::domain::{EntryId, Lane, WorkerId};
 
 /// Ids in one call; a script must never hold the server longer than a few milliseconds.
 const CHUNK: usize = 256;
-/// About how many dead letters the stream keeps; the rows in Postgres are complete.
-const DEAD_LETTERS_KEPT: usize = 100_000;
 
 impl Queue {
     /// Acknowledges entries, and deletes those that no other group needs. Answers for each whether
@@ -52,7 +51,7 @@ impl Queue {
         let mut parked = Vec::with_capacity(entries.len());
         for chunk in entries.chunks(CHUNK) {
             let mut call = PARK.prepare_invoke();
-            call.key(self.keys().stream(lane)).key(&self.keys().due);
+            call.key(self.keys().stream(lane)).key(self.keys().due(lane));
             call.arg(&self.keys().group)
                 .arg(worker.to_string())
                 .arg(PARKED)
@@ -81,7 +80,7 @@ impl Queue {
         call.arg(&self.keys().group)
             .arg(worker.to_string())
             .arg(id.to_string())
-            .arg(DEAD_LETTERS_KEPT);
+            .arg(KEPT);
         for (field, value) in letter {
             call.arg(field).arg(value);
         }

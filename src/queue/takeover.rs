@@ -11,7 +11,7 @@ use super::error::QueueError;
 use super::fetch::read_entry;
 use super::keys::{PARKED, lane_number};
 use super::reader::connection_name;
-use super::scripts::{TAKEOVER, TEND};
+use super::scripts::{CLEAR, TAKEOVER, TEND};
 use crate::domain::{Lane, WorkerId};
 
 /// Entries that one call looks at: well under 2 ms of the server's time.
@@ -74,7 +74,7 @@ impl Queue {
         let keys = self.keys();
         let (next, rows): Taken = TAKEOVER
             .key(keys.stream(lane))
-            .key(&keys.due)
+            .key(keys.due(lane))
             .key(&keys.workers)
             .arg(&keys.group)
             .arg(consumer)
@@ -122,12 +122,30 @@ impl Queue {
         let keys = self.keys();
         let (next, found): (String, u64) = TEND
             .key(keys.stream(lane))
-            .key(&keys.due)
+            .key(keys.due(lane))
             .arg(&keys.group)
             .arg(PARKED)
             .arg(lane_number(lane))
             .arg(SLICE)
             .arg(after(from))
+            .invoke_async(&mut self.connection())
+            .await?;
+        Ok(Slice {
+            found,
+            next: Some(next).filter(|next| !next.is_empty()),
+        })
+    }
+
+    /// Deletes a slice of what every group is through with and nobody deleted; answers how many.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn clear_finished(&self, lane: Lane, from: Option<&str>) -> Result<Slice<u64>, QueueError> {
+        let (next, found): (String, u64) = CLEAR
+            .key(self.keys().stream(lane))
+            .arg(&self.keys().group)
+            .arg(after(from))
+            .arg(SLICE)
             .invoke_async(&mut self.connection())
             .await?;
         Ok(Slice {

@@ -22,7 +22,7 @@ impl Store {
         .bind(actor)
         .bind(verb)
         .bind(clean_value(detail))
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         Ok(ActionId(id))
     }
@@ -38,7 +38,7 @@ impl Store {
         .bind(action.0)
         .bind(outcome)
         .bind(clean_value(result))
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(())
     }

@@ -26,26 +26,45 @@ pub struct Asked {
     pub lane: Lane,
     /// What it carries.
     pub payload: String,
+    /// How often the server has delivered it: a start that comes late is known by it.
+    pub delivery: u32,
 }
 
 /// What becomes of an entry whose start was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Run it, under this number.
-    Begin {
-        /// The number of this attempt.
-        attempt: i32,
-        /// Failed attempts before it.
-        failures: u32,
-        /// Workers that vanished with it.
-        crashes: u32,
-    },
+    /// Run it.
+    Begin(Issued),
+    /// The job is dead and this is its entry: it lacks its dead letter.
+    Dead(Died),
     /// The job has ended: acknowledge the entry and do nothing.
     Finished,
-    /// Another entry stands for the job: acknowledge this one and do nothing.
+    /// Another entry or a later delivery stands for the job: let go of this one and do nothing.
     Stale,
     /// Postgres knows no such job.
     Unknown,
+}
+
+/// An attempt that was issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// Its number.
+    pub attempt: i32,
+    /// Failed attempts before it.
+    pub failures: u32,
+    /// Workers that vanished with the job.
+    pub crashes: u32,
+}
+
+/// Why a job is dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Died {
+    /// The number of its last attempt.
+    pub attempt: i32,
+    /// The class of its last failure.
+    pub class: String,
+    /// What that said.
+    pub error: String,
 }
 
 /// The right to write for one attempt.
@@ -102,19 +121,25 @@ impl Record for () {
 
 const START: &str = "
 with asked as (
-    select * from unnest($3::uuid[], $4::text[]) with ordinality as a (id, entry, ord)
+    select * from unnest($3::uuid[], $4::text[], $5::int[]) with ordinality as a (id, entry, delivery, ord)
 ), locked as (
-    select j.id, j.state, j.entry_id, j.attempt, a.entry,
+    select j.id, j.state, j.entry_id, j.delivery as seen, j.worker, j.attempt, j.failures, j.crashes, j.error,
+           j.error_class, a.entry, a.delivery,
            (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
     from asked a join millstream.jobs j on j.id = a.id and j.queue = $2
     order by j.id
     for update of j
 ), judged as (
     select l.*, case
+        when l.state = 'dead' and l.entry_id = l.entry then 'dead'
         when l.state in ('done', 'dead', 'dropped', 'cancelled') then 'finished'
         when l.foreign_done then 'foreign'
         -- Held in Postgres until its time: an entry that was not let go of in time stands for nothing.
         when l.state = 'scheduled' then 'stale'
+        -- The entry has been delivered to somebody else since: who asks was frozen in between.
+        when l.entry_id = l.entry and l.delivery < l.seen then 'stale'
+        -- The reply to the same question was lost.
+        when l.state = 'running' and l.entry_id = l.entry and l.delivery = l.seen and l.worker = $1 then 'again'
         when l.state = 'running' and l.entry_id is distinct from l.entry then 'stale'
         when l.entry_id is not null and
              (split_part(l.entry, '-', 1)::numeric, split_part(l.entry, '-', 2)::numeric) <
@@ -124,7 +149,7 @@ with asked as (
 ), begun as (
     update millstream.jobs j
     set state = 'running', attempt = j.attempt + 1, crashes = j.crashes + (g.state = 'running')::int,
-        worker = $1, entry_id = g.entry, enqueued_at = coalesce(j.enqueued_at, now()),
+        worker = $1, entry_id = g.entry, delivery = g.delivery, enqueued_at = coalesce(j.enqueued_at, now()),
         started_at = now(), run_at = null, updated_at = now()
     from judged g where g.id = j.id and g.answer = 'begin'
     returning j.id, j.attempt, j.failures, j.crashes
@@ -146,7 +171,9 @@ with asked as (
     set state = 'done', finished_at = now(), updated_at = now(), worker = null
     from judged g where g.id = j.id and g.answer = 'foreign'
 )
-select coalesce(g.answer, 'unknown'), b.attempt, b.failures, b.crashes
+select coalesce(g.answer, 'unknown') as answer, coalesce(b.attempt, g.attempt) as attempt,
+       coalesce(b.failures, g.failures) as failures, coalesce(b.crashes, g.crashes) as crashes,
+       g.error, g.error_class
 from asked a
 left join judged g on g.id = a.id
 left join begun b on b.id = a.id
@@ -180,10 +207,13 @@ where status = 'running' and span_id in
       (select span_id from millstream.span_facts where job_id = $1 and attempt <= $2)";
 
 const LOST: &str = "
-with lost as (
+with locked as (
+    select j.id from millstream.jobs j join unnest($2::uuid[], $3::text[]) as l (id, entry) on j.id = l.id
+    where j.entry_id = l.entry and j.worker = $1 and j.state = 'running'
+    order by j.id for update of j
+), lost as (
     update millstream.jobs j set state = 'waiting', crashes = j.crashes + 1, updated_at = now()
-    from unnest($2::uuid[], $3::text[]) as l (id, entry)
-    where j.id = l.id and j.entry_id = l.entry and j.worker = $1 and j.state = 'running'
+    from locked l where j.id = l.id
     returning j.id, j.attempt
 ), closed as (
     update spans s set status = 'error', error = 'its worker vanished', ended_at = now()
@@ -205,16 +235,45 @@ from (select coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens
       from millstream.attempts where job_id = $1) t
 where r.id = $1 and r.status <> 'done'";
 
-/// An answer of [`START`]: the word, the attempt, failures, crashes.
-type StartRow = (String, Option<i32>, Option<i32>, Option<i32>);
+/// An answer of [`START`].
+#[derive(sqlx::FromRow)]
+struct StartRow {
+    answer: String,
+    attempt: Option<i32>,
+    failures: Option<i32>,
+    crashes: Option<i32>,
+    error: Option<String>,
+    error_class: Option<String>,
+}
+
+impl StartRow {
+    fn read(self) -> Start {
+        let attempt = self.attempt.unwrap_or(0);
+        match self.answer.as_str() {
+            "begin" | "again" => Start::Begin(Issued {
+                attempt,
+                failures: self.failures.unwrap_or(0).unsigned_abs(),
+                crashes: self.crashes.unwrap_or(0).unsigned_abs(),
+            }),
+            "dead" => Start::Dead(Died {
+                attempt,
+                class: self.error_class.unwrap_or_default(),
+                error: self.error.unwrap_or_default(),
+            }),
+            "finished" | "foreign" => Start::Finished,
+            "unknown" => Start::Unknown,
+            _ => Start::Stale,
+        }
+    }
+}
 
 impl Store {
     /// Asks for starts, in one statement for the whole batch: issues the attempts, counts a crash
     /// where the last one never ended, and tells which entries have nothing to start.
     ///
     /// # Errors
-    /// When the server is away; then attempts may have been issued all the same, and the next start
-    /// of those jobs counts a crash.
+    /// When the server is away; then attempts may have been issued all the same, and the same question again
+    /// is answered with them.
     pub async fn start(
         &self,
         queue: &str,
@@ -249,24 +308,18 @@ impl Store {
     ) -> Result<(), StoreError> {
         let jobs: Vec<Uuid> = round.iter().map(|&i| asked[i].job.0).collect();
         let entries: Vec<String> = round.iter().map(|&i| asked[i].entry.to_string()).collect();
+        let delivery = |&i: &usize| i32::try_from(asked[i].delivery).unwrap_or(i32::MAX);
+        let deliveries: Vec<i32> = round.iter().map(delivery).collect();
         let rows: Vec<StartRow> = sqlx::query_as(START)
             .bind(worker.to_string())
             .bind(queue)
             .bind(&jobs)
             .bind(&entries)
-            .fetch_all(self.pool())
+            .bind(&deliveries)
+            .fetch_all(&self.pool())
             .await?;
-        for (&i, (answer, attempt, failures, crashes)) in round.iter().zip(rows) {
-            answers[i] = match (answer.as_str(), attempt) {
-                ("begin", Some(attempt)) => Start::Begin {
-                    attempt,
-                    failures: failures.unwrap_or(0).unsigned_abs(),
-                    crashes: crashes.unwrap_or(0).unsigned_abs(),
-                },
-                ("finished" | "foreign", _) => Start::Finished,
-                ("unknown", _) => Start::Unknown,
-                _ => Start::Stale,
-            };
+        for (&i, row) in round.iter().zip(rows) {
+            answers[i] = row.read();
         }
         Ok(())
     }
@@ -279,7 +332,7 @@ impl Store {
             .bind(queue)
             .bind(&jobs)
             .bind(&lanes)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(())
     }
@@ -390,7 +443,7 @@ impl Store {
             .bind(worker)
             .bind(&ids)
             .bind(&entries)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(done.rows_affected())
     }
@@ -404,7 +457,7 @@ impl Store {
         .bind(lease.job.0)
         .bind(lease.attempt)
         .bind(lease.worker.to_string())
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         Ok(failed)
     }

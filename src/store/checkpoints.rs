@@ -32,7 +32,7 @@ impl Store {
         .bind(lease.worker.to_string())
         .bind(step)
         .bind(clean_value(body.clone()))
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(if saved.rows_affected() == 0 {
             Fence::Closed
@@ -50,7 +50,7 @@ impl Store {
             sqlx::query_scalar("select body from millstream.checkpoints where job_id = $1 and step = $2")
                 .bind(job.0)
                 .bind(step)
-                .fetch_optional(self.pool())
+                .fetch_optional(&self.pool())
                 .await?;
         Ok(body)
     }

@@ -1,6 +1,7 @@
 //! The pool of connections to Postgres.
 
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +16,8 @@ const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 /// What one statement may take, by Postgres' own clock. All of ours take milliseconds.
 const LIMITS: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; \
                       set idle_in_transaction_session_timeout = '15s'";
+/// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent.
+const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 /// How long the last connections have to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the first look at the server may take.
@@ -23,7 +26,9 @@ const CHECK_WITHIN: Duration = Duration::from_secs(3);
 /// A store on a Postgres server. Cheap to clone; all clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    /// Replaced as a whole when a line falls silent: see [`Store::bounded`].
+    pool: Arc<RwLock<PgPool>>,
+    answer_within: Duration,
 }
 
 impl Store {
@@ -35,23 +40,46 @@ impl Store {
         let options = PgConnectOptions::from_str(url.expose_secret())
             .map_err(|error| StoreError::Address(error.to_string()))?
             .application_name(application);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_WITHIN)
-            .idle_timeout(Some(Duration::from_secs(60)))
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // A lock that is never given back, or a line that falls silent in a transaction, must
-                    // not hold a job's row for ever.
-                    sqlx::raw_sql(LIMITS).execute(connection).await.map(|_| ())
-                })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        let pool = Arc::new(RwLock::new(pool(options, connections)));
+        Ok(Self {
+            pool,
+            answer_within: ANSWER_WITHIN,
+        })
     }
 
-    pub(super) const fn pool(&self) -> &PgPool {
-        &self.pool
+    pub(super) fn pool(&self) -> PgPool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a call no longer than any statement is allowed to take. A connection whose server fell silent
+    /// answers nothing until the system gives it up, a quarter of an hour later, and the pool cannot tell; so
+    /// the pool is replaced, and the call fails like any other that found the server away.
+    ///
+    /// # Errors
+    /// Those of the call, and its silence.
+    pub(crate) async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let before = self.pool();
+        match tokio::time::timeout(self.answer_within, call).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => {
+                self.replace(&before);
+                let text = format!("no answer within {} s", self.answer_within.as_secs());
+                Err(StoreError::Unreachable(text))
+            }
+        }
+    }
+
+    /// Puts a fresh pool in the place of this one, once for all who found it silent.
+    fn replace(&self, silent: &PgPool) {
+        let mut pool = self.pool.write().unwrap_or_else(PoisonError::into_inner);
+        let options = (*silent.connect_options()).clone();
+        // Two handles of one pool share their options; a replaced one has others.
+        if Arc::ptr_eq(&pool.connect_options(), &silent.connect_options()) {
+            *pool = self::pool(options, silent.options().get_max_connections());
+        }
     }
 
     /// Connects once, outside the pool: the pool only says that it waited too long, this says why.
@@ -59,7 +87,7 @@ impl Store {
     /// # Errors
     /// When the server is away, or does not let us in.
     pub async fn check(&self) -> Result<(), StoreError> {
-        let options = self.pool.connect_options();
+        let options = self.pool().connect_options();
         let connecting = PgConnection::connect_with(&options);
         match tokio::time::timeout(CHECK_WITHIN, connecting).await {
             Ok(connection) => Ok(connection?.close().await?),
@@ -76,13 +104,55 @@ impl Store {
     /// When the server is away.
     pub async fn server_version(&self) -> Result<i32, StoreError> {
         let version = sqlx::query_scalar("select current_setting('server_version_num')::int")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.pool())
             .await?;
         Ok(version)
     }
 
     /// Closes all connections, politely if they let us: one whose server fell silent never would.
     pub async fn close(&self) {
-        let _left_open = tokio::time::timeout(CLOSE_WITHIN, self.pool.close()).await;
+        let _left_open = tokio::time::timeout(CLOSE_WITHIN, self.pool().close()).await;
+    }
+}
+
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_WITHIN)
+        .idle_timeout(Some(Duration::from_secs(60)))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // A lock that is never given back, or a line that falls silent in a transaction, must
+                // not hold a job's row for ever.
+                sqlx::raw_sql(LIMITS).execute(connection).await.map(|_| ())
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_falls_silent_fails_and_takes_its_pool_with_it() {
+        let mut store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
+        store.answer_within = Duration::from_millis(1);
+        let before = store.pool().connect_options();
+        let (one, two) = tokio::join!(
+            store.bounded(std::future::pending::<Result<(), _>>()),
+            store.bounded(std::future::pending::<Result<(), _>>()),
+        );
+        for outcome in [one, two] {
+            assert!(outcome.is_err_and(|error| error.is_passing()));
+        }
+        let after = store.pool().connect_options();
+        assert!(!Arc::ptr_eq(&before, &after), "the silent pool is replaced");
+        assert_eq!(store.pool().options().get_max_connections(), 3);
+        store.bounded(async { Ok(()) }).await.expect("an answer");
+        assert!(
+            Arc::ptr_eq(&after, &store.pool().connect_options()),
+            "and no other"
+        );
     }
 }

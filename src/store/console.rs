@@ -310,7 +310,7 @@ impl Store {
         let row = sqlx::query_as(FIGURES)
             .bind(queue)
             .bind(since)
-            .fetch_one(self.pool())
+            .fetch_one(&self.pool())
             .await?;
         Ok(row)
     }
@@ -326,7 +326,7 @@ impl Store {
              from millstream.attempts a join millstream.jobs j on j.id = a.job_id where j.queue = $1",
         )
         .bind(queue)
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         Ok(spent)
     }
@@ -349,7 +349,7 @@ impl Store {
         let rows = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(queue)
             .bind(RECENT)
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         Ok(rows)
     }
@@ -379,7 +379,7 @@ impl Store {
             .bind(&asked.id)
             .bind(&asked.words)
             .bind(i64::from(limit.min(2_000)))
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         Ok(rows)
     }
@@ -403,7 +403,7 @@ impl Store {
             .bind(&asked.id)
             .bind(&asked.words)
             .bind(COUNTED)
-            .fetch_one(self.pool())
+            .fetch_one(&self.pool())
             .await?;
         Ok(counts)
     }
@@ -416,7 +416,7 @@ impl Store {
         let statement = JOB.replace("CONDITION", "j.id = $1");
         let row = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(id.0)
-            .fetch_optional(self.pool())
+            .fetch_optional(&self.pool())
             .await?;
         Ok(row)
     }
@@ -439,7 +439,7 @@ impl Store {
         .bind(workers)
         .bind(back.as_secs_f64())
         .bind(STRETCHES)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }
@@ -449,7 +449,10 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn fared(&self, workers: &[String]) -> Result<Vec<FaredRow>, StoreError> {
-        let rows = sqlx::query_as(FARED).bind(workers).fetch_all(self.pool()).await?;
+        let rows = sqlx::query_as(FARED)
+            .bind(workers)
+            .fetch_all(&self.pool())
+            .await?;
         Ok(rows)
     }
 
@@ -464,7 +467,7 @@ impl Store {
              from millstream.attempts where job_id = $1 order by attempt limit 1000",
         )
         .bind(id.0)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }
@@ -482,7 +485,7 @@ impl Store {
         )
         .bind(id.0)
         .bind(SPANS)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }
@@ -494,7 +497,7 @@ impl Store {
     pub async fn span_texts(&self, id: SpanId) -> Result<(Option<Value>, Option<Value>), StoreError> {
         let row = sqlx::query_as("select input, output from spans where span_id = $1")
             .bind(id.0)
-            .fetch_optional(self.pool())
+            .fetch_optional(&self.pool())
             .await?;
         Ok(row.unwrap_or_default())
     }

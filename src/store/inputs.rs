@@ -13,7 +13,7 @@ impl Store {
         let row: Option<(String, String)> =
             sqlx::query_as("select label, body from millstream.inputs where job_id = $1")
                 .bind(job.0)
-                .fetch_optional(self.pool())
+                .fetch_optional(&self.pool())
                 .await?;
         Ok(row.map(|(label, text)| StoredDiff { label, text }))
     }

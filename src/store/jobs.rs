@@ -151,7 +151,7 @@ impl Store {
             .bind(key.map(|key| key.client.as_str()))
             .bind(key.map(|key| key.key.as_str()))
             .bind(key.map(|key| key.body_sha256.as_str()))
-            .fetch_one(self.pool())
+            .fetch_one(&self.pool())
             .await?;
         match key {
             Some(key) if made == 0 => Ok(self.accepted_with(key).await?.unwrap_or(Accepted::KeyReused)),
@@ -170,7 +170,7 @@ impl Store {
         )
         .bind(&key.client)
         .bind(&key.key)
-        .fetch_optional(self.pool())
+        .fetch_optional(&self.pool())
         .await?;
         Ok(found.map(|(job, body)| {
             if body == key.body_sha256 {
@@ -191,13 +191,19 @@ impl Store {
         let jobs: Vec<Uuid> = entries.iter().map(|(job, _)| job.0).collect();
         let ids: Vec<String> = entries.iter().map(|(_, entry)| entry.to_string()).collect();
         sqlx::query(
-            "update millstream.jobs j set entry_id = e.entry, enqueued_at = now(), updated_at = now()
-             from unnest($1::uuid[], $2::text[]) as e (id, entry)
-             where j.id = e.id and j.entry_id is null and j.state = 'waiting'",
+            // Rows are locked in the order in which starts lock them.
+            "with locked as (
+                 select j.id, e.entry from millstream.jobs j
+                 join unnest($1::uuid[], $2::text[]) as e (id, entry) on e.id = j.id
+                 where j.entry_id is null and j.state = 'waiting'
+                 order by j.id for update of j
+             )
+             update millstream.jobs j set entry_id = l.entry, enqueued_at = now(), updated_at = now()
+             from locked l where j.id = l.id",
         )
         .bind(&jobs)
         .bind(&ids)
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(())
     }
@@ -217,7 +223,7 @@ impl Store {
             .bind(state.map(JobState::word))
             .bind(None::<Uuid>)
             .bind(i64::from(limit.min(10_000)))
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         Ok(rows)
     }
@@ -232,7 +238,7 @@ impl Store {
             .bind(None::<String>)
             .bind(id.0)
             .bind(1_i64)
-            .fetch_optional(self.pool())
+            .fetch_optional(&self.pool())
             .await?;
         Ok(row)
     }
@@ -249,7 +255,7 @@ impl Store {
         )
         .bind(queue)
         .bind(limit)
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         Ok(count >= limit)
     }

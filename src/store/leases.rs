@@ -20,7 +20,7 @@ impl Store {
         .bind(name)
         .bind(holder)
         .bind(term.as_secs_f64())
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(held.rows_affected() == 1)
     }
@@ -33,7 +33,7 @@ impl Store {
         sqlx::query("delete from millstream.leases where name = $1 and holder = $2")
             .bind(name)
             .bind(holder)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Store {
         steps.create_schema("millstream");
         let mut failed = None;
         for attempt in 0..TRIES {
-            match steps.run(self.pool()).await {
+            match steps.run(&self.pool()).await {
                 Ok(()) => return Ok(()),
                 Err(error) if is_race(&error) => failed = Some(error),
                 Err(error) => return Err(describe(error)),
@@ -48,7 +48,7 @@ impl Store {
         let newest = STEPS.iter().map(|step| step.version).max().unwrap_or(0);
         let found: Option<i64> =
             sqlx::query_scalar("select max(version) from millstream.migrations where success")
-                .fetch_one(self.pool())
+                .fetch_one(&self.pool())
                 .await?;
         match found {
             Some(version) if version >= newest => Ok(()),

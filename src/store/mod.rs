@@ -28,6 +28,6 @@ pub mod stats;
 pub mod telemetry;
 mod text;
 
-pub use attempts::{Asked, Fence, Lease, Next, Record, Start};
+pub use attempts::{Asked, Died, Fence, Issued, Lease, Next, Record, Start};
 pub use connect::Store;
 pub use error::StoreError;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::connect::Store;
@@ -23,6 +24,38 @@ pub struct Owed {
     /// The entry that should stand for it; nothing when there never was one.
     pub entry: Option<EntryId>,
 }
+
+/// A dead job, as far as its letter tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadJob {
+    /// The job.
+    pub job: JobId,
+    /// The stream it was on.
+    pub lane: Lane,
+    /// The entry that stood for it.
+    pub entry: Option<EntryId>,
+    /// Who gave it up.
+    pub worker: Option<String>,
+    /// When.
+    pub died_at: DateTime<Utc>,
+    /// The number of its last attempt.
+    pub attempt: i32,
+    /// The class of its last failure.
+    pub class: Option<String>,
+    /// What that said.
+    pub error: Option<String>,
+}
+
+type DeadRow = (
+    Uuid,
+    String,
+    Option<String>,
+    Option<String>,
+    DateTime<Utc>,
+    i32,
+    Option<String>,
+    Option<String>,
+);
 
 type Row = (Uuid, String, String, Option<String>, Option<String>);
 
@@ -51,7 +84,7 @@ impl Store {
         )
         .bind(queue)
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows.into_iter().map(read).collect())
     }
@@ -75,7 +108,7 @@ impl Store {
         .bind(queue)
         .bind(age.as_secs_f64())
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows.into_iter().map(read).collect())
     }
@@ -98,8 +131,45 @@ impl Store {
         .bind(queue)
         .bind(after.map(|job| job.0))
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// A page of the jobs that were dead at a time, oldest first; `after` is where the page before ended.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn dead_jobs(
+        &self,
+        queue: &str,
+        before: DateTime<Utc>,
+        after: Option<(DateTime<Utc>, JobId)>,
+        limit: u32,
+    ) -> Result<Vec<DeadJob>, StoreError> {
+        let rows: Vec<DeadRow> = sqlx::query_as(
+            "select id, lane, entry_id, worker, finished_at, attempt, error_class, error from millstream.jobs
+             where queue = $1 and state = 'dead' and finished_at <= $2
+               and ($3::timestamptz is null or (finished_at, id) > ($3, $4))
+             order by finished_at, id limit $5",
+        )
+        .bind(queue)
+        .bind(before)
+        .bind(after.map(|(at, _)| at))
+        .bind(after.map(|(_, job)| job.0))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool())
+        .await?;
+        let read = |(job, lane, entry, worker, died_at, attempt, class, error): DeadRow| DeadJob {
+            job: JobId(job),
+            lane: Lane::from_word(&lane),
+            entry: entry.and_then(|entry| entry.parse().ok()),
+            worker,
+            died_at,
+            attempt,
+            class,
+            error,
+        };
         Ok(rows.into_iter().map(read).collect())
     }
 
@@ -115,13 +185,16 @@ impl Store {
         let jobs: Vec<Uuid> = lost.iter().map(|(job, _)| job.0).collect();
         let entries: Vec<Option<String>> = lost.iter().map(|(_, e)| e.map(|e| e.to_string())).collect();
         let rows: Vec<Uuid> = sqlx::query_scalar(
-            "with lost as (
+            "with locked as (
+                 select j.id from millstream.jobs j
+                 join unnest($1::uuid[], $2::text[]) as l (id, entry) on l.id = j.id
+                 where j.entry_id is not distinct from l.entry and j.state in ('waiting', 'running', 'retrying')
+                 order by j.id for update of j
+             ), lost as (
                  update millstream.jobs j
                  set state = 'waiting', entry_id = null, updated_at = now(),
                      run_at = null, worker = null
-                 from unnest($1::uuid[], $2::text[]) as l (id, entry)
-                 where j.id = l.id and j.entry_id is not distinct from l.entry
-                   and j.state in ('waiting', 'running', 'retrying')
+                 from locked l where j.id = l.id
                  returning j.id, j.attempt
              ), closed as (
                  update millstream.attempts t
@@ -132,7 +205,7 @@ impl Store {
         )
         .bind(&jobs)
         .bind(&entries)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows.into_iter().map(JobId).collect())
     }
@@ -145,11 +218,13 @@ impl Store {
     /// When the server is away.
     pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
         let done = sqlx::query(
-            "with done as (
-                 update millstream.jobs j set state = 'done', finished_at = r.updated_at, updated_at = now()
-                 from reviews r
-                 where j.queue = $1 and j.state in ('waiting', 'retrying', 'running')
-                   and r.id = j.id and r.status = 'done'
+            "with locked as (
+                 select j.id, r.updated_at from millstream.jobs j join reviews r on r.id = j.id
+                 where j.queue = $1 and j.state in ('waiting', 'retrying', 'running') and r.status = 'done'
+                 order by j.id for update of j
+             ), done as (
+                 update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now()
+                 from locked l where j.id = l.id
                  returning j.id
              ), closed as (
                  update millstream.attempts t
@@ -160,7 +235,7 @@ impl Store {
              select id from done",
         )
         .bind(queue)
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(done.rows_affected())
     }
@@ -179,7 +254,7 @@ impl Store {
         .bind(queue)
         .bind(lane.word())
         .bind(entry.to_string())
-        .fetch_optional(self.pool())
+        .fetch_optional(&self.pool())
         .await?;
         if let Some(job) = job {
             self.reset_lost_entries(&[(JobId(job), Some(entry))]).await?;

@@ -152,7 +152,7 @@ impl Store {
         let rows = sqlx::query_as(REVIEWS)
             .bind(None::<Uuid>)
             .bind(i64::from(limit))
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         Ok(rows)
     }
@@ -165,7 +165,7 @@ impl Store {
         let row = sqlx::query_as(REVIEWS)
             .bind(id.0)
             .bind(1_i64)
-            .fetch_optional(self.pool())
+            .fetch_optional(&self.pool())
             .await?;
         Ok(row)
     }
@@ -180,7 +180,7 @@ impl Store {
              limit 1000",
         )
         .bind(id.0)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }
@@ -195,7 +195,7 @@ impl Store {
              limit 10000",
         )
         .bind(id.0)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows.into_iter().map(Finding::from).collect())
     }
@@ -212,7 +212,7 @@ impl Store {
              where s.run_id = $1 order by s.started_at, s.span_id limit 20000",
         )
         .bind(id.0)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }
@@ -228,7 +228,7 @@ impl Store {
              from millstream.attempts where job_id = $1 order by attempt limit 10000",
         )
         .bind(id.0)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }

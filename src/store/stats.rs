@@ -113,7 +113,7 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn counts(&self, queue: &str) -> Result<Counts, StoreError> {
-        let counts = sqlx::query_as(COUNTS).bind(queue).fetch_one(self.pool()).await?;
+        let counts = sqlx::query_as(COUNTS).bind(queue).fetch_one(&self.pool()).await?;
         Ok(counts)
     }
 
@@ -124,7 +124,7 @@ impl Store {
     pub async fn worker_figures(&self, workers: &[String]) -> Result<Vec<WorkerFigures>, StoreError> {
         let rows = sqlx::query_as(FIGURES)
             .bind(workers)
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         Ok(rows)
     }
@@ -141,7 +141,7 @@ impl Store {
                      where j.queue = $1) as spans",
         )
         .bind(queue)
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         Ok(totals)
     }
@@ -161,7 +161,7 @@ impl Store {
         )
         .bind(queue)
         .bind(since)
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         Ok(first)
     }

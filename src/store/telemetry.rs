@@ -119,7 +119,7 @@ impl Store {
             .bind(&times)
             .bind(&bodies)
             .bind(&workers)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Store {
             .bind(&times)
             .bind(&attempts)
             .bind(&workers)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Store {
             .bind(&models)
             .bind(&attempts)
             .bind(&workers)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Store {
         )
         .bind(job.0)
         .bind(seq)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows)
     }

@@ -1,5 +1,10 @@
 //! The engine on real servers: the five facts of the reference, and the fence.
 
+mod letters;
+mod pause;
+mod suspects;
+mod takeover;
+
 use std::time::Duration;
 
 use millstream::domain::{Failure, FailureClass, JobState, Lane, WorkerId};
@@ -444,6 +449,7 @@ async fn a_failure_that_is_taken_down_twice_is_taken_down_once() {
         entry: entry.id,
         lane: Lane::Own,
         payload: String::new(),
+        delivery: 1,
     };
     world
         .store
@@ -492,6 +498,7 @@ async fn a_result_that_a_reference_worker_recorded_first_ends_the_job() {
         entry: millstream::domain::EntryId { ms: 1, seq: 0 },
         lane: Lane::Shared,
         payload: String::new(),
+        delivery: 1,
     };
     let worker = WorkerId::fresh();
     world

@@ -344,3 +344,48 @@ async fn an_entry_stands_for_its_job_while_it_is_pending_or_not_delivered() {
         .expect("xack");
     assert!(!stands(entry.id, job).await);
 }
+
+#[tokio::test]
+async fn what_has_priority_comes_first_new_or_due() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let mut expected = Vec::new();
+    for lane in [Lane::Own, Lane::Shared, Lane::High, Lane::High] {
+        let entry = NewEntry {
+            lane,
+            job: JobId::fresh(),
+            payload: "p".into(),
+            traceparent: None,
+        };
+        expected.push(world.queue.enqueue(&[entry]).await.expect("enqueue").remove(0));
+    }
+    let worker = WorkerId::fresh();
+    let take = async |slots| {
+        let fetched = world
+            .queue
+            .fetch(worker, slots, Want::Anything)
+            .await
+            .expect("fetch");
+        fetched
+            .entries
+            .into_iter()
+            .map(|entry| entry.id)
+            .collect::<Vec<_>>()
+    };
+    let first = take(1).await;
+    assert_eq!(first, [expected[2]]);
+    let parked = world
+        .queue
+        .park(Lane::High, worker, &[(first[0], Duration::ZERO)])
+        .await;
+    assert_eq!(parked.expect("park"), [true]);
+    let beat = world.queue.beat(worker, "{}").await.expect("beat");
+    assert_eq!((beat.due, beat.parked), (1, 1));
+    let all = take(10).await;
+    assert_eq!(all.len(), 4);
+    assert_eq!(
+        all[..2],
+        [expected[2], expected[3]],
+        "due, then new, then the rest"
+    );
+}

@@ -1,9 +1,9 @@
 //! The store on a real Postgres.
 
-use millstream::domain::{EntryId, JobId, JobState, Lane, WorkerId};
+use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 use millstream::store::console::JobsAsked;
 use millstream::store::jobs::{Accepted, IdempotencyKey, NewJob};
-use millstream::store::{Asked, Start, Store};
+use millstream::store::{Asked, Died, Fence, Issued, Lease, Next, Start, Store};
 use sqlx::Row;
 
 use crate::support::World;
@@ -29,6 +29,7 @@ fn asked(job: JobId, ms: u64) -> Asked {
         entry: EntryId { ms, seq: 0 },
         lane: Lane::Shared,
         payload: "p".into(),
+        delivery: 1,
     }
 }
 
@@ -124,11 +125,11 @@ async fn a_start_is_issued_once_for_an_entry_and_counts_a_crash_when_it_comes_ag
     let ask = |ms| [asked(job.id, ms)];
     let queue = &job.queue;
     let begin = |attempt, crashes| {
-        vec![Start::Begin {
+        vec![Start::Begin(Issued {
             attempt,
             failures: 0,
             crashes,
-        }]
+        })]
     };
     assert_eq!(
         world.store.start(queue, first, &ask(5)).await.expect("start"),
@@ -148,6 +149,54 @@ async fn a_start_is_issued_once_for_an_entry_and_counts_a_crash_when_it_comes_ag
         "it runs"
     );
     assert_eq!(world.outcomes(job.id).await, ["crashed", "running"]);
+}
+
+#[tokio::test]
+async fn a_start_that_comes_late_or_twice_issues_nothing() {
+    let world = World::new().await;
+    let job = new_job(&world, "test", "p");
+    world.store.accept(&job).await.expect("accept");
+    let (frozen, owner) = (WorkerId::fresh(), WorkerId::fresh());
+    let ask = async |worker, delivery| {
+        let batch = [Asked {
+            delivery,
+            ..asked(job.id, 5)
+        }];
+        let answers = world.store.start(&job.queue, worker, &batch).await;
+        answers.expect("start").remove(0)
+    };
+    let first = Start::Begin(Issued {
+        attempt: 1,
+        failures: 0,
+        crashes: 0,
+    });
+    // The second question stands for a reply that was lost.
+    assert_eq!(ask(owner, 2).await, first);
+    assert_eq!(ask(owner, 2).await, first);
+    // The entry had been delivered to this one before, and it was frozen before it could ask.
+    assert_eq!(ask(frozen, 1).await, Start::Stale);
+    assert_eq!(world.outcomes(job.id).await, ["running"]);
+    let lease = Lease {
+        job: job.id,
+        attempt: 1,
+        worker: owner,
+    };
+    let failure = Failure::lasting(FailureClass::Input, "no such pull request");
+    let fence = world.store.fail(&lease, &failure, Next::Bury, None).await;
+    assert_eq!(fence.expect("fail"), Fence::Open);
+    // Its worker vanished before it wrote the dead letter.
+    let died = Died {
+        attempt: 1,
+        class: "input".into(),
+        error: "no such pull request".into(),
+    };
+    assert_eq!(ask(WorkerId::fresh(), 3).await, Start::Dead(died));
+    let another = world.store.start(&job.queue, owner, &[asked(job.id, 9)]).await;
+    assert_eq!(
+        another.expect("start"),
+        [Start::Finished],
+        "not the entry that died"
+    );
 }
 
 #[tokio::test]
@@ -177,11 +226,11 @@ async fn one_batch_answers_each_of_its_entries() {
         .start(&fresh.queue, WorkerId::fresh(), &batch)
         .await
         .expect("start");
-    let begin = Start::Begin {
+    let begin = Start::Begin(Issued {
         attempt: 1,
         failures: 0,
         crashes: 0,
-    };
+    });
     assert_eq!(answers, [Start::Unknown, Start::Finished, begin, Start::Stale]);
 }
 
@@ -208,11 +257,11 @@ async fn a_reference_producers_row_is_taken_in_and_its_result_stands() {
     assert_eq!(
         answers,
         [
-            Start::Begin {
+            Start::Begin(Issued {
                 attempt: 1,
                 failures: 0,
-                crashes: 0
-            },
+                crashes: 0,
+            }),
             Start::Finished
         ]
     );
@@ -287,7 +336,7 @@ async fn what_a_screen_asks_for_counts_and_filters_as_the_table_stands() {
         .start(queue, worker, &[asked(started.id, 1)])
         .await
         .expect("postgres");
-    assert!(matches!(begun[..], [Start::Begin { attempt: 1, .. }]));
+    assert!(matches!(begun[..], [Start::Begin(Issued { attempt: 1, .. })]));
 
     let long_ago = chrono::DateTime::UNIX_EPOCH;
     let figures = store.figures(queue, long_ago).await.expect("figures");
@@ -359,5 +408,5 @@ async fn a_glance_at_a_queue_that_nobody_made_yet_shows_an_empty_one() {
     let world = World::new().await;
     let glance = world.queue.glance().await.expect("valkey");
     assert_eq!((glance.waiting, glance.pending, glance.workers.len()), (0, 0, 0));
-    assert!(glance.oldest_waiting.is_none() && glance.commands <= 13);
+    assert!(glance.oldest_waiting.is_none() && glance.commands <= 18);
 }

@@ -33,6 +33,8 @@ impl Job for TestJob {
 pub struct Gated {
     starts: mpsc::UnboundedSender<Lease>,
     started: Arc<Mutex<mpsc::UnboundedReceiver<Lease>>>,
+    ends: mpsc::UnboundedSender<Lease>,
+    ended: Arc<Mutex<mpsc::UnboundedReceiver<Lease>>>,
     gate: Arc<Semaphore>,
     failures: Arc<Mutex<Vec<Failure>>>,
     runs: Arc<AtomicUsize>,
@@ -49,7 +51,10 @@ impl Gated {
     /// A handler whose gate is shut.
     pub fn shut() -> Self {
         let (starts, started) = mpsc::unbounded_channel();
+        let (ends, ended) = mpsc::unbounded_channel();
         Self {
+            ends,
+            ended: Arc::new(Mutex::new(ended)),
             starts,
             started: Arc::new(Mutex::new(started)),
             gate: Arc::new(Semaphore::new(0)),
@@ -78,6 +83,16 @@ impl Gated {
             .expect("the handler holds the sender")
     }
 
+    /// The next attempt whose token fired.
+    pub async fn next_end(&self) -> Lease {
+        self.ended
+            .lock()
+            .await
+            .recv()
+            .await
+            .expect("the handler holds the sender")
+    }
+
     /// How many attempts have got through the gate.
     pub fn runs(&self) -> usize {
         self.runs.load(Ordering::SeqCst)
@@ -91,6 +106,16 @@ impl Handler<TestJob> for Gated {
         self.starts
             .send(*context.lease())
             .expect("the test holds the receiver");
+        let (ends, over) = (self.ends.clone(), context.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what a handler has started elsewhere outlives its future"
+        )]
+        tokio::spawn(async move {
+            over.cancelled().await;
+            // The test may be over.
+            let _unheard = ends.send(*over.lease());
+        });
         self.gate.acquire().await.expect("never closed").forget();
         self.runs.fetch_add(1, Ordering::SeqCst);
         assert_ne!(job.word, "panic", "as the test asked");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use millstream::domain::{JobId, JobState};
+use millstream::domain::{JobId, JobState, Priority};
 use millstream::exit::Exit;
 
 use crate::demo::{self, DemoArgs};
@@ -111,6 +111,9 @@ pub struct SubmitArgs {
     /// Do not start before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub at: Option<DateTime<Utc>>,
+    /// normal, or high: before everything that is not
+    #[arg(long, value_name = "PRIORITY", default_value = "normal")]
+    pub priority: Priority,
     /// Print JSON on one line
     #[arg(long)]
     pub json: bool,

@@ -7,8 +7,9 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use millstream::domain::PrUrl;
+use millstream::domain::job::NotAPriority;
 use millstream::domain::pr_url::NotAPullRequest;
+use millstream::domain::{PrUrl, Priority};
 use millstream::ops::submit::Source;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -22,6 +23,8 @@ pub struct Wanted {
     pub source: Source,
     /// Not before this time.
     pub not_before: Option<DateTime<Utc>>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// The members that are read. `null` is as good as absent.
@@ -33,6 +36,8 @@ struct Members {
     patch: Option<Member>,
     #[serde(rename = "notBefore", default)]
     not_before: Option<Member>,
+    #[serde(default)]
+    priority: Option<Member>,
 }
 
 /// The value of a member: a text, or the name of what it is instead.
@@ -49,6 +54,7 @@ enum Member {
 pub fn parse(body: &[u8]) -> Result<Wanted, Problem> {
     let members = members(body)?;
     let not_before = members.not_before.map(time).transpose()?;
+    let priority = members.priority.map(priority).transpose()?.unwrap_or_default();
     let source = match (members.pr_url, members.patch) {
         (Some(_), Some(_)) => return Err(Problem::invalid("send prUrl or patch, not both")),
         (Some(url), None) => pull_request(url)?,
@@ -59,7 +65,11 @@ pub fn parse(body: &[u8]) -> Result<Wanted, Problem> {
             ));
         }
     };
-    Ok(Wanted { source, not_before })
+    Ok(Wanted {
+        source,
+        not_before,
+        priority,
+    })
 }
 
 fn members(body: &[u8]) -> Result<Members, Problem> {
@@ -100,6 +110,12 @@ fn time(not_before: Member) -> Result<DateTime<Utc>, Problem> {
     DateTime::parse_from_rfc3339(&text)
         .map(|time| time.to_utc())
         .map_err(|_| Problem::invalid("notBefore must be a time of RFC 3339, like 2026-11-22T03:52:45Z"))
+}
+
+fn priority(member: Member) -> Result<Priority, Problem> {
+    text("priority", member)?
+        .parse()
+        .map_err(|error: NotAPriority| Problem::invalid(&error.to_string()))
 }
 
 fn text(name: &str, member: Member) -> Result<String, Problem> {

@@ -35,6 +35,7 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     let submission = Submission {
         source,
         run_at: args.at,
+        priority: args.priority,
         idempotency,
         traceparent: None,
     };

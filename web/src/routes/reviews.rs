@@ -82,6 +82,7 @@ async fn read_submission(request: Request, client: &Client, max_patch: usize) ->
     Ok(Submission {
         source: wanted.source,
         run_at: wanted.not_before,
+        priority: wanted.priority,
         idempotency,
         traceparent: traceparent(headers),
     })

@@ -1,0 +1,135 @@
+//! What a dead letter says: whose entry it was, and why it was given up.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::connect::Queue;
+use super::entry::Entry;
+use super::error::QueueError;
+use crate::domain::{EntryId, FailureClass, JobId, Lane};
+
+/// About how many dead letters the stream keeps; the rows in Postgres are complete.
+pub(super) const KEPT: usize = 100_000;
+/// Raw fields that a dead letter keeps one by one.
+const RAW_FIELDS: usize = 64;
+
+/// A dead letter: a projection of the job's row, or all there is of an entry that has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The entry that was given up; nothing when a letter is written anew from the row.
+    pub entry: Option<EntryId>,
+    /// Its stream.
+    pub lane: Lane,
+    /// Who gave it up: a worker, or an operator.
+    pub worker: String,
+    /// When.
+    pub died_at: DateTime<Utc>,
+    /// The job, if the entry could be read.
+    pub job: Option<JobId>,
+    /// The number of the last attempt.
+    pub attempt: Option<i32>,
+    /// Why, as a class.
+    pub class: Option<String>,
+    /// Why, in words.
+    pub error: Option<String>,
+    /// The raw fields of the entry, as bytes.
+    pub raw: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Letter {
+    /// A letter about an entry, with all that it carried.
+    #[must_use]
+    pub fn about(entry: &Entry, worker: String) -> Self {
+        Self {
+            entry: Some(entry.id),
+            lane: entry.lane,
+            worker,
+            died_at: crate::clock::now(),
+            job: None,
+            attempt: None,
+            class: None,
+            error: None,
+            raw: entry.fields.clone(),
+        }
+    }
+
+    /// With the reason that nobody can read what the entry carries.
+    #[must_use]
+    pub fn unreadable(self, why: String) -> Self {
+        Self {
+            class: Some(FailureClass::Unreadable.word().to_owned()),
+            error: Some(why),
+            ..self
+        }
+    }
+
+    /// Its fields, in the order in which they are written.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut put = |field: &str, value: Option<String>| {
+            fields.extend(value.map(|value| (field.as_bytes().to_vec(), value.into_bytes())));
+        };
+        put("entry", self.entry.map(|entry| entry.to_string()));
+        put("lane", Some(self.lane.word().to_owned()));
+        put("worker", Some(self.worker.clone()));
+        let died_at = self.died_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        put("died_at", Some(died_at));
+        put("jobId", self.job.map(|job| job.to_string()));
+        put("attempt", self.attempt.map(|attempt| attempt.to_string()));
+        put("class", self.class.clone());
+        put("error", self.error.clone());
+        keep_raw(&self.raw, &mut fields);
+        fields
+    }
+}
+
+impl Queue {
+    /// Whether there is any dead letter.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn has_letters(&self) -> Result<bool, QueueError> {
+        let count: u64 = redis::cmd("XLEN")
+            .arg(&self.keys().dead)
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(count > 0)
+    }
+
+    /// Writes letters whose entries are long gone, in one round trip.
+    ///
+    /// # Errors
+    /// When the server is away or refuses; then any of them may have been written all the same.
+    pub async fn restore_letters(&self, letters: &[Letter]) -> Result<(), QueueError> {
+        let mut pipe = redis::pipe();
+        for letter in letters {
+            let add = pipe.cmd("XADD").arg(&self.keys().dead);
+            add.arg("MAXLEN").arg("~").arg(KEPT).arg("*");
+            for (field, value) in letter.fields() {
+                add.arg(field).arg(value);
+            }
+            add.ignore();
+        }
+        Ok(pipe.query_async(&mut self.connection()).await?)
+    }
+}
+
+/// Keeps the raw fields, as bytes: nothing of an unreadable entry is lost. A few stand under a prefix; many
+/// go into one value, each behind its length (a script takes only so many arguments).
+fn keep_raw(fields: &[(Vec<u8>, Vec<u8>)], letter: &mut Vec<(Vec<u8>, Vec<u8>)>) {
+    if fields.len() <= RAW_FIELDS {
+        letter.extend(
+            fields
+                .iter()
+                .map(|(field, value)| ([b"raw:", field.as_slice()].concat(), value.clone())),
+        );
+        return;
+    }
+    let mut packed = Vec::new();
+    for text in fields.iter().flat_map(|(field, value)| [field, value]) {
+        packed.extend_from_slice(format!("{}:", text.len()).as_bytes());
+        packed.extend_from_slice(text);
+        packed.push(b',');
+    }
+    letter.push((b"raw".to_vec(), packed));
+}
