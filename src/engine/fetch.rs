@@ -172,6 +172,10 @@ impl Fetcher {
                 return true;
             }
         }
+        // The server may have given us something all the same.
+        if self.inbox.send(Message::ReadFailed).await.is_err() {
+            return false;
+        }
         warn!("failed to {error}; asking again in {} s", ASK_AGAIN.as_secs());
         self.pause(idle).await
     }

@@ -68,16 +68,10 @@ impl Heart {
     }
 
     async fn beat(&self, rhythm: &mut Rhythm) {
-        // The name is lost with the connection: it is given again after every doubt, and now and then.
-        if (rhythm.missed > 0 || rhythm.beats.is_multiple_of(NAME_EVERY))
-            && let Err(error) = self.queue.name_connection(self.worker).await
-        {
-            debug!("failed to {error}; this worker's connection has no name");
-        }
-        rhythm.beats += 1;
         let card = serde_json::to_string(&*self.card.borrow()).unwrap_or_default();
         match self.queue.beat(self.worker, &card).await {
             Ok(beat) => {
+                self.name_connection(rhythm).await;
                 rhythm.missed = 0;
                 rhythm.heard_since.get_or_insert_with(Instant::now);
                 if beat.due > 0 && !beat.paused {
@@ -96,18 +90,22 @@ impl Heart {
                 rhythm.heard_since = None;
                 self.duty.send_replace(None);
                 warn!("failed to {error}; this worker's heartbeat is not heard");
-                self.renew_connection(rhythm.missed);
+                // One that timed out once may never come back by itself.
+                if let Err(error) = self.queue.reconnect() {
+                    warn!("failed to {error}");
+                }
             }
         }
     }
 
-    /// A connection that failed twice in a row may never come back by itself.
-    fn renew_connection(&self, missed: u32) {
-        if missed.is_multiple_of(2)
-            && let Err(error) = self.queue.reconnect()
+    /// The name is lost with the connection: it is given again after every doubt, and now and then.
+    async fn name_connection(&self, rhythm: &mut Rhythm) {
+        if (rhythm.missed > 0 || rhythm.beats.is_multiple_of(NAME_EVERY))
+            && let Err(error) = self.queue.name_connection(self.worker).await
         {
-            warn!("failed to {error}");
+            debug!("failed to {error}; this worker's connection has no name");
         }
+        rhythm.beats += 1;
     }
 
     /// Beats until the worker has left.

@@ -28,15 +28,20 @@ pub async fn lost_leases(
     }
 }
 
-/// Gives back what this worker holds without knowing: the reply that brought it was lost.
-pub async fn park_unknown(queue: &Queue, worker: WorkerId, lane: Lane, idle: Duration) {
+/// Gives back what this worker holds without knowing: the reply that brought it was lost. Answers whether it
+/// could look.
+pub async fn park_unknown(queue: &Queue, worker: WorkerId, lane: Lane, idle: Duration) -> bool {
     match queue.park_unknown(lane, worker, idle).await {
-        Ok(0) | Err(QueueError::NoGroup(_)) => {}
+        Ok(0) | Err(QueueError::NoGroup(_)) => true,
         Ok(found) => {
             warn!("{found} entries were delivered here and never arrived; giving them back");
             // Best effort: idle workers look by themselves within a second.
             let _unheard = queue.wake_workers().await;
+            true
         }
-        Err(error) => warn!("failed to {error}; lost deliveries are looked for later"),
+        Err(error) => {
+            warn!("failed to {error}; lost deliveries are looked for later");
+            false
+        }
     }
 }

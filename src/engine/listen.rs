@@ -30,10 +30,13 @@ pub struct Listener {
 impl Listener {
     /// Listens until the stop; its connection comes back by itself.
     pub async fn run(self) {
+        let mut replacements = self.queue.replacements();
         while !self.stop.is_cancelled() {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.listen() => {}
+                // A line that fell silent is heard of by the heartbeat only.
+                Ok(()) = replacements.changed() => {}
             }
         }
     }

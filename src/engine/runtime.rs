@@ -34,6 +34,8 @@ pub const INBOX: usize = 1_024;
 /// A job with which so many workers vanished runs alone in its process, so that it takes no other with it. One
 /// vanished worker is a deploy or a dead machine; the second makes the job suspect.
 const SUSPECT_CRASHES: u32 = 2;
+/// How old an entry is that was delivered here and never arrived, when a read is known to have failed.
+const LOST_AFTER: Duration = Duration::from_secs(2);
 /// How long aborted tasks have to end.
 const ABORT_WITHIN: Duration = Duration::from_millis(500);
 
@@ -53,6 +55,8 @@ pub enum Message {
     Lost(Vec<Ticket>),
     /// Leases want to be renewed.
     RenewDue,
+    /// A read failed: what it was given may never arrive.
+    ReadFailed,
     /// Nothing more is on its way from the stream.
     FetchEnded,
 }
@@ -156,6 +160,8 @@ pub struct Runtime<J, H, L> {
     tasks: JoinSet<()>,
     /// When entries that nobody knows of were last looked for.
     looked: Instant,
+    /// Whether there may be some since.
+    may_have_lost: bool,
     done: bool,
 }
 
@@ -170,6 +176,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             serial: 0,
             tasks: JoinSet::new(),
             looked: Instant::now(),
+            may_have_lost: false,
             done: false,
         }
     }
@@ -272,6 +279,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 self.handle(Event::LeaseLost(tickets));
             }
             Message::RenewDue => self.handle(Event::RenewDue),
+            Message::ReadFailed => self.may_have_lost = true,
             Message::FetchEnded => self.handle(Event::FetchEnded),
         }
         self.show();
@@ -549,14 +557,21 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             self.setup.worker,
             self.setup.inbox.clone(),
         );
-        let idle = self.setup.visibility_timeout;
-        // A lost delivery is rare, and every look is two commands.
-        let look = self.looked.elapsed() >= idle * 2;
+        let timeout = self.setup.visibility_timeout;
+        // Right after a renewal whatever is older than this is not ours.
+        let idle = if self.may_have_lost {
+            LOST_AFTER.min(timeout)
+        } else {
+            timeout
+        };
+        // A delivery that is lost without a sign is rare, and every look is some commands.
+        let look = self.may_have_lost || self.looked.elapsed() >= timeout * 2;
         if look {
             self.looked = Instant::now();
+            self.may_have_lost = false;
         }
         self.tasks.spawn(async move {
-            let mut lost = Vec::new();
+            let (mut lost, mut failed) = (Vec::new(), false);
             for lane in Lane::ALL {
                 let of_lane: Vec<Ticket> = tickets
                     .iter()
@@ -566,12 +581,17 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 match lost_leases(&queue, worker, lane, &of_lane).await {
                     Ok(gone) => {
                         lost.extend(gone);
-                        if look {
-                            park_unknown(&queue, worker, lane, idle).await;
-                        }
+                        failed |= look && !park_unknown(&queue, worker, lane, idle).await;
                     }
-                    Err(error) => warn!("failed to {error}; leases are renewed later"),
+                    Err(error) => {
+                        failed |= look;
+                        warn!("failed to {error}; leases are renewed later");
+                    }
                 }
+            }
+            if failed {
+                // The loop is gone only after the worker has left.
+                let _gone = inbox.send(Message::ReadFailed).await;
             }
             if !lost.is_empty() {
                 // The loop is gone only after the worker has left.

@@ -8,6 +8,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{Client, InfoDict, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
 
 use super::Wire;
 use super::error::QueueError;
@@ -28,6 +29,8 @@ pub struct Queue {
     client: Client,
     /// Replaced as a whole when it stays dead: see [`Queue::reconnect`].
     connection: Arc<RwLock<ConnectionManager>>,
+    /// How often it was replaced: who listens on a connection of its own connects anew as well.
+    replaced: watch::Sender<u64>,
     keys: Keys,
     wire: Wire,
     /// Counts fetches: each asks the other stream first.
@@ -85,6 +88,7 @@ impl Queue {
         Ok(Self {
             client,
             connection,
+            replaced: watch::Sender::new(0),
             keys,
             wire,
             turns: Arc::default(),
@@ -118,7 +122,14 @@ impl Queue {
     pub fn reconnect(&self) -> Result<(), QueueError> {
         let fresh = lazy_connection(&self.client)?;
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.replaced.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// Tells each time the shared connection is replaced.
+    #[must_use]
+    pub fn replacements(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
     }
 
     /// Gives the shared connection the worker's name in `CLIENT LIST`, which tells others that it lives.

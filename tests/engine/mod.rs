@@ -1,6 +1,9 @@
 //! The engine on real servers: the five facts of the reference, and the fence.
 
+mod bounds;
+mod drain;
 mod letters;
+mod outage;
 mod pause;
 mod suspects;
 mod takeover;

@@ -2,6 +2,7 @@
 //! and the built binary.
 
 pub mod gated;
+pub mod line;
 pub mod private;
 pub mod processes;
 pub mod reviews;
@@ -11,6 +12,7 @@ pub mod wait;
 pub mod world;
 
 pub use gated::{Gated, TestJob};
+pub use line::Line;
 pub use processes::{Home, Ran, Started};
 pub use wait::until;
 pub use world::{Running, World};

@@ -20,14 +20,32 @@ pub async fn postgres() -> Servers {
     start(|options| Options { valkey, ..options }).await
 }
 
+/// A Valkey of its own that keeps its data there, and finds what an earlier one left.
+pub async fn valkey_in(folder: &Folder) -> Servers {
+    let postgres = Need::Given(shared().database_url("millstream"));
+    start_in(folder, |options| Options { postgres, ..options }).await
+}
+
+/// Where servers of their own keep their data.
+pub type Folder = std::path::PathBuf;
+
 async fn start(choose: impl FnOnce(Options) -> Options) -> Servers {
+    start_in(&folder(), choose).await
+}
+
+/// A folder that no other test has.
+pub fn folder() -> Folder {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let machine = Machine::read(&process_environment).expect("the environment can be read");
-    let folder = machine
+    machine
         .data_root()
         .join(format!("millstream-tests-{}", std::process::id()))
-        .join(format!("private-{number}"));
-    let options = choose(Options::new(folder, machine));
+        .join(format!("private-{number}"))
+}
+
+async fn start_in(folder: &Folder, choose: impl FnOnce(Options) -> Options) -> Servers {
+    let machine = Machine::read(&process_environment).expect("the environment can be read");
+    let options = choose(Options::new(folder.clone(), machine));
     Servers::start(options, &|_| {}).await.expect("servers start")
 }

@@ -14,6 +14,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 
 use super::gated::{Gated, TestJob};
+use super::line::Line;
 use super::servers::shared;
 
 /// Everything that one test touches.
@@ -114,13 +115,27 @@ impl World {
 
     /// Starts a worker for any job type.
     pub fn run<J: Job, H: Handler<J>>(&self, handler: H, settings: EngineSettings) -> Running {
-        let worker: Worker<J, H, Store> = Worker::new(
-            self.queue.clone(),
-            self.store.clone(),
-            handler,
-            settings,
-            Identity::default(),
-        );
+        Self::run_on::<J, H>(self.queue.clone(), self.store.clone(), handler, settings)
+    }
+
+    /// The same servers by other lines.
+    pub fn by_lines(&self, valkey: &Line, postgres: &Line) -> (Queue, Store) {
+        let valkey = valkey.through(&self.valkey_url);
+        let queue =
+            Queue::open(&valkey.into(), &self.settings, self.queue.wire()).expect("an address of ours");
+        let postgres = postgres.through(&self.database_url);
+        let store = Store::open(&postgres.into(), "tests", 4).expect("an address of ours");
+        (queue, store)
+    }
+
+    /// Starts a worker that reaches its servers like this.
+    pub fn run_on<J: Job, H: Handler<J>>(
+        queue: Queue,
+        store: Store,
+        handler: H,
+        settings: EngineSettings,
+    ) -> Running {
+        let worker: Worker<J, H, Store> = Worker::new(queue, store, handler, settings, Identity::default());
         let (id, stop) = (worker.id(), Stop::new());
         let asked = stop.clone();
         #[expect(clippy::disallowed_methods, reason = "the handle is held by the test")]
@@ -256,6 +271,23 @@ impl World {
             .await
             .map(|_| ())
             .expect("the group is there");
+    }
+}
+
+impl World {
+    /// How long an entry has been idle in a consumer's hands; nothing when it is not there.
+    pub async fn idle(&self, entry: EntryId, consumer: &str) -> Option<Duration> {
+        let rows: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
+            .arg(&self.queue.keys().own)
+            .arg(&self.settings.group)
+            .arg(entry.to_string())
+            .arg(entry.to_string())
+            .arg(1)
+            .arg(consumer)
+            .query_async(&mut self.valkey.clone())
+            .await
+            .expect("the group is there");
+        rows.first().map(|(_, _, idle, _)| Duration::from_millis(*idle))
     }
 }
 
