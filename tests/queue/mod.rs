@@ -1,5 +1,7 @@
 //! The queue protocol on a real server: ownership, parking, takeover, and what a foreign hand does.
 
+mod bounds;
+
 use std::time::Duration;
 
 use millstream::domain::{JobId, Lane, WorkerId};
