@@ -46,7 +46,6 @@ fn model(demo: &Demo) -> Model {
     let keys = demo.queue.keys();
     let profile = Profile {
         name: "demo".into(),
-        is_production: false,
         queue: Untrusted::new(keys.shared.clone()),
         group: Untrusted::new(keys.group.clone()),
     };

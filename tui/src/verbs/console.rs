@@ -76,7 +76,6 @@ fn model(reach: &Reach) -> Model {
     let keys = reach.queue.keys();
     let profile = Profile {
         name: name.into(),
-        is_production: false,
         queue: Untrusted::new(keys.shared.clone()),
         group: Untrusted::new(keys.group.clone()),
     };

@@ -91,7 +91,6 @@ pub fn line(row: ConsoleJob, allowed: u32) -> Option<JobLine> {
         cost_usd: row.cost_usd,
         class: row.error_class.map(Untrusted::new),
         error: text(row.error),
-        gone: false,
     })
 }
 
