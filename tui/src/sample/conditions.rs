@@ -27,6 +27,7 @@ pub fn empty() -> Model {
             died_last_minute: 0,
             in_per_s: 0.0,
             out_per_s: 0.0,
+            in_lately_per_s: 0.0,
             spent_usd: 0.0,
             tokens: 0,
             recent: Vec::new(),

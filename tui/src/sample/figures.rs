@@ -38,6 +38,7 @@ pub fn ledger() -> LedgerFigures {
         died_last_minute: 1,
         in_per_s: 0.1,
         out_per_s: 0.8,
+        in_lately_per_s: 0.1,
         spent_usd: 9.41,
         tokens: 7_400_000,
         flow: Vec::new(),
