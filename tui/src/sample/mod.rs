@@ -2,9 +2,10 @@
 //!
 //! A burst of 200 jobs came 97 s ago, one of three workers was killed 11 s ago, and one run of the model's
 //! time-outs has buried four jobs. Ids and clock never change, and figures agree from view to view.
-//! [`conditions`] has the same story while servers are away.
+//! [`conditions`] has the same story while servers are away, [`crowd`] as much as a console ever shows.
 
 mod conditions;
+mod crowd;
 mod figures;
 mod flow;
 mod jobs;
@@ -20,6 +21,7 @@ use millstream::domain::JobId;
 use uuid::Uuid;
 
 pub use conditions::{both_lost, empty, failed, frozen, loading, no_match, read_only, stale, valkey_lost};
+pub use crowd::crowd;
 
 use crate::model::connection::Load;
 use crate::model::filter::Filter;
