@@ -123,7 +123,7 @@ async fn first_panic(tasks: &mut JoinSet<()>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The one loop.
