@@ -76,24 +76,23 @@ pub struct Settled {
     pub done: i64,
 }
 
-/// `$1` the queue; `$2` to `$4` a [`Settled`].
+/// `$1` the queue; `$2` to `$4` a [`Settled`]. Its time stands in each part as it is: behind a name of its own it
+/// would be no bound for the index.
 ///
 /// A row carries the time at which its transaction began, and is seen when that commits. None of ours takes
 /// minutes: each statement ends after 30 s, and each pause between two after 15 s.
 const COUNTS: &str = "
-with bounds as (
-    select coalesce($2::timestamptz, '-infinity') as settled, now() - interval '3 min' as settles
-), came as (
-    select count(*) as n, count(*) filter (where created_at < settles) as n_settled,
+with came as (
+    select count(*) as n, count(*) filter (where created_at < now() - interval '3 min') as n_settled,
            count(*) filter (where created_at > now() - interval '60 s') as last_minute,
            count(*) filter (where created_at > now() - interval '15 s') as lately
-    from millstream.jobs, bounds where queue = $1 and created_at >= settled
+    from millstream.jobs where queue = $1 and created_at >= coalesce($2, '-infinity'::timestamptz)
 ), went as (
     select count(*) filter (where state = 'done') as n,
-           count(*) filter (where state = 'done' and finished_at < settles) as n_settled,
+           count(*) filter (where state = 'done' and finished_at < now() - interval '3 min') as n_settled,
            count(*) filter (where finished_at > now() - interval '60 s') as last_minute,
            count(*) filter (where state = 'dead' and finished_at > now() - interval '60 s') as died
-    from millstream.jobs, bounds where queue = $1 and finished_at >= settled
+    from millstream.jobs where queue = $1 and finished_at >= coalesce($2, '-infinity'::timestamptz)
 ), live as (
     select count(*) filter (where state = 'scheduled') as scheduled,
            count(*) filter (where state = 'waiting') as waiting,
@@ -111,8 +110,8 @@ select now() as counted_at, $3 + came.n as accepted, scheduled, waiting, running
        $4 + went.n as done, extract(epoch from now() - oldest_waiting)::float8 as oldest_waiting_s,
        went.died as died_last_minute, came.last_minute / 60.0::float8 as in_per_s,
        went.last_minute / 60.0::float8 as out_per_s, came.lately / 15.0::float8 as in_lately_per_s,
-       settles as settled_at, $3 + came.n_settled as settled_accepted, $4 + went.n_settled as settled_done
-from bounds, came, went, live, ended";
+       now() - interval '3 min' as settled_at, $3 + came.n_settled as settled_accepted, $4 + went.n_settled as settled_done
+from came, went, live, ended";
 
 impl Store {
     /// Counts the jobs of a queue, in one snapshot.
