@@ -25,6 +25,14 @@ regenerate:
 figures *arguments:
     scripts/figures {{arguments}}
 
+# From a key to its frame at 200x50, with as much on it as the console ever shows.
+bench-console *arguments:
+    cargo bench -p millstream-tui --bench console --locked {{arguments}}
+
+# What one console and ten cost: memory, and processor time of both servers.
+console-load *arguments:
+    scripts/console-load {{arguments}}
+
 # The documentation of the code.
 doc:
     cargo doc --workspace --no-deps --locked --open

@@ -1,7 +1,7 @@
 //! What a screen asks Postgres for: a few bounded statements a refresh, each by an index.
 //!
-//! Counts over all jobs are the dearest of them (they read the index of states once); everything else reads
-//! the last minutes, one page, or one job. Times are the server's.
+//! Each reads the last minutes, one page, or one job; how many jobs there are is counted in [`super::counts`].
+//! Times are the server's.
 
 use std::time::Duration;
 
@@ -22,42 +22,6 @@ const SPANS: i64 = 10_000;
 /// Matches are counted no further than this.
 pub const COUNTED: i64 = 10_000;
 
-/// The figures of a queue in one row.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
-pub struct FiguresRow {
-    /// The server's clock.
-    pub counted_at: DateTime<Utc>,
-    /// All that were ever accepted.
-    pub accepted: i64,
-    /// Held until their time comes.
-    pub scheduled: i64,
-    /// Owed to or in the stream.
-    pub waiting: i64,
-    /// Running.
-    pub running: i64,
-    /// Between two attempts.
-    pub retrying: i64,
-    /// Given up.
-    pub dead: i64,
-    /// Dead and thrown away.
-    pub dropped: i64,
-    /// Called off.
-    pub cancelled: i64,
-    /// Finished.
-    pub done: i64,
-    /// Age of the oldest waiting job.
-    pub oldest_waiting_s: Option<f64>,
-    /// Jobs that died in the last minute.
-    pub died_last_minute: i64,
-    /// Jobs accepted a second, over the last minute.
-    pub in_per_s: f64,
-    /// Jobs ended a second, over the last minute.
-    pub out_per_s: f64,
-    /// Arrivals and ends by the second, since the time that was asked for.
-    #[sqlx(json)]
-    pub flow: Vec<FlowRow>,
-}
-
 /// What all attempts came to.
 #[derive(Debug, Clone, Copy, PartialEq, Default, sqlx::FromRow)]
 pub struct Spent {
@@ -68,7 +32,7 @@ pub struct Spent {
 }
 
 /// Arrivals and ends of one second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct FlowRow {
     /// The second, in Unix time.
     pub second: i64,
@@ -230,30 +194,14 @@ pub struct SpanFacts {
     pub model: Option<String>,
 }
 
-const FIGURES: &str = "
-select now() as counted_at,
-       count(*) as accepted,
-       count(*) filter (where state = 'scheduled') as scheduled,
-       count(*) filter (where state = 'waiting') as waiting,
-       count(*) filter (where state = 'running') as running,
-       count(*) filter (where state = 'retrying') as retrying,
-       count(*) filter (where state = 'dead') as dead,
-       count(*) filter (where state = 'dropped') as dropped,
-       count(*) filter (where state = 'cancelled') as cancelled,
-       count(*) filter (where state = 'done') as done,
-       extract(epoch from now() - min(created_at) filter (where state = 'waiting'))::float8 as oldest_waiting_s,
-       count(*) filter (where state = 'dead' and finished_at > now() - interval '60 s') as died_last_minute,
-       count(*) filter (where created_at > now() - interval '60 s') / 60.0::float8 as in_per_s,
-       count(*) filter (where finished_at > now() - interval '60 s') / 60.0::float8 as out_per_s,
-       (select coalesce(json_agg(f order by f.second), '[]') from (
-            select second, sum(accepted)::bigint as accepted, sum(ended)::bigint as ended from (
-                select floor(extract(epoch from created_at))::bigint as second, count(*) as accepted, 0 as ended
-                from millstream.jobs where queue = $1 and created_at > $2 group by 1
-                union all
-                select floor(extract(epoch from finished_at))::bigint, 0, count(*)
-                from millstream.jobs where queue = $1 and finished_at > $2 group by 1
-            ) as halves group by second) as f) as flow
-from millstream.jobs where queue = $1";
+const FLOW: &str = "
+select second, sum(accepted)::bigint as accepted, sum(ended)::bigint as ended from (
+    select floor(extract(epoch from created_at))::bigint as second, count(*) as accepted, 0 as ended
+    from millstream.jobs where queue = $1 and created_at > $2 group by 1
+    union all
+    select floor(extract(epoch from finished_at))::bigint, 0, count(*)
+    from millstream.jobs where queue = $1 and finished_at > $2 group by 1
+) as halves group by second order by second";
 
 /// What every list of jobs reads; a condition on `j` follows.
 const JOB: &str = "
@@ -302,17 +250,17 @@ where a.worker = any($1) and a.ended_at is not null
 group by a.worker";
 
 impl Store {
-    /// Counts the jobs of a queue in one snapshot, with what came and went by the second since a time.
+    /// What came and went by the second since a time.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn figures(&self, queue: &str, since: DateTime<Utc>) -> Result<FiguresRow, StoreError> {
-        let row = sqlx::query_as(FIGURES)
+    pub async fn flow(&self, queue: &str, since: DateTime<Utc>) -> Result<Vec<FlowRow>, StoreError> {
+        let rows = sqlx::query_as(FLOW)
             .bind(queue)
             .bind(since)
-            .fetch_one(&self.pool())
+            .fetch_all(&self.pool())
             .await?;
-        Ok(row)
+        Ok(rows)
     }
 
     /// What all attempts of a queue's jobs came to.
@@ -384,17 +332,15 @@ impl Store {
         Ok(rows)
     }
 
-    /// How many jobs match, counted up to [`COUNTED`], and how many there are.
+    /// How many jobs match, counted up to [`COUNTED`].
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn count_matching(&self, queue: &str, asked: &JobsAsked) -> Result<(i64, i64), StoreError> {
-        let statement = format!(
-            "select (select count(*) from (select 1 from millstream.jobs j where {MATCHES} limit $8) as m),
-                    (select count(*) from millstream.jobs where queue = $1)"
-        );
+    pub async fn count_matching(&self, queue: &str, asked: &JobsAsked) -> Result<i64, StoreError> {
+        let statement =
+            format!("select count(*) from (select 1 from millstream.jobs j where {MATCHES} limit $8) as m");
         let states: Vec<&str> = asked.states.iter().map(|state| state.word()).collect();
-        let counts = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
             .bind(queue)
             .bind(&states)
             .bind(&asked.class)
@@ -405,7 +351,7 @@ impl Store {
             .bind(COUNTED)
             .fetch_one(&self.pool())
             .await?;
-        Ok(counts)
+        Ok(count)
     }
 
     /// One job as a list shows it.
@@ -449,10 +395,7 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn fared(&self, workers: &[String]) -> Result<Vec<FaredRow>, StoreError> {
-        let rows = sqlx::query_as(FARED)
-            .bind(workers)
-            .fetch_all(&self.pool())
-            .await?;
+        let rows = sqlx::query_as(FARED).bind(workers).fetch_all(&self.pool()).await?;
         Ok(rows)
     }
 

@@ -8,7 +8,7 @@
 //!   whose number is no longer the job's changes nothing (the fence).
 //! * [`reviews`]: what a review records, in the reference's words and in ours.
 //! * [`telemetry`]: spans and events, written in batches, fenced too.
-//! * [`console`]: what a screen asks for, bounded.
+//! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
@@ -17,6 +17,7 @@ pub mod attempts;
 pub mod checkpoints;
 pub mod connect;
 pub mod console;
+pub mod counts;
 pub mod error;
 pub mod inputs;
 pub mod jobs;

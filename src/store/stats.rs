@@ -1,54 +1,9 @@
-//! Figures: counts by state in one snapshot, rates, and run times by worker.
+//! Figures: run times by worker, and sums over everything that was recorded.
 
 use chrono::{DateTime, Utc};
 
 use super::connect::Store;
 use super::error::StoreError;
-
-/// How many jobs stand where, read in one statement, so that they add up.
-#[derive(Debug, Clone, PartialEq, Default, sqlx::FromRow)]
-pub struct Counts {
-    /// All that were ever accepted.
-    pub accepted: i64,
-    /// Held until their time comes.
-    pub scheduled: i64,
-    /// Owed to or in the stream.
-    pub waiting: i64,
-    /// Running.
-    pub running: i64,
-    /// Between two attempts.
-    pub retrying: i64,
-    /// Given up.
-    pub dead: i64,
-    /// Dead and thrown away.
-    pub dropped: i64,
-    /// Called off.
-    pub cancelled: i64,
-    /// Finished.
-    pub done: i64,
-    /// Age of the oldest waiting job.
-    pub oldest_waiting_s: Option<f64>,
-    /// Jobs accepted a second, over the last minute.
-    pub in_per_s: f64,
-    /// Jobs ended a second, over the last minute.
-    pub out_per_s: f64,
-}
-
-impl Counts {
-    /// Whether every accepted job stands in exactly one state.
-    #[must_use]
-    pub const fn add_up(&self) -> bool {
-        self.accepted
-            == self.scheduled
-                + self.waiting
-                + self.running
-                + self.retrying
-                + self.dead
-                + self.dropped
-                + self.cancelled
-                + self.done
-    }
-}
 
 /// What a worker has done.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -78,21 +33,6 @@ pub struct Totals {
     pub spans: i64,
 }
 
-const COUNTS: &str = "
-select count(*) as accepted,
-       count(*) filter (where state = 'scheduled') as scheduled,
-       count(*) filter (where state = 'waiting') as waiting,
-       count(*) filter (where state = 'running') as running,
-       count(*) filter (where state = 'retrying') as retrying,
-       count(*) filter (where state = 'dead') as dead,
-       count(*) filter (where state = 'dropped') as dropped,
-       count(*) filter (where state = 'cancelled') as cancelled,
-       count(*) filter (where state = 'done') as done,
-       extract(epoch from now() - min(created_at) filter (where state = 'waiting'))::float8 as oldest_waiting_s,
-       count(*) filter (where created_at > now() - interval '60 s') / 60.0::float8 as in_per_s,
-       count(*) filter (where finished_at > now() - interval '60 s') / 60.0::float8 as out_per_s
-from millstream.jobs where queue = $1";
-
 const FIGURES: &str = "
 select t.worker,
        count(*) filter (where t.ended_at is null) as running,
@@ -108,15 +48,6 @@ where t.worker = any($1)
 group by t.worker";
 
 impl Store {
-    /// Counts the jobs of a queue, in one snapshot.
-    ///
-    /// # Errors
-    /// When the server is away.
-    pub async fn counts(&self, queue: &str) -> Result<Counts, StoreError> {
-        let counts = sqlx::query_as(COUNTS).bind(queue).fetch_one(&self.pool()).await?;
-        Ok(counts)
-    }
-
     /// What these workers have done.
     ///
     /// # Errors

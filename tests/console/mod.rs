@@ -5,5 +5,6 @@
 //! look at the difference before it is committed, and at the picture (`millstream frame --format svg`).
 
 mod any_size;
+mod leaving;
 mod pictures;
 mod terminal;

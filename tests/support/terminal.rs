@@ -2,14 +2,16 @@
 //! shows then.
 
 use std::num::NonZero;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pty_process::{Command, OwnedWritePty, Size};
+use rustix::termios::{LocalModes, tcgetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::task::JoinSet;
-use vt100::Parser;
+use vt100::{MouseProtocolMode, Parser};
 
 use super::processes::Home;
 use super::until;
@@ -26,9 +28,11 @@ fn cells(count: u16) -> NonZero<u16> {
 pub struct Terminal {
     child: Child,
     keys: OwnedWritePty,
+    /// The terminal itself, for its modes.
+    line: OwnedFd,
     screen: Arc<Mutex<Parser>>,
     /// Its folder stays for as long as the program may write into it.
-    _home: Home,
+    home: Home,
     /// Feeds the screen for as long as there is output.
     reading: JoinSet<()>,
 }
@@ -49,6 +53,7 @@ impl Terminal {
             .kill_on_drop(true)
             .spawn(pts)
             .expect("the binary starts");
+        let line = pty.as_fd().try_clone_to_owned().expect("a descriptor is free");
         let (mut output, keys) = pty.into_split();
         let screen = Arc::new(Mutex::new(Parser::new(cells(ROWS), cells(COLUMNS), 0)));
         let fed = screen.clone();
@@ -65,8 +70,9 @@ impl Terminal {
         Self {
             child,
             keys,
+            line,
             screen,
-            _home: home,
+            home,
             reading,
         }
     }
@@ -87,6 +93,41 @@ impl Terminal {
             .unwrap_or_else(PoisonError::into_inner)
             .screen()
             .alternate_screen()
+    }
+
+    /// Whether the terminal is as a shell wants it: the ordinary screen, a cursor, no mouse, no marks around
+    /// what is pasted, and lines that are echoed and edited.
+    pub fn is_given_back(&self) -> bool {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let screen = screen.screen();
+        let modes = tcgetattr(&self.line).expect("the terminal is there").local_modes;
+        !screen.alternate_screen()
+            && !screen.hide_cursor()
+            && !screen.bracketed_paste()
+            && screen.mouse_protocol_mode() == MouseProtocolMode::None
+            && modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+    }
+
+    /// The user who runs it.
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Closes the terminal, as a window or a connection is closed; answers how the program ended, and its user.
+    pub async fn hang_up(self) -> (ExitStatus, Home) {
+        let Self {
+            mut child,
+            keys,
+            line,
+            home,
+            mut reading,
+            screen: _,
+        } = self;
+        drop((keys, line));
+        reading.shutdown().await;
+        let ending = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait());
+        let status = ending.await.expect("it ends in time").expect("our child");
+        (status, home)
     }
 
     /// Types keys.

@@ -18,7 +18,7 @@ const LONG: [(&str, &str); 2] = [
     ),
 ];
 /// Where a program, a library or the suite begins.
-const BEGINNINGS: [&str; 11] = [
+const BEGINNINGS: [&str; 12] = [
     "src/lib.rs",
     "worker/src/lib.rs",
     "worker/src/main.rs",
@@ -26,6 +26,7 @@ const BEGINNINGS: [&str; 11] = [
     "web/src/main.rs",
     "tui/src/lib.rs",
     "tui/src/main.rs",
+    "tui/benches/console.rs",
     "tests/src/lib.rs",
     "tests/main.rs",
     "examples/thumbnails.rs",

@@ -63,7 +63,7 @@ enum Verb {
 }
 
 /// How the console is opened.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ConsoleArgs {
     /// Only look: nothing can be changed from this console
     #[arg(long)]

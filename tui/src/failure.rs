@@ -1,5 +1,7 @@
 //! Why a verb did not do what was asked, by exit code, with what to do about it.
 
+use std::io::{self, Write};
+
 use millstream::engine::EngineError;
 use millstream::exit::Exit;
 use millstream::ops::OpsError;
@@ -109,11 +111,10 @@ impl Failure {
 
     /// Prints the failure, one line for each thing that is wrong, and the hint.
     pub fn print(&self) {
-        for line in self.to_string().lines() {
-            eprintln!("millstream: {line}");
-        }
-        if let Some(hint) = self.hint() {
-            eprintln!("millstream: {hint}");
+        let text = self.to_string();
+        for line in text.lines().chain(self.hint()) {
+            // The exit code says it too, and with standard error closed it has to.
+            let _unheard = writeln!(io::stderr(), "millstream: {line}");
         }
     }
 }

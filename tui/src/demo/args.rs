@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::duration;
+use crate::cli::{ConsoleArgs, duration};
 
 /// What a demo can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -25,4 +25,7 @@ pub struct DemoArgs {
     /// Print the counts as JSON on one line
     #[arg(long)]
     pub json: bool,
+    /// How the console in front looks
+    #[command(flatten)]
+    pub console: ConsoleArgs,
 }

@@ -51,7 +51,14 @@ impl Folder {
         if let Some(temporary) = self.temporary
             && let Err(error) = temporary.close()
         {
-            eprintln!("demo: could not remove {}: {error}", self.path.display());
+            super::say(&format!("could not remove {}: {error}", self.path.display()));
+        }
+    }
+
+    /// Leaves it for whoever looks into the logs, until the next demo starts.
+    pub fn keep(self) {
+        if let Some(temporary) = self.temporary {
+            let _kept = temporary.keep();
         }
     }
 }

@@ -11,7 +11,7 @@ use super::hands::Hands;
 use crate::cli::ConsoleArgs;
 use crate::failure::Failure;
 use crate::model::view::Size;
-use crate::model::{Model, Profile};
+use crate::model::{Access, Model, Profile};
 use crate::reach::place;
 use crate::runtime::{self, Console, log};
 use crate::verbs::console::{attempts_allowed, look};
@@ -20,33 +20,37 @@ use crate::verbs::console::{attempts_allowed, look};
 ///
 /// # Errors
 /// When the terminal cannot be used.
-pub async fn open(demo: &Demo, feed: Arc<Feed>) -> Result<(), Failure> {
+pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<(), Failure> {
     // The log is whole once this is dropped, after the screen is given back.
-    let _log = log::start(demo.folder.path());
+    let log = log::start(demo.folder.path());
     info!(
         "the console opens in front of the demo in {}",
         demo.folder.path().display()
     );
     let (hands, link) = Hands::new(Arc::clone(&demo.fleet), feed);
     let console = Console {
-        model: model(demo),
+        model: model(demo, args),
         queue: demo.queue.clone(),
         store: demo.store.clone(),
         attempts_allowed: attempts_allowed()?,
         link: Some(link),
+        log: log.as_ref().map(|log| log.path.clone()),
+    };
+    // The hands work until the console lets go of them, and it is the console that says how it ended.
+    let working = async {
+        hands.run().await;
+        std::future::pending().await
     };
     tokio::select! {
         ended = runtime::run(console) => Ok(ended?),
-        // The hands work until the console lets go of them.
-        () = hands.run() => Ok(()),
+        never = working => never,
     }
 }
 
-fn model(demo: &Demo) -> Model {
+fn model(demo: &Demo, args: &ConsoleArgs) -> Model {
     let keys = demo.queue.keys();
     let profile = Profile {
         name: "demo".into(),
-        is_production: false,
         queue: Untrusted::new(keys.shared.clone()),
         group: Untrusted::new(keys.group.clone()),
     };
@@ -55,7 +59,10 @@ fn model(demo: &Demo) -> Model {
         height: 24,
     };
     let mut model = Model::new(size, profile, millstream::clock::now());
-    model.look = look(&ConsoleArgs::default());
+    model.look = look(args);
+    if args.read_only {
+        model.access = Access::ReadOnly;
+    }
     model.fleet = Some(super::hands::fleet(&demo.fleet));
     model.connection.valkey.place = Untrusted::new(place(&demo.servers.valkey_url));
     model.connection.postgres.place = Untrusted::new(place(&demo.servers.database_url));

@@ -13,7 +13,7 @@ mod front;
 mod hands;
 mod summary;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub use args::DemoArgs;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::runtime::ConsoleError;
 use crate::runtime_file::{Running, RuntimeFile, RuntimeFolder};
 use crate::servers::{Machine, Need, Options, Servers};
 use feed::Feed;
@@ -67,7 +68,12 @@ pub async fn run(args: DemoArgs) -> Result<u8, Failure> {
         () = signals.next() => return Err(Failure::Demo("stopped before it stood".to_owned())),
     };
     let ended = watch(&standing, &args, &mut signals).await;
-    let summary = wind_up(standing, &mut signals).await?;
+    let after = match &ended {
+        // Its log tells what was before.
+        Err(Failure::Console(ConsoleError::Panicked)) => Folder::keep,
+        _ => Folder::remove,
+    };
+    let summary = wind_up(standing, &mut signals, after).await?;
     ended?;
     output::answer(args.json, &summary, Summary::in_words)?;
     if summary.adds_up() {
@@ -164,7 +170,7 @@ async fn watch(demo: &Demo, args: &DemoArgs, signals: &mut Signals) -> Result<()
     let in_front = !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     let shown = async {
         if in_front {
-            front::open(demo, Arc::clone(&feed)).await
+            front::open(demo, &args.console, Arc::clone(&feed)).await
         } else {
             tell_figures(&demo.store, &queue).await
         }
@@ -194,7 +200,7 @@ async fn tell_figures(store: &Store, queue: &str) -> Result<(), Failure> {
 }
 
 /// Drains the fleet, counts, and takes everything down. A second signal ends the drain early.
-async fn wind_up(demo: Demo, signals: &mut Signals) -> Result<Summary, Failure> {
+async fn wind_up(demo: Demo, signals: &mut Signals, after: fn(Folder)) -> Result<Summary, Failure> {
     say("draining");
     tokio::select! {
         () = demo.fleet.drain() => {}
@@ -204,11 +210,12 @@ async fn wind_up(demo: Demo, signals: &mut Signals) -> Result<Summary, Failure> 
     let counted = Summary::count(&demo.store, &queue, demo.started_at, demo.started.elapsed()).await;
     demo.store.close().await;
     demo.servers.stop().await;
-    demo.folder.remove();
+    after(demo.folder);
     counted
 }
 
 /// Tells the person in front something; answers go to standard output.
 fn say(line: &str) {
-    eprintln!("demo: {line}");
+    // A terminal that was closed hears nothing, and the demo still has to end in order.
+    let _unheard = writeln!(std::io::stderr(), "demo: {line}");
 }

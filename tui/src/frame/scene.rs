@@ -50,7 +50,7 @@ pub enum State {
     BothLost,
     /// The first question was refused.
     Failed,
-    /// The console only looks, at a system in production.
+    /// The console only looks, at a system elsewhere.
     ReadOnly,
     /// The screen was stopped.
     Frozen,

@@ -87,6 +87,8 @@ pub struct LedgerFigures {
     pub in_per_s: f64,
     /// Jobs ended a second, over the last minute.
     pub out_per_s: f64,
+    /// Jobs accepted a second of late: a burst that is over is in the count of what waits already.
+    pub in_lately_per_s: f64,
     /// What all attempts cost, estimated.
     pub spent_usd: f64,
     /// Tokens of all attempts.
@@ -104,12 +106,12 @@ impl LedgerFigures {
         (ended > 0).then(|| self.spent_usd / ended as f64)
     }
 
-    /// When the queue will be empty, at the rates of the last minute.
+    /// When the queue will be empty if it goes on as it does: out as over the last minute, in as of late.
     pub fn drains(&self) -> Drain {
         if self.counts.waiting == 0 {
             return Drain::Empty;
         }
-        let net = self.out_per_s - self.in_per_s;
+        let net = self.out_per_s - self.in_lately_per_s;
         if net > 0.0 {
             Drain::In(super::time::seconds(self.counts.waiting as f64 / net))
         } else {
@@ -127,4 +129,34 @@ pub enum Drain {
     In(Duration),
     /// Not while more comes than goes.
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_that_is_over_does_not_keep_the_queue_from_draining() {
+        let mut ledger = LedgerFigures {
+            counted_at: DateTime::UNIX_EPOCH,
+            counts: Counts {
+                accepted: 200,
+                waiting: 100,
+                ..Counts::default()
+            },
+            oldest_waiting: None,
+            died_last_minute: 0,
+            // The burst of 200 is in the last minute and not in the last seconds.
+            in_per_s: 3.3,
+            out_per_s: 1.0,
+            in_lately_per_s: 0.0,
+            spent_usd: 0.0,
+            tokens: 0,
+            flow: Vec::new(),
+            recent: Vec::new(),
+        };
+        assert_eq!(ledger.drains(), Drain::In(Duration::from_secs(100)));
+        ledger.in_lately_per_s = 1.0;
+        assert_eq!(ledger.drains(), Drain::Never);
+    }
 }

@@ -53,8 +53,6 @@ pub struct JobLine {
     pub class: Option<Untrusted>,
     /// Its last failure.
     pub error: Option<Untrusted>,
-    /// It has left the list and is kept for the cursor's sake.
-    pub gone: bool,
 }
 
 impl JobLine {
@@ -276,10 +274,7 @@ impl Jobs {
     pub fn wanted(&self, now: DateTime<Utc>) -> Vec<JobId> {
         let asked = self.filter.asked();
         let rows = self.page.value().map_or(&[][..], |page| &page.rows);
-        let mut lines: Vec<&JobLine> = rows
-            .iter()
-            .filter(|line| line.gone || line.passes(&asked))
-            .collect();
+        let mut lines: Vec<&JobLine> = rows.iter().filter(|line| line.passes(&asked)).collect();
         lines.sort_by(|a, b| self.sort.compare(a, b, now));
         if self.turned {
             lines.reverse();

@@ -64,8 +64,6 @@ pub enum Access {
 pub struct Profile {
     /// Its name: `demo`, `local`, or what the environment says.
     pub name: Untrusted,
-    /// It is production: its name is shown in the danger colour.
-    pub is_production: bool,
     /// The queue.
     pub queue: Untrusted,
     /// Its consumer group.

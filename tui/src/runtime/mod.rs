@@ -1,7 +1,7 @@
 //! The machine under the console: everything that waits, blocks or has a clock is here.
 //!
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
-//! draws. `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
+//! draws. [`painter`] sends a frame, `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
 //! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
 //! update asks for, [`log`] keeps what would otherwise be written over the screen.
 
@@ -10,10 +10,14 @@ mod feed;
 mod input;
 pub mod link;
 pub mod log;
+pub mod painter;
 mod terminal;
 
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use millstream::clock;
 use millstream::queue::Queue;
 use millstream::store::Store;
@@ -22,6 +26,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+#[cfg(debug_assertions)]
+use crate::keymap::Key;
 use crate::model::Model;
 use crate::msg::Msg;
 use crate::theme::Theme;
@@ -47,6 +53,9 @@ pub enum ConsoleError {
     /// There is no terminal, or it refused.
     #[error("use the terminal: {0}")]
     Terminal(#[from] std::io::Error),
+    /// A part of it panicked, which has been told by then.
+    #[error("go on: a part of the console panicked")]
+    Panicked,
 }
 
 /// What the console looks at.
@@ -61,6 +70,8 @@ pub struct Console {
     pub attempts_allowed: u32,
     /// The demo's processes, if it is a demo.
     pub link: Option<DemoLink>,
+    /// Where its log is, if it could be written.
+    pub log: Option<PathBuf>,
 }
 
 /// Runs the console until its user leaves it or a signal ends it.
@@ -74,8 +85,9 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         store,
         attempts_allowed,
         link,
+        log,
     } = console;
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(log)?;
     model.size = screen.size()?;
     let (sender, mut inbox) = mpsc::channel(CAPACITY);
     let mut tasks = JoinSet::new();
@@ -93,10 +105,25 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     tasks.spawn(hear_signals(sender)?);
     let doer = Doer::new(control, asks);
     doer.begin(&model);
-    let ended = Loop { model, screen, doer }.run(&mut inbox).await;
+    let running = Loop { model, screen, doer }.run(&mut inbox);
+    let ended = tokio::select! {
+        // Unwinding further would end a demo without its drain.
+        ended = AssertUnwindSafe(running).catch_unwind() => ended.unwrap_or(Err(ConsoleError::Panicked)),
+        () = first_panic(&mut tasks) => Err(ConsoleError::Panicked),
+    };
     // Whatever still waits for a server waits for nobody now.
     tasks.shutdown().await;
     ended
+}
+
+/// Waits until a task has panicked, which a loop that is never told of it would not notice.
+async fn first_panic(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// The one loop.
@@ -122,6 +149,9 @@ impl Loop {
             tokio::select! {
                 biased;
                 () = due => {
+                    if !self.screen.is_ours() {
+                        return Err(ConsoleError::Panicked);
+                    }
                     if look != self.model.look {
                         look = self.model.look;
                         theme = Theme::of(&look);
@@ -134,22 +164,32 @@ impl Loop {
                     let gap = if is_by_hand(&msg) { KEY_FRAME } else { DATA_FRAME };
                     let next = drawn + gap;
                     draw_at = Some(draw_at.map_or(next, |at: Instant| at.min(next)));
-                    self.take(msg)?;
+                    self.take(msg);
                 }
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, msg: Msg) -> Result<(), ConsoleError> {
+    fn take(&mut self, msg: Msg) {
+        #[cfg(debug_assertions)]
+        panic_on_demand(&msg);
         for effect in update(&mut self.model, msg) {
             match effect {
-                crate::effect::Effect::Redraw => self.screen.resized(self.model.size)?,
+                crate::effect::Effect::Redraw => self.screen.resized(self.model.size),
                 other => self.doer.perform(other),
             }
         }
-        Ok(())
     }
+}
+
+/// The key that ends other programs with a core dump ends a debug build of this one with a panic: the only way
+/// to see in a real terminal what becomes of it then.
+#[cfg(debug_assertions)]
+fn panic_on_demand(msg: &Msg) {
+    // Terminals send the byte 0x1c for it, which is named after another key.
+    let is_asked_for = matches!(msg, Msg::Key(Key::Ctrl('4' | '\\')));
+    assert!(!is_asked_for, "the panic that was asked for");
 }
 
 /// Whether a person waits for what comes of it.

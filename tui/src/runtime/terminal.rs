@@ -1,21 +1,19 @@
-//! The screen: taken once, drawn by differences, given back on every path.
+//! The screen: taken once, given back on every path.
 //!
 //! Leaving is done once, by whoever comes first: the end, an error, or the panic hook, which prints the panic
-//! on the ordinary screen where it can be read.
+//! on the ordinary screen where it can be read, and says which log tells what was before.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::path::PathBuf;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-};
-use crossterm::{cursor, execute, queue, terminal};
-use ratatui::backend::{Backend, CrosstermBackend};
+use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::{cursor, execute, terminal};
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 
+use super::painter::Painter;
 use crate::model::view::Size;
 
 /// Whether the terminal is ours and must be given back.
@@ -27,35 +25,32 @@ const FRAME_BYTES: usize = 256 * 1024;
 
 /// The screen, ours until it is dropped.
 pub struct Screen {
-    backend: CrosstermBackend<BufWriter<Stdout>>,
-    shown: Buffer,
-    next: Buffer,
-    /// What stands on the screen is not what we drew last.
-    unknown: bool,
+    painter: Painter<BufWriter<Stdout>>,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Takes the terminal. Whatever panics from here on is told beside the path of this log.
     ///
     /// # Errors
     /// When there is none, or it refuses.
-    pub fn enter() -> io::Result<Self> {
+    pub fn enter(log: Option<PathBuf>) -> io::Result<Self> {
         HOOK.call_once(|| {
             let usual = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                leave();
+                let was_taken = leave();
                 tracing::error!("panic: {panic}");
                 usual(panic);
+                if let Some(log) = log.as_ref().filter(|_| was_taken) {
+                    // With standard error gone too there is nobody to tell.
+                    let _unheard = writeln!(io::stderr(), "the console's log is {}", log.display());
+                }
             }));
         });
         terminal::enable_raw_mode()?;
         // From here on whatever goes wrong gives it back.
         TAKEN.store(true, Ordering::SeqCst);
         let screen = Self {
-            backend: CrosstermBackend::new(BufWriter::with_capacity(FRAME_BYTES, io::stdout())),
-            shown: Buffer::empty(Rect::ZERO),
-            next: Buffer::empty(Rect::ZERO),
-            unknown: true,
+            painter: Painter::new(BufWriter::with_capacity(FRAME_BYTES, io::stdout())),
         };
         execute!(
             io::stdout(),
@@ -73,42 +68,27 @@ impl Screen {
     pub fn size(&mut self) -> io::Result<Size> {
         let (width, height) = terminal::size()?;
         let size = Size { width, height };
-        self.resized(size)?;
+        self.resized(size);
         Ok(size)
     }
 
     /// Takes a new size; everything is drawn anew.
-    ///
-    /// # Errors
-    /// When the terminal is gone.
-    pub fn resized(&mut self, size: Size) -> io::Result<()> {
-        let area = Rect::new(0, 0, size.width, size.height);
-        self.shown = Buffer::empty(area);
-        self.next = Buffer::empty(area);
-        self.unknown = true;
-        Ok(())
+    pub fn resized(&mut self, size: Size) {
+        self.painter.resize(size);
     }
 
-    /// Draws a frame: only the cells that have changed are sent, and nothing at all when none has.
+    /// Draws a frame.
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn draw(&mut self, paint: impl FnOnce(&mut Buffer)) -> io::Result<()> {
-        self.next.reset();
-        paint(&mut self.next);
-        let changed = self.shown.diff(&self.next);
-        if changed.is_empty() && !self.unknown {
-            return Ok(());
-        }
-        queue!(self.backend, BeginSynchronizedUpdate)?;
-        if std::mem::take(&mut self.unknown) {
-            self.backend.clear()?;
-        }
-        self.backend.draw(changed.into_iter())?;
-        queue!(self.backend, EndSynchronizedUpdate)?;
-        Write::flush(&mut self.backend)?;
-        std::mem::swap(&mut self.shown, &mut self.next);
-        Ok(())
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        self.painter.paint(draw)
+    }
+
+    /// Whether the terminal is ours still. A panic anywhere in the process has given it back, and what is drawn
+    /// then would stand over what the panic says.
+    pub fn is_ours(&self) -> bool {
+        TAKEN.load(Ordering::SeqCst)
     }
 }
 
@@ -118,9 +98,10 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back, if it is ours.
-fn leave() {
-    if TAKEN.swap(false, Ordering::SeqCst) {
+/// Gives the terminal back; answers whether it was ours.
+fn leave() -> bool {
+    let was_taken = TAKEN.swap(false, Ordering::SeqCst);
+    if was_taken {
         // A terminal that is gone needs nothing back.
         let _gone = execute!(
             io::stdout(),
@@ -131,4 +112,5 @@ fn leave() {
         );
         let _cooked = terminal::disable_raw_mode();
     }
+    was_taken
 }

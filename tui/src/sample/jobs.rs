@@ -105,7 +105,6 @@ fn line(told: &Told) -> JobLine {
         cost_usd: told.cost,
         class: Some("timeout".into()),
         error: Some("performance, turn 1: chat claude-haiku-4-5 gave no reply within 30 s".into()),
-        gone: false,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::model::filter::Filter;
 use crate::model::job::{Job, JobPane};
 use crate::model::list::Step;
 use crate::model::look::ThemeName;
+use crate::model::need::Target;
 use crate::model::notice::{Notice, Tone};
 use crate::model::overlay::{Button, Dialog, Intent, Overlay};
 use crate::model::trace::{Fold, Trace, TraceKey, TracePane};
@@ -149,6 +150,7 @@ fn show_jobs(model: &mut Model, text: &str) {
 fn enter(model: &mut Model) {
     match model.view() {
         View::Overview => {
+            select_needy_worker(model);
             open_view(model, View::Workers);
         }
         View::Jobs => {
@@ -163,6 +165,18 @@ fn enter(model: &mut Model) {
                 show_jobs(model, &format!("worker:{}", worker.raw()));
             }
         }
+    }
+}
+
+/// Puts the cursor on the worker that `Needs you` names, unless a person has chosen another one.
+fn select_needy_worker(model: &mut Model) {
+    let named = model.overview.needs.iter().find_map(|need| match &need.target {
+        Target::Worker(name) => Some(name.clone()),
+        Target::Job(_) | Target::Jobs(_) => None,
+    });
+    if let Some(name) = named.filter(|_| model.workers.list.follows_top) {
+        let height = model.list_height();
+        model.workers.list.select(&name, height);
     }
 }
 

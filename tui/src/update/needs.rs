@@ -115,7 +115,7 @@ fn growing(model: &Model) -> Option<Need> {
         what: Untrusted::new(format!("{} wait and more come than go", ledger.counts.waiting)),
         detail: Untrusted::new(format!(
             "in {:.1}, out {:.1} a second",
-            ledger.in_per_s, ledger.out_per_s
+            ledger.in_lately_per_s, ledger.out_per_s
         )),
         command: CommandId::AddWorker,
         target: Target::Jobs("status:waiting".to_owned()),

@@ -45,6 +45,18 @@ fn numbers_open_views_and_escape_goes_out() {
 }
 
 #[test]
+fn enter_on_the_overview_goes_to_the_worker_that_needs_somebody_or_to_the_chosen_one() {
+    let mut model = sample::story();
+    press(&mut model, "<enter>");
+    assert_eq!(model.view(), View::Workers);
+    assert_eq!(model.workers.selected().unwrap().name.short(), "w-02de");
+
+    let mut model = sample::story();
+    press(&mut model, "j<enter>");
+    assert_eq!(model.workers.selected().unwrap().name.short(), "w-91bc");
+}
+
+#[test]
 fn typing_a_filter_narrows_at_once_and_escape_takes_it_back() {
     let mut model = sample::story();
     press(&mut model, "2/status:dead");

@@ -27,7 +27,7 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
     let attempts_allowed = attempts_allowed()?;
     let reach = Reach::find(Needs::Either).await?;
     // The log is whole once this is dropped, after the screen is given back.
-    let _log = log::start(&log_folder(&reach));
+    let log = log::start(&log_folder(&reach));
     let mut model = model(&reach);
     model.look = look(args);
     if args.read_only {
@@ -39,6 +39,7 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
         store: reach.store,
         attempts_allowed,
         link: None,
+        log: log.as_ref().map(|log| log.path.clone()),
     };
     runtime::run(console).await?;
     Ok(0)
@@ -76,7 +77,6 @@ fn model(reach: &Reach) -> Model {
     let keys = reach.queue.keys();
     let profile = Profile {
         name: name.into(),
-        is_production: false,
         queue: Untrusted::new(keys.shared.clone()),
         group: Untrusted::new(keys.group.clone()),
     };

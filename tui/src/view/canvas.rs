@@ -123,18 +123,6 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Lays a style over a row without touching its text.
-    pub fn tint(&mut self, y: u16, style: Style) {
-        if y < self.area.height {
-            let row = Rect {
-                y: self.area.y + y,
-                height: 1,
-                ..self.area
-            };
-            self.buffer.set_style(row, style);
-        }
-    }
-
     /// Makes a row the one under the cursor: its bar, bold, a tint, and no word too quiet for it.
     pub fn select_row(&mut self, y: u16) {
         if y >= self.area.height {

@@ -183,7 +183,6 @@ fn row(line: &JobLine, model: &Model, theme: &Theme) -> Row {
     Row {
         glyph: Words::of(glyph::state(line.state), style),
         cells,
-        gone: line.gone,
         ..Row::default()
     }
 }

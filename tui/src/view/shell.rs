@@ -65,10 +65,7 @@ fn header(canvas: &mut Canvas<'_>, model: &Model) {
 
 fn place(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
     let (theme, profile) = (canvas.theme, &model.profile);
-    let name_style = match profile.is_production {
-        true => theme.danger,
-        false => theme.accent.add_modifier(Modifier::BOLD),
-    };
+    let name_style = theme.accent.add_modifier(Modifier::BOLD);
     let queue = Words::outside(&profile.queue, theme.text);
     if room == Room::Narrow {
         return Words::outside(&profile.name, name_style).gap(1).then(queue);

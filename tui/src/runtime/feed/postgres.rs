@@ -1,4 +1,4 @@
-//! What is asked of Postgres: at most three statements a refresh, a few more every fifth second.
+//! What is asked of Postgres: at most four statements a refresh, a few more every fifth second.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use millstream::clock;
 use millstream::domain::{JobId, JobState, SpanId};
 use millstream::store::StoreError;
 use millstream::store::console::{COUNTED, FaredRow, JobsAsked, Spent};
+use millstream::store::counts::{Counts, Settled};
 use tokio::time::Instant;
 
 use super::rows::{self, Cast};
@@ -31,7 +32,11 @@ const LANE_BACK: Duration = Duration::from_secs(65);
 pub struct Memory {
     /// From when on the flow is to be counted again.
     flow_since: Option<DateTime<Utc>>,
+    /// Jobs that need not be counted again.
+    settled: Settled,
     spent: Spent,
+    /// How many jobs passed which filter.
+    matching: Option<(JobsAsked, i64)>,
     fared: Vec<FaredRow>,
     slow_at: Option<Instant>,
     /// Jobs that have ended do not change: which was read in full, and its row's time.
@@ -122,13 +127,14 @@ impl Feed {
         let (store, queue) = (self.store.clone(), self.queue.keys().shared.clone());
         let since = self.memory.flow_since.unwrap_or_else(|| clock::now() - FLOW_BACK);
         let asked_at = clock::now();
-        let figures = self
-            .question("counts, flow by the second", store.figures(&queue, since))
-            .await?;
-        self.memory.flow_since = Some(figures.counted_at - FLOW_AGAIN);
-        let ahead = (figures.counted_at - asked_at).num_milliseconds();
+        let counts = self.counts(&queue).await?;
+        let ahead = (counts.counted_at - asked_at).num_milliseconds();
         let took = (clock::now() - asked_at).to_std().unwrap_or_default();
         self.compare_clocks(ahead, took).await;
+        let flow = self
+            .question("flow by the second", store.flow(&queue, since))
+            .await?;
+        self.memory.flow_since = Some(counts.counted_at - FLOW_AGAIN);
         let slow = self.memory.slow_figures_due();
         if slow {
             self.memory.spent = self
@@ -138,9 +144,19 @@ impl Feed {
         let recent = self
             .question("what ended or failed last", store.recent(&queue))
             .await?;
-        let ledger = rows::ledger(&figures, self.memory.spent, recent, self.attempts_allowed);
+        let ledger = rows::ledger(&counts, &flow, self.memory.spent, recent, self.attempts_allowed);
         self.answer(Answer::Ledger(ledger)).await;
         self.worker_rows(slow).await
+    }
+
+    /// The counts, without what was counted before.
+    async fn counts(&mut self, queue: &str) -> Result<Counts, Why> {
+        let (store, settled) = (self.store.clone(), self.memory.settled);
+        let counts = self
+            .question("counts by state", store.counts_since(queue, settled))
+            .await?;
+        self.memory.settled = counts.settled;
+        Ok(counts)
     }
 
     /// Notes how far Postgres's clock is ahead of ours; less than the round trip may be is no difference.
@@ -191,9 +207,8 @@ impl Feed {
         let rows = self
             .question("a page of jobs", store.matching_jobs(&queue, &asked, limit))
             .await?;
-        let (matching, total) = self
-            .question("how many match", store.count_matching(&queue, &asked))
-            .await?;
+        let total = self.counts(&queue).await?.accepted;
+        let matching = self.matching(&queue, asked, total).await?;
         let allowed = self.attempts_allowed;
         let page = JobsPage {
             rows: rows
@@ -201,12 +216,32 @@ impl Feed {
                 .filter_map(|row| rows::line(row, allowed))
                 .collect(),
             matching: matching.unsigned_abs(),
-            matching_at_least: matching >= COUNTED,
+            matching_at_least: !filter.is_empty() && matching >= COUNTED,
             total: total.unsigned_abs(),
             filter: filter.clone(),
         };
         self.answer(Answer::Jobs(page)).await;
         Ok(())
+    }
+
+    /// How many jobs pass the filter: each has to be looked at, so it is not asked with every page.
+    async fn matching(&mut self, queue: &str, asked: JobsAsked, total: i64) -> Result<i64, Why> {
+        if asked == JobsAsked::default() {
+            return Ok(total);
+        }
+        let slow = self.memory.slow_figures_due();
+        if let Some((before, matching)) = &self.memory.matching
+            && *before == asked
+            && !slow
+        {
+            return Ok(*matching);
+        }
+        let store = self.store.clone();
+        let matching = self
+            .question("how many match", store.count_matching(queue, &asked))
+            .await?;
+        self.memory.matching = Some((asked, matching));
+        Ok(matching)
     }
 
     /// One job. Its row tells whether anything can have changed.

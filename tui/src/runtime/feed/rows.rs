@@ -7,9 +7,8 @@ use millstream::domain::{Finding, JobId, JobState, SpanId, SpanKind, SpanStatus}
 use millstream::engine::card::{Card, CardState};
 use millstream::queue::inspect::Seen;
 use millstream::queue::lease::SUSPECT_AFTER;
-use millstream::store::console::{
-    AttemptFacts, ConsoleJob, FaredRow, FiguresRow, SpanFacts, Spent, StretchRow,
-};
+use millstream::store::console::{AttemptFacts, ConsoleJob, FaredRow, FlowRow, SpanFacts, Spent, StretchRow};
+use millstream::store::counts::Counts as StoreCounts;
 use millstream::store::telemetry::StoredEvent;
 use millstream::untrusted::{Untrusted, one_line};
 
@@ -31,7 +30,13 @@ const AGENTS: [&str; 4] = ["security", "performance", "ux", "judge"];
 const LONGEST: usize = 400;
 
 /// Postgres's figures.
-pub fn ledger(row: &FiguresRow, spent: Spent, recent: Vec<ConsoleJob>, allowed: u32) -> LedgerFigures {
+pub fn ledger(
+    row: &StoreCounts,
+    flow: &[FlowRow],
+    spent: Spent,
+    recent: Vec<ConsoleJob>,
+    allowed: u32,
+) -> LedgerFigures {
     let count = i64::unsigned_abs;
     let small = |number: i64| u32::try_from(number).unwrap_or(0);
     LedgerFigures {
@@ -51,10 +56,10 @@ pub fn ledger(row: &FiguresRow, spent: Spent, recent: Vec<ConsoleJob>, allowed: 
         died_last_minute: count(row.died_last_minute),
         in_per_s: row.in_per_s,
         out_per_s: row.out_per_s,
+        in_lately_per_s: row.in_lately_per_s,
         spent_usd: spent.cost_usd,
         tokens: count(spent.tokens),
-        flow: row
-            .flow
+        flow: flow
             .iter()
             .map(|flow| Flow {
                 second: flow.second,
@@ -91,7 +96,6 @@ pub fn line(row: ConsoleJob, allowed: u32) -> Option<JobLine> {
         cost_usd: row.cost_usd,
         class: row.error_class.map(Untrusted::new),
         error: text(row.error),
-        gone: false,
     })
 }
 

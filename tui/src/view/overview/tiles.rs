@@ -268,14 +268,14 @@ fn flow(ledger: &LedgerFigures, model: &Model, theme: &Theme) -> Figure {
         Some(before) => figure
             .note(format!("{} out before", format::rate(before)), theme.muted)
             .note("the loss", theme.muted),
-        None => figure.note("over the last minute", theme.muted),
+        None => figure.note("last minute", theme.muted),
     }
 }
 
 fn drains(ledger: &LedgerFigures, model: &Model, theme: &Theme) -> Figure {
     match ledger.drains() {
-        Drain::Empty => Figure::new("empty", theme.ok).note("nothing waits", theme.muted),
-        Drain::Never => Figure::new("never", theme.retrying).note("more comes in", theme.muted),
+        Drain::Empty => Figure::new("empty", theme.ok).note("none waits", theme.muted),
+        Drain::Never => Figure::new("never", theme.retrying).note("more come in", theme.muted),
         Drain::In(time) => {
             let figure = Figure::new(format!("~{}", format::age(time)), theme.text).forecast();
             match with_one_more(ledger, model) {
@@ -290,7 +290,7 @@ fn drains(ledger: &LedgerFigures, model: &Model, theme: &Theme) -> Figure {
 fn with_one_more(ledger: &LedgerFigures, model: &Model) -> Option<Duration> {
     let live = model.workers.page.fresh()?.live().count();
     let out = ledger.out_per_s * (live as f64 + 1.0) / live.max(1) as f64;
-    let net = out - ledger.in_per_s;
+    let net = out - ledger.in_lately_per_s;
     let seconds = ledger.counts.waiting as f64 / net;
     (live > 0 && net > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok())?
 }
@@ -299,7 +299,7 @@ fn spent(ledger: &LedgerFigures, theme: &Theme) -> Figure {
     let figure = Figure::new(format::money(ledger.spent_usd), theme.text).mark(Trust::Estimated);
     let figure = match ledger.usd_per_job() {
         Some(each) => figure.note(format!("{} a job", format::money(each)), theme.muted),
-        None => figure.note("nothing ended yet", theme.muted),
+        None => figure.note("none ended", theme.muted),
     };
     figure.note(format!("{} tok", format::tokens(ledger.tokens)), theme.muted)
 }

@@ -3,8 +3,6 @@
 //! The first three columns of cells belong to the cursor, the mark and the glyph of the state. What does
 //! not fit leaves by its rank, never by being squeezed.
 
-use ratatui::style::Modifier;
-
 use crate::format;
 use crate::glyph;
 use crate::view::canvas::Canvas;
@@ -77,8 +75,6 @@ pub struct Row {
     pub cursor: bool,
     /// Whether a person has marked it.
     pub marked: bool,
-    /// Whether it is gone and only keeps its place.
-    pub gone: bool,
 }
 
 /// The columns that fit into a width, as (number, start, width), and how they are drawn.
@@ -144,9 +140,6 @@ impl<'a> Layout<'a> {
             if let Some(words) = row.cells.get(*at) {
                 put_cell(canvas, (*start, y, *width), self.columns[*at].align, words);
             }
-        }
-        if row.gone {
-            canvas.tint(y, theme.muted.add_modifier(Modifier::CROSSED_OUT));
         }
         if row.cursor {
             canvas.put(0, y, glyph::CURSOR, theme.accent);

@@ -1,0 +1,64 @@
+//! Paints frames over a terminal by their differences: only cells that have changed are sent.
+//!
+//! Where the bytes go is the caller's: to the terminal, or into a measurement.
+
+use std::io::{self, Write};
+
+use crossterm::queue;
+use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::model::view::Size;
+
+/// A painter with the frame that stands on its screen.
+pub struct Painter<W: Write> {
+    backend: CrosstermBackend<W>,
+    shown: Buffer,
+    next: Buffer,
+    /// What stands on the screen is not what was painted last.
+    unknown: bool,
+}
+
+impl<W: Write> Painter<W> {
+    /// A painter that knows neither the size of its screen nor what stands there.
+    pub fn new(output: W) -> Self {
+        Self {
+            backend: CrosstermBackend::new(output),
+            shown: Buffer::empty(Rect::ZERO),
+            next: Buffer::empty(Rect::ZERO),
+            unknown: true,
+        }
+    }
+
+    /// Takes a new size; everything is painted anew.
+    pub fn resize(&mut self, size: Size) {
+        let area = Rect::new(0, 0, size.width, size.height);
+        self.shown = Buffer::empty(area);
+        self.next = Buffer::empty(area);
+        self.unknown = true;
+    }
+
+    /// Paints a frame: only the cells that have changed are sent, and nothing at all when none has.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn paint(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        self.next.reset();
+        draw(&mut self.next);
+        let changed = self.shown.diff(&self.next);
+        if changed.is_empty() && !self.unknown {
+            return Ok(());
+        }
+        queue!(self.backend, BeginSynchronizedUpdate)?;
+        if std::mem::take(&mut self.unknown) {
+            self.backend.clear()?;
+        }
+        self.backend.draw(changed.into_iter())?;
+        queue!(self.backend, EndSynchronizedUpdate)?;
+        Write::flush(&mut self.backend)?;
+        std::mem::swap(&mut self.shown, &mut self.next);
+        Ok(())
+    }
+}
