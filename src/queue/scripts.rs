@@ -21,3 +21,6 @@ script!(LEAVE, "leave.lua");
 script!(TAKEOVER, "takeover.lua");
 script!(TEND, "tend.lua");
 script!(PRESENT, "present.lua");
+script!(WITHDRAW, "withdraw.lua");
+script!(HASTEN, "hasten.lua");
+script!(CLAIM, "claim.lua");
