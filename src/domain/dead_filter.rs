@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 /// The longest filter that is read.
 const LONGEST: usize = 2_000;
@@ -14,7 +15,7 @@ const LONGEST: usize = 2_000;
 const KNOWN: &str = "error, class, worker, id, older, newer, fingerprint";
 
 /// Which dead jobs are meant; the empty filter means all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DeadFilter {
     /// The error has all of these, whatever the case of ASCII letters.
     pub errors: Vec<String>,

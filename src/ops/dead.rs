@@ -105,7 +105,7 @@ fn detail(which: &Selection) -> Value {
             let ids: Vec<String> = names.iter().take(MOST_IDS).map(ToString::to_string).collect();
             json!({ "ids": ids })
         }
-        Selection::Matching(filter) => json!({ "filter": format!("{filter:?}") }),
+        Selection::Matching(filter) => json!({ "filter": filter }),
     }
 }
 

@@ -87,7 +87,7 @@ impl Operator {
                 }
                 Err(error) => {
                     for (_, job) in of_lane {
-                        outcome.refuse(job, Why::ValkeyAway(error.to_string()));
+                        outcome.refuse(&job, Why::ValkeyAway(error.to_string()));
                     }
                 }
             }
@@ -337,14 +337,14 @@ impl Operator {
                 ));
                 outcome.done.push(shown);
             }
-            Ok(Claimed::Moved) => outcome.refuse(shown, Why::Moved),
+            Ok(Claimed::Moved) => outcome.refuse(&shown, Why::Moved),
             Err(error) if job.is_some() => {
                 outcome.notes.push(format!(
                     "failed to {error}; {shown} was taken from its worker, which lets its entry go by itself"
                 ));
                 outcome.done.push(shown);
             }
-            Err(error) => outcome.refuse(shown, Why::ValkeyAway(error.to_string())),
+            Err(error) => outcome.refuse(&shown, Why::ValkeyAway(error.to_string())),
         }
         Ok(())
     }

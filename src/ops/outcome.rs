@@ -109,7 +109,7 @@ impl Outcome {
         self.refused.is_empty() && !self.done.is_empty()
     }
 
-    pub(super) fn refuse(&mut self, id: impl ToString, why: Why) {
+    pub(super) fn refuse(&mut self, id: &impl ToString, why: Why) {
         self.refused.push(Refusal {
             id: id.to_string(),
             why,

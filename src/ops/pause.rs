@@ -23,7 +23,7 @@ impl Operator {
         let queue = self.name();
         if mode == Mode::DryRun {
             match self.store.paused(queue).await? {
-                Some(before) => outcome.refuse(queue, paused_before(&before)),
+                Some(before) => outcome.refuse(&queue, paused_before(&before)),
                 None => outcome.done.push(queue.to_owned()),
             }
             return Ok(outcome);
@@ -39,7 +39,7 @@ impl Operator {
                     let before = self.store.paused(queue).await?;
                     // None: somebody resumed it in this moment.
                     let why = before.as_ref().map_or(Why::NotPaused, paused_before);
-                    outcome.refuse(queue, why);
+                    outcome.refuse(&queue, why);
                     before
                 }
             };
@@ -64,7 +64,7 @@ impl Operator {
         if mode == Mode::DryRun {
             match self.store.paused(queue).await? {
                 Some(_) => outcome.done.push(queue.to_owned()),
-                None => outcome.refuse(queue, Why::NotPaused),
+                None => outcome.refuse(&queue, Why::NotPaused),
             }
             return Ok(outcome);
         }
@@ -81,7 +81,7 @@ impl Operator {
             if resumed || cleared {
                 outcome.done.push(queue.to_owned());
             } else {
-                outcome.refuse(queue, Why::NotPaused);
+                outcome.refuse(&queue, Why::NotPaused);
             }
             Ok(outcome)
         };

@@ -286,6 +286,56 @@ async fn a_job_is_cancelled_while_valkey_is_away_and_its_entry_is_left_to_the_wo
 }
 
 #[tokio::test]
+async fn while_valkey_is_away_a_retry_is_refused_and_a_pause_is_kept_for_it() {
+    let servers = private::valkey().await;
+    let world = World::on_valkey(
+        &servers.valkey_url,
+        <crate::support::TestJob as millstream::engine::Job>::WIRE,
+    )
+    .await;
+    let (fails, later) = (parked(&world, "one").await, scheduled(&world, "two").await);
+    servers.kill_valkey().await.expect("it is ours");
+    let ada = ada(&world);
+    let outcome = ada
+        .retry(&named([fails.job, later]), Mode::Real)
+        .await
+        .expect("retry");
+    assert_eq!(outcome.done, [later.to_string()]);
+    assert!(
+        refusals(&outcome)[0].1.ends_with("it goes on as planned before"),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.notes[0].contains("1 jobs wait in Postgres"),
+        "{outcome:?}"
+    );
+    let outcome = ada.pause(None, Mode::Real).await.expect("pause");
+    assert_eq!((outcome.done.len(), outcome.notes.len()), (1, 1), "{outcome:?}");
+    assert!(ada.claim(&named([fails.job]), Mode::Real).await.is_err());
+    assert_eq!(last_action(&world).await.2.as_deref(), Some("refused"));
+    let paused = world.store.paused(&world.settings.name).await;
+    assert!(paused.expect("postgres is there").is_some());
+    servers.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_a_reference_worker_has_recorded_stands() {
+    let world = World::with(Wire::REVIEW).await;
+    let id = world.accept("one").await;
+    sqlx::query("insert into reviews (id, pr_url, status, verdict) values ($1, 'p', 'done', 'approve')")
+        .bind(id.0)
+        .execute(&world.sql)
+        .await
+        .expect("a foreign result");
+    for mode in [Mode::DryRun, Mode::Real] {
+        let outcome = ada(&world).cancel(&named([id]), mode).await.expect("cancel");
+        let why = "a reference worker has recorded its result".to_owned();
+        assert_eq!(refusals(&outcome), [(id.to_string(), why)]);
+    }
+    assert_eq!(world.job(id).await.status, "waiting");
+}
+
+#[tokio::test]
 async fn a_buried_job_is_dead_with_its_reason_and_has_its_letter() {
     let world = World::new().await;
     let (runs, waits) = (held(&world, "one").await, world.submit("two").await);

@@ -28,7 +28,7 @@ async fn a_pause_stands_in_postgres_and_in_valkey_until_it_is_taken_back() {
         .pause(Some("GitHub is down"), Mode::Real)
         .await
         .expect("pause");
-    assert_eq!(outcome.done, [queue.clone()]);
+    assert_eq!(outcome.done, [queue.as_str()]);
     assert!(is_stopped(&world).await);
     let row = world.store.paused(queue).await.expect("postgres").expect("a row");
     assert_eq!(
@@ -57,7 +57,7 @@ async fn a_pause_stands_in_postgres_and_in_valkey_until_it_is_taken_back() {
     );
 
     let outcome = ada.resume(Mode::Real).await.expect("resume");
-    assert_eq!(outcome.done, [queue.clone()]);
+    assert_eq!(outcome.done, [queue.as_str()]);
     assert!(!is_stopped(&world).await);
     assert_eq!(world.store.paused(queue).await.expect("postgres"), None);
     let again = ada.resume(Mode::Real).await.expect("resume");
@@ -98,6 +98,6 @@ async fn a_key_that_stands_alone_is_taken_away_by_a_resume() {
     world.queue.set_pause("by hand").await.expect("set");
     assert!(is_stopped(&world).await);
     let outcome = ada(&world).resume(Mode::Real).await.expect("resume");
-    assert_eq!(outcome.done, [world.settings.name.clone()]);
+    assert_eq!(outcome.done, [world.settings.name.as_str()]);
     assert!(!is_stopped(&world).await);
 }
