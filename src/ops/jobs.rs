@@ -156,8 +156,7 @@ impl Operator {
                         if let Err(error) = self.let_go(&judged.moved, end).await {
                             let count = judged.moved.len();
                             outcome.notes.push(format!(
-                                "failed to {error}; the entries of {count} jobs are left to the workers, which \
-                                 acknowledge them unrun"
+                                "failed to {error}; left to the workers, which acknowledge them unrun: {count} entries"
                             ));
                         }
                         let moved = judged.moved.iter().map(|one| one.was.job).collect();
@@ -396,7 +395,5 @@ pub(super) fn give_up(error: StoreError, rest: &[JobId], mut outcome: Outcome) -
 
 /// What is said when entries are owed.
 pub(super) fn owed_note(error: &QueueError, count: usize) -> String {
-    format!(
-        "failed to {error}; {count} jobs wait in Postgres, and a worker enqueues them when Valkey is back"
-    )
+    format!("failed to {error}; owed until Valkey is back, when a worker adds them: {count} entries")
 }

@@ -306,7 +306,7 @@ async fn while_valkey_is_away_a_retry_is_refused_and_a_pause_is_kept_for_it() {
         "{outcome:?}"
     );
     assert!(
-        outcome.notes[0].contains("1 jobs wait in Postgres"),
+        outcome.notes[0].contains("owed until Valkey is back"),
         "{outcome:?}"
     );
     let outcome = ada.pause(None, Mode::Real).await.expect("pause");

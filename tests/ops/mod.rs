@@ -11,6 +11,7 @@ use std::time::Duration;
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobRef, Lane, WorkerId};
 use millstream::ops::{Operator, Outcome};
 use millstream::queue::fetch::Want;
+use millstream::queue::keys::lane_number;
 use millstream::store::{Asked, Lease, Next, Start};
 
 use crate::support::World;
@@ -120,7 +121,7 @@ async fn scheduled(world: &World, word: &str) -> JobId {
 async fn due(world: &World, entry: EntryId) -> Option<u64> {
     let score: Option<f64> = redis::cmd("ZSCORE")
         .arg(&world.queue.keys().due)
-        .arg(format!("1:{entry}"))
+        .arg(format!("{}:{entry}", lane_number(Lane::Own)))
         .query_async(&mut world.valkey.clone())
         .await
         .expect("zscore");
