@@ -5,6 +5,7 @@
 
 mod console;
 mod engine;
+mod ops;
 mod queue;
 mod store;
 mod support;

@@ -25,6 +25,8 @@ pub enum FailureClass {
     Store,
     /// The entry in the stream cannot be read.
     Unreadable,
+    /// An operator gave the job up.
+    Operator,
     /// Anything else.
     Other,
 }
@@ -42,6 +44,7 @@ impl FailureClass {
             Self::Crash => "crash",
             Self::Store => "store",
             Self::Unreadable => "unreadable",
+            Self::Operator => "operator",
             Self::Other => "other",
         }
     }

@@ -1,22 +1,28 @@
 //! The words of the product as types: what is parsed once is true from then on.
 //!
 //! Nothing here talks to a server or reads a clock. Read [`job`] for the life of a job, [`review`]
-//! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched.
+//! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched,
+//! [`job_ref`], [`dead_filter`] and [`fingerprint`] for what an operator names.
 
+pub mod dead_filter;
 pub mod diff;
 pub mod failure;
 pub mod finding;
+pub mod fingerprint;
 pub mod ids;
 pub mod job;
+pub mod job_ref;
 pub mod pr_url;
 pub mod progress;
 pub mod review;
 pub mod span;
 
+pub use dead_filter::{DeadFacts, DeadFilter};
 pub use failure::{Failure, FailureClass, Retry};
 pub use finding::{Finding, Severity, Verdict};
 pub use ids::{EntryId, JobId, SpanId, WorkerId};
 pub use job::{JobState, Lane, Priority};
+pub use job_ref::JobRef;
 pub use pr_url::PrUrl;
 pub use progress::{Phase, Progress};
 pub use review::{ReviewInput, ReviewResult, StoredDiff};

@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::runtime::Message;
-use crate::queue::Queue;
-use crate::queue::progress::Call;
+use crate::queue::{Call, Queue};
 
 /// How long after a lost connection it listens again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -60,7 +59,7 @@ impl Listener {
     async fn pass_on(&self, call: Call) {
         match call {
             // A paused queue answers the next fetch so; an idle worker asks at once.
-            Call::Due | Call::Pause => self.due.notify_one(),
+            Call::Due | Call::Pause | Call::Resume => self.due.notify_one(),
             Call::Renew => {
                 // The loop is gone only after the worker has left.
                 let _gone = self.inbox.send(Message::RenewDue).await;

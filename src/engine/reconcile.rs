@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::domain::{EntryId, JobId, Lane, WorkerId};
-use crate::queue::{Letter, NewEntry, Queue, QueueError};
+use crate::queue::{NewEntry, NewLetter, Queue, QueueError};
 use crate::store::owed::{DeadJob, Owed};
 use crate::store::{Store, StoreError};
 
@@ -146,6 +146,7 @@ impl Reconciler {
             );
             self.pay(&owed).await?;
         }
+        self.mend_pause(&queue).await?;
         let incarnation = self.incarnation().await?;
         let changed = known
             .as_ref()
@@ -166,6 +167,25 @@ impl Reconciler {
                 incarnation,
                 next_pass: Instant::now() + pause,
             });
+        }
+        Ok(())
+    }
+
+    /// The row says whether the queue is paused; the key that stops the fetches follows it.
+    async fn mend_pause(&self, queue: &str) -> Result<(), Trouble> {
+        let row = self.store.bounded(self.store.paused(queue)).await?;
+        let key = self.queue.pause_text().await?;
+        match (row, key) {
+            (Some(row), None) => {
+                info!("the queue is paused, and the key that says so was gone; set again");
+                self.queue.set_pause(&row.key_text()).await?;
+            }
+            // A key without any row was set by hand and is left alone.
+            (None, Some(_)) if self.store.bounded(self.store.was_resumed(queue)).await? => {
+                info!("the queue runs, and a key still held it back; taken away");
+                self.queue.clear_pause().await?;
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -226,7 +246,7 @@ impl Reconciler {
             after = Some((last.died_at, last.job));
             let letters = self.missing_letters(page).await?;
             restored += letters.len();
-            self.queue.restore_letters(&letters).await?;
+            self.queue.add_letters(&letters).await?;
             if self.stop.is_cancelled() {
                 break;
             }
@@ -240,7 +260,7 @@ impl Reconciler {
     }
 
     /// The letters of those whose entry is gone too: whoever is delivered an entry of a dead job writes its letter.
-    async fn missing_letters(&self, mut dead: Vec<DeadJob>) -> Result<Vec<Letter>, Trouble> {
+    async fn missing_letters(&self, mut dead: Vec<DeadJob>) -> Result<Vec<NewLetter>, Trouble> {
         for lane in Lane::ALL {
             let of_lane = dead.iter().filter(|dead| dead.lane == lane);
             let entries: Vec<_> = of_lane.filter_map(|dead| Some((dead.entry?, dead.job))).collect();
@@ -294,8 +314,8 @@ impl Reconciler {
 }
 
 /// What can be said of a dead job without its entry.
-fn letter(dead: DeadJob) -> Letter {
-    Letter {
+fn letter(dead: DeadJob) -> NewLetter {
+    NewLetter {
         entry: None,
         lane: dead.lane,
         worker: dead.worker.unwrap_or_default(),

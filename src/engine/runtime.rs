@@ -25,8 +25,7 @@ use super::telemetry::Telemetry;
 use super::worker::Stop;
 use crate::domain::{Failure, Lane, WorkerId};
 use crate::queue::entry::Carried;
-use crate::queue::letter::Letter;
-use crate::queue::{Entry, Queue, Unreadable};
+use crate::queue::{Entry, NewLetter, Queue, Unreadable};
 use crate::store::{Asked, Died, Fence, Issued, Lease, Record, Start};
 
 /// Messages on the way to the loop.
@@ -109,15 +108,15 @@ struct Held {
 }
 
 impl Held {
-    fn letter(&self, worker: WorkerId) -> Letter {
-        let letter = Letter::about(&self.entry, worker.to_string());
+    fn letter(&self, worker: WorkerId) -> NewLetter {
+        let letter = NewLetter::about(&self.entry, worker.to_string());
         match (&self.carried, &self.died) {
             (Err(why), _) => letter.unreadable(why.to_string()),
-            (Ok(carried), None) => Letter {
+            (Ok(carried), None) => NewLetter {
                 job: Some(carried.job),
                 ..letter.unreadable("no job with this id is known".to_owned())
             },
-            (Ok(carried), Some(died)) => Letter {
+            (Ok(carried), Some(died)) => NewLetter {
                 job: Some(carried.job),
                 attempt: Some(died.attempt),
                 class: Some(died.class.clone()),

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
+use super::action::{Told, recorded};
+use super::enqueue::enqueue;
 use super::error::OpsError;
 use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
 use crate::queue::{NewEntry, Queue};
@@ -17,8 +19,6 @@ use crate::settings::QueueSettings;
 use crate::store::Store;
 use crate::store::jobs::{Accepted, IdempotencyKey, NewInput, NewJob, REVIEW};
 
-/// How long a producer waits for Valkey before the enqueue is left to the reconciler.
-const ENQUEUE_WITHIN: Duration = Duration::from_secs(1);
 /// What a refused client is told to wait, until a drain rate is known.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -114,14 +114,7 @@ impl Submitter {
         // What cannot be reviewed is no action: it is refused before anything is written.
         let job = self.job(submission).await?;
         let detail = json!({ "input": job.payload });
-        let action = self.store.intend(actor, "submit", detail).await?;
-        let outcome = self.accept(job).await;
-        let (word, result) = match &outcome {
-            Ok(submitted) => ("ok", json!({ "ids": [submitted.id] })),
-            Err(error) => ("refused", json!({ "error": error.to_string() })),
-        };
-        self.store.conclude(action, word, result).await?;
-        outcome
+        recorded(&self.store, (actor, "submit"), detail, self.accept(job)).await
     }
 
     async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
@@ -247,19 +240,15 @@ impl Submitter {
             payload: job.payload.clone(),
             traceparent: job.traceparent.clone(),
         };
-        let ids = match tokio::time::timeout(ENQUEUE_WITHIN, self.queue.enqueue(&[entry])).await {
-            Ok(Ok(ids)) => ids,
-            Ok(Err(error)) => {
-                return warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id);
-            }
-            Err(_elapsed) => {
-                return warn!(job.id = %job.id, "Valkey is slow; the enqueue of job {} is owed", job.id);
-            }
-        };
-        let pairs: Vec<_> = ids.into_iter().map(|entry| (job.id, entry)).collect();
-        if let Err(error) = self.store.enqueued(&pairs).await {
-            warn!(job.id = %job.id, "failed to {error}; job {} may be enqueued twice, and runs once", job.id);
+        if let Err(error) = enqueue(&self.store, &self.queue, &[entry]).await {
+            warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id);
         }
+    }
+}
+
+impl Told for Submitted {
+    fn told(&self) -> (&'static str, Value) {
+        ("ok", json!({ "ids": [self.id] }))
     }
 }
 

@@ -15,8 +15,8 @@
 //! what a reference worker cannot run. Nothing here knows Postgres.
 //!
 //! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
-//! [`lease`], [`takeover`]; [`inspect`] and [`glance`] only look,
-//! [`progress`] tells what runs.
+//! [`lease`], [`takeover`]; [`inspect`], [`glance`] and [`pending`] only look,
+//! [`progress`] tells what runs, [`withdraw`], [`pause`] and [`letters`] are an operator's.
 
 pub mod connect;
 pub mod enqueue;
@@ -27,12 +27,16 @@ pub mod glance;
 pub mod inspect;
 pub mod keys;
 pub mod lease;
-pub mod letter;
+pub mod letters;
+pub mod new_letter;
+pub mod pause;
+pub mod pending;
 pub mod progress;
 pub mod reader;
 mod scripts;
 pub mod settle;
 pub mod takeover;
+pub mod withdraw;
 
 pub use connect::Queue;
 pub use enqueue::NewEntry;
@@ -41,5 +45,8 @@ pub use error::QueueError;
 pub use fetch::Fetched;
 pub use keys::Keys;
 pub use lease::Beat;
-pub use letter::Letter;
+pub use letters::Letter;
+pub use new_letter::NewLetter;
+pub use progress::Call;
 pub use reader::Reader;
+pub use withdraw::{Claimed, Holder};

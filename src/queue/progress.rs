@@ -10,12 +10,14 @@ use crate::domain::JobId;
 /// What workers are called for. A call only saves time: what it tells they would find out by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// Something is due now, or the queue goes on.
+    /// Something is due now.
     Due,
     /// An entry was taken away from its worker: ask for all leases at once.
     Renew,
     /// The queue is paused.
     Pause,
+    /// The queue runs again.
+    Resume,
 }
 
 impl Call {
@@ -24,6 +26,7 @@ impl Call {
             Self::Due => "due",
             Self::Renew => "renew",
             Self::Pause => "pause",
+            Self::Resume => "resume",
         }
     }
 
@@ -32,6 +35,7 @@ impl Call {
         match word {
             b"renew" => Self::Renew,
             b"pause" => Self::Pause,
+            b"resume" => Self::Resume,
             _ => Self::Due,
         }
     }

@@ -24,3 +24,6 @@ script!(LEAVE, "leave.lua");
 script!(TAKEOVER, "takeover.lua");
 script!(TEND, "tend.lua");
 script!(PRESENT, "needed.lua", "present.lua");
+script!(WITHDRAW, "needed.lua", "withdraw.lua");
+script!(HASTEN, "hasten.lua");
+script!(CLAIM, "claim.lua");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connect::Queue;
 use super::error::QueueError;
 use super::keys::{PARKED, lane_number};
-use super::letter::KEPT;
+use super::letters::KEPT;
 use super::scripts::{BURY, PARK, SETTLE};
 use crate::domain::{EntryId, Lane, WorkerId};
 

@@ -2,15 +2,22 @@
 //!
 //! Names are stable, times are RFC 3339 in UTC, durations are seconds. Reports only read.
 
+mod dead;
 mod jobs;
+mod pending;
 mod review;
 mod status;
 mod trace;
 mod workers;
 
+pub use dead::{
+    DeadExport, DeadList, DeadReport, ExportPage, Inputs, dead, dead_of, export_letters, export_of,
+    export_page,
+};
 pub use jobs::{JobReport, jobs};
+pub use pending::{PendingList, PendingReport, pending};
 pub use review::{FindingReport, ReviewReport, review};
-pub use status::{StatusReport, status};
+pub use status::{PauseReport, StatusReport, status};
 pub use trace::{AttemptReport, SpanReport, TraceReport, trace};
 pub use workers::{WorkerReport, WorkerState, workers};
 

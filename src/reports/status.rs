@@ -1,5 +1,6 @@
 //! The state of a queue in figures.
 
+use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::workers::{WorkerState, workers};
@@ -42,8 +43,21 @@ pub struct StatusReport {
     pub workers: usize,
     /// Where the producer is, if it is known.
     pub web_url: Option<String>,
+    /// The pause that holds, by the row in Postgres.
+    pub paused: Option<PauseReport>,
     /// What Valkey counts.
     pub stream: StreamFigures,
+}
+
+/// A pause that holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PauseReport {
+    /// Who paused the queue.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
 }
 
 /// Valkey's own figures.
@@ -70,6 +84,11 @@ pub async fn status(
 ) -> Result<StatusReport, ReportError> {
     let keys = queue.keys();
     let counts = store.counts(&keys.shared).await?;
+    let paused = store.paused(&keys.shared).await?.map(|row| PauseReport {
+        at: row.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        by: row.by,
+        reason: row.reason,
+    });
     let depth = queue.depth().await?;
     let there = workers(store, queue)
         .await?
@@ -93,6 +112,7 @@ pub async fn status(
         out_per_s: rounded(counts.out_per_s),
         workers: there,
         web_url,
+        paused,
         stream: StreamFigures {
             entries: depth.entries,
             pending: depth.pending,

@@ -10,6 +10,7 @@
 //! * [`telemetry`]: spans and events, written in batches, fenced too.
 //! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
+//! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
@@ -18,12 +19,15 @@ pub mod checkpoints;
 pub mod connect;
 pub mod console;
 pub mod counts;
+pub mod dead;
 pub mod error;
 pub mod inputs;
 pub mod jobs;
 pub mod leases;
 pub mod migrate;
+pub mod moves;
 pub mod owed;
+pub mod pauses;
 pub mod reviews;
 pub mod stats;
 pub mod telemetry;

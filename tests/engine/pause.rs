@@ -1,8 +1,8 @@
 //! A paused queue starts nothing, whoever was waiting for an entry already.
 
 use millstream::domain::JobState;
+use millstream::queue::Call;
 use millstream::queue::keys::PARKED;
-use millstream::queue::progress::Call;
 
 use crate::support::{Gated, World, until};
 
@@ -89,5 +89,25 @@ async fn what_is_due_waits_until_a_paused_queue_goes_on() {
         .await
         .expect("valkey is there");
     world.until_state(id, JobState::Done).await;
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn the_key_of_a_pause_follows_the_row_both_ways() {
+    let world = World::new().await;
+    let name = &world.settings.name;
+    world.store.pause(name, "ada", Some("deploy")).await.expect("postgres");
+    // Its key went with the rest of Valkey's data.
+    let worker = world.worker(&Gated::open(), World::engine());
+    until("the key is back", || async {
+        let key = world.queue.pause_text().await.expect("valkey is there")?;
+        key.contains("deploy").then_some(())
+    })
+    .await;
+    let id = world.submit("one").await;
+    // A resume that did not reach Valkey leaves the key.
+    assert!(world.store.resume(name).await.expect("postgres"));
+    world.until_state(id, JobState::Done).await;
+    assert_eq!(world.queue.pause_text().await.expect("valkey is there"), None);
     worker.drain().await;
 }

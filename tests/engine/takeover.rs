@@ -2,7 +2,7 @@
 
 use millstream::domain::{JobState, Lane};
 use millstream::engine::{EngineError, Identity, Stop, Worker};
-use millstream::queue::progress::Call;
+use millstream::queue::Call;
 use millstream::queue::{Queue, Wire};
 use millstream::settings::QueueSettings;
 

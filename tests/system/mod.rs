@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod demo;
+mod operator;
 mod submit;
 mod verbs;
 mod web;

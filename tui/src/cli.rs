@@ -16,7 +16,11 @@ use crate::failure::Failure;
 use crate::model::look::ThemeName;
 use crate::theme;
 use crate::verbs;
+use crate::verbs::dead::DeadVerb;
 use crate::verbs::frame::FrameArgs;
+use crate::verbs::operate::{BuryArgs, MoveArgs};
+use crate::verbs::pause::{PauseArgs, ResumeArgs};
+use crate::verbs::pending::PendingArgs;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -56,6 +60,23 @@ enum Verb {
     Jobs(JobsArgs),
     /// List the workers
     Workers(JsonArgs),
+    /// List the entries that some worker holds
+    Pending(PendingArgs),
+    /// Run retrying and scheduled jobs now
+    Retry(MoveArgs),
+    /// Call jobs off that have not ended
+    Cancel(MoveArgs),
+    /// Give jobs up that have not ended
+    Bury(BuryArgs),
+    /// Take jobs or entries from the workers that hold them, for others
+    Claim(MoveArgs),
+    /// List, put back, throw away or export the jobs that were given up
+    #[command(subcommand)]
+    Dead(DeadVerb),
+    /// Let nothing new start; what runs goes on
+    Pause(PauseArgs),
+    /// Let jobs start again
+    Resume(ResumeArgs),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
     /// Draw a picture of the console without a terminal
@@ -169,6 +190,14 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Status(args) => verbs::status::run(&args).await,
         Verb::Jobs(args) => verbs::jobs::run(&args).await,
         Verb::Workers(args) => verbs::workers::run(&args).await,
+        Verb::Pending(args) => verbs::pending::run(&args).await,
+        Verb::Retry(args) => verbs::operate::retry(&args).await,
+        Verb::Cancel(args) => verbs::operate::cancel(&args).await,
+        Verb::Bury(args) => verbs::operate::bury(&args).await,
+        Verb::Claim(args) => verbs::operate::claim(&args).await,
+        Verb::Dead(verb) => verbs::dead::run(&verb).await,
+        Verb::Pause(args) => verbs::pause::pause(&args).await,
+        Verb::Resume(args) => verbs::pause::resume(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),
     }

@@ -18,6 +18,8 @@ pub enum Needs {
     Both,
     /// Postgres alone.
     Postgres,
+    /// Valkey alone.
+    Valkey,
     /// One of them: what the other would tell is shown as missing.
     Either,
 }
@@ -55,6 +57,7 @@ impl Reach {
                 postgres?;
             }
             Needs::Postgres => postgres?,
+            Needs::Valkey => valkey?,
             Needs::Either if postgres.is_err() => valkey?,
             Needs::Either => {}
         }

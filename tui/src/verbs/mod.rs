@@ -1,8 +1,14 @@
 //! The verbs, a file each.
 
 pub mod console;
+pub mod dead;
 pub mod frame;
 pub mod jobs;
+pub mod moved;
+pub mod names;
+pub mod operate;
+pub mod pause;
+pub mod pending;
 pub mod service;
 pub mod status;
 pub mod submit;

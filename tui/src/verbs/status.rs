@@ -1,6 +1,7 @@
 //! `millstream status`: the queue in figures.
 
-use millstream::reports::{self, StatusReport};
+use millstream::reports::{self, PauseReport, StatusReport};
+use millstream::untrusted::visible;
 
 use crate::cli::JsonArgs;
 use crate::failure::Failure;
@@ -24,8 +25,9 @@ fn in_words(report: &StatusReport) -> Vec<String> {
         .oldest_waiting_s
         .map(|age| format!("   oldest {}", output::seconds(age)));
     let stream = &report.stream;
-    let mut lines = vec![
-        format!("{} > {}", report.queue, report.group),
+    let mut lines = vec![format!("{} > {}", report.queue, report.group)];
+    lines.extend(report.paused.as_ref().map(pause_line));
+    lines.extend([
         format!("waiting    {}{}", report.waiting, oldest.unwrap_or_default()),
         format!("running    {}   on {} workers", report.running, report.workers),
         format!("retrying   {}", report.retrying),
@@ -42,7 +44,20 @@ fn in_words(report: &StatusReport) -> Vec<String> {
             "valkey     {} entries, {} pending, {} parked",
             stream.entries, stream.pending, stream.parked
         ),
-    ];
+    ]);
     lines.extend(report.web_url.as_ref().map(|url| format!("producer   {url}")));
     lines
+}
+
+fn pause_line(pause: &PauseReport) -> String {
+    let reason = pause
+        .reason
+        .as_deref()
+        .map(|reason| format!(": {}", visible(reason)));
+    format!(
+        "paused     by {} since {}{}",
+        visible(&pause.by),
+        pause.at,
+        reason.unwrap_or_default()
+    )
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::cli::SubmitArgs;
 use crate::failure::Failure;
 use crate::reach::{Needs, Reach};
+use crate::verbs::names::actor;
 use crate::{git, output};
 
 /// The review does not approve.
@@ -126,12 +127,6 @@ fn read_text(name: &str, from: impl Read, limit: usize) -> Result<String, Failur
     }
     String::from_utf8(bytes)
         .map_err(|_| Failure::Refused(format!("{name} is not UTF-8 text, so not a patch")))
-}
-
-/// Who is asking, for the book of actions.
-fn actor() -> String {
-    let user = millstream::settings::process_environment("USER").unwrap_or_else(|| "unknown".to_owned());
-    format!("cli:{}", millstream::untrusted::one_line(&user, 60))
 }
 
 async fn load(reach: &Reach, id: JobId) -> Result<ReviewReport, Failure> {

@@ -1,20 +1,16 @@
-//! What a dead letter says: whose entry it was, and why it was given up.
+//! A dead letter before it is written: whose entry it was, and why it was given up.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::connect::Queue;
 use super::entry::Entry;
-use super::error::QueueError;
 use crate::domain::{EntryId, FailureClass, JobId, Lane};
 
-/// About how many dead letters the stream keeps; the rows in Postgres are complete.
-pub(super) const KEPT: usize = 100_000;
 /// Raw fields that a dead letter keeps one by one.
 const RAW_FIELDS: usize = 64;
 
-/// A dead letter: a projection of the job's row, or all there is of an entry that has none.
+/// A dead letter to be written: a projection of the job's row, or all there is of an entry that has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct NewLetter {
     /// The entry that was given up; nothing when a letter is written anew from the row.
     pub entry: Option<EntryId>,
     /// Its stream.
@@ -35,7 +31,7 @@ pub struct Letter {
     pub raw: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Letter {
+impl NewLetter {
     /// A letter about an entry, with all that it carried.
     #[must_use]
     pub fn about(entry: &Entry, worker: String) -> Self {
@@ -80,37 +76,6 @@ impl Letter {
         put("error", self.error.clone());
         keep_raw(&self.raw, &mut fields);
         fields
-    }
-}
-
-impl Queue {
-    /// Whether there is any dead letter.
-    ///
-    /// # Errors
-    /// When the server is away.
-    pub async fn has_letters(&self) -> Result<bool, QueueError> {
-        let count: u64 = redis::cmd("XLEN")
-            .arg(&self.keys().dead)
-            .query_async(&mut self.connection())
-            .await?;
-        Ok(count > 0)
-    }
-
-    /// Writes letters whose entries are long gone, in one round trip.
-    ///
-    /// # Errors
-    /// When the server is away or refuses; then any of them may have been written all the same.
-    pub async fn restore_letters(&self, letters: &[Letter]) -> Result<(), QueueError> {
-        let mut pipe = redis::pipe();
-        for letter in letters {
-            let add = pipe.cmd("XADD").arg(&self.keys().dead);
-            add.arg("MAXLEN").arg("~").arg(KEPT).arg("*");
-            for (field, value) in letter.fields() {
-                add.arg(field).arg(value);
-            }
-            add.ignore();
-        }
-        Ok(pipe.query_async(&mut self.connection()).await?)
     }
 }
 

@@ -1,0 +1,253 @@
+//! `millstream dead list|requeue|drop|export`: the jobs that were given up.
+
+use clap::{Args, Subcommand};
+use millstream::clock;
+use millstream::domain::{DeadFilter, JobId};
+use millstream::exit::Exit;
+use millstream::ops::{Refusal, Selection};
+use millstream::reports::{self, DeadExport, DeadReport, Inputs};
+use millstream::untrusted::visible;
+
+use super::moved::{self, Words};
+use super::names::{self, May, operator};
+use crate::failure::Failure;
+use crate::output;
+use crate::reach::{Needs, Reach};
+
+/// Letters without a job in one export.
+const LETTERS: usize = 10_000;
+
+/// What is done about the dead.
+#[derive(Debug, Subcommand)]
+pub enum DeadVerb {
+    /// List them, newest first
+    List(ListArgs),
+    /// Let them wait again, with their failures forgotten
+    Requeue(ChangeArgs),
+    /// Throw them away; their rows stay, as dropped
+    Drop(ChangeArgs),
+    /// Print everything that is known about them, one JSON object a line
+    Export(ExportArgs),
+}
+
+/// Which of them are meant.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Jobs: whole ids, or the first 6 digits or more; - reads them from standard input, one a line
+    #[arg(value_name = "ID", conflicts_with = "matching")]
+    ids: Vec<String>,
+    /// Those that match: words, and error: class: worker: id: older: newer: fingerprint:
+    #[arg(long = "match", value_name = "QUERY", id = "matching", value_parser = filter)]
+    matching: Option<DeadFilter>,
+}
+
+fn filter(text: &str) -> Result<DeadFilter, String> {
+    let filter = DeadFilter::parse(text).map_err(|error| error.to_string())?;
+    if filter == DeadFilter::default() {
+        return Err("it matches everything: use --all where that is meant".to_owned());
+    }
+    Ok(filter)
+}
+
+/// What is listed.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    which: Which,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Print JSON on one line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is put back or thrown away.
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    which: Which,
+    /// All of them
+    #[arg(long, conflicts_with_all = ["ids", "matching"])]
+    all: bool,
+    /// Say what would be done, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON on one line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is exported.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    which: Which,
+    /// With the diffs that were submitted
+    #[arg(long)]
+    with_input: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a name is none, or Postgres is away.
+pub async fn run(verb: &DeadVerb) -> Result<u8, Failure> {
+    match verb {
+        DeadVerb::List(args) => list(args).await,
+        DeadVerb::Requeue(args) => {
+            let words = Words {
+                verb: "dead requeue",
+                done: "requeued",
+                nothing: "nothing dead was found",
+            };
+            change(args, May::BeJob, words).await
+        }
+        DeadVerb::Drop(args) => {
+            let words = Words {
+                verb: "dead drop",
+                done: "dropped",
+                nothing: "nothing dead was found",
+            };
+            change(args, May::BeEntry, words).await
+        }
+        DeadVerb::Export(args) => export(args).await,
+    }
+}
+
+async fn change(args: &ChangeArgs, may: May, words: Words) -> Result<u8, Failure> {
+    let which = match (&args.which.matching, args.all) {
+        (Some(filter), _) => Selection::Matching(filter.clone()),
+        (None, true) => Selection::Matching(DeadFilter::default()),
+        (None, false) if args.which.ids.is_empty() => {
+            let text = format!("{} wants ids, --match or --all", words.verb);
+            return Err(Failure::Usage(text));
+        }
+        (None, false) => Selection::Named(names::read(&args.which.ids, may)?),
+    };
+    let reach = Reach::find(Needs::Postgres).await?;
+    let (operator, mode) = (operator(&reach), moved::mode(args.dry_run));
+    let outcome = match may {
+        May::BeJob => operator.requeue_dead(&which, mode).await?,
+        May::BeEntry => operator.drop_dead(&which, mode).await?,
+    };
+    moved::print(args.json, mode, words, &outcome)
+}
+
+/// The jobs that were named, or nothing when a filter speaks.
+async fn named(which: &Which, reach: &Reach) -> Result<Option<(Vec<JobId>, Vec<Refusal>)>, Failure> {
+    if which.ids.is_empty() {
+        return Ok(None);
+    }
+    let names = names::read(&which.ids, May::BeJob)?;
+    Ok(Some(operator(reach).resolve(&names).await?))
+}
+
+/// Says which of the named are not among the found; answers the exit code.
+fn complain(jobs: &[JobId], refused: &[Refusal], found: &[&DeadReport]) -> u8 {
+    let missing = jobs
+        .iter()
+        .map(ToString::to_string)
+        .filter(|id| !found.iter().any(|row| row.id.as_ref() == Some(id)));
+    let mut all_found = refused.is_empty();
+    for Refusal { id, why } in refused {
+        eprintln!("millstream: {id}: {why}");
+    }
+    for id in missing {
+        all_found = false;
+        eprintln!("millstream: {id}: it is not dead, or there is no such job");
+    }
+    if all_found { 0 } else { Exit::Refused.code() }
+}
+
+async fn list(args: &ListArgs) -> Result<u8, Failure> {
+    let reach = Reach::find(Needs::Postgres).await?;
+    if let Some((jobs, refused)) = named(&args.which, &reach).await? {
+        let rows = reports::dead_of(&reach.store, &reach.settings.name, &jobs).await?;
+        output::answer(args.json, &rows, |rows| in_columns(rows))?;
+        return Ok(complain(&jobs, &refused, &rows.iter().collect::<Vec<_>>()));
+    }
+    let filter = args.which.matching.clone().unwrap_or_default();
+    let limit = args.limit as usize;
+    let list = reports::dead(&reach.store, &reach.queue, &filter, clock::now(), limit).await?;
+    output::answer(args.json, &list.rows, |rows| in_columns(rows))?;
+    if let Some(error) = list.without_letters {
+        eprintln!("millstream: failed to {error}; entries that could not be read are not listed");
+    }
+    Ok(0)
+}
+
+async fn export(args: &ExportArgs) -> Result<u8, Failure> {
+    let reach = Reach::find(Needs::Postgres).await?;
+    let inputs = if args.with_input {
+        Inputs::Carried
+    } else {
+        Inputs::Left
+    };
+    let queue = &reach.settings.name;
+    if let Some((jobs, refused)) = named(&args.which, &reach).await? {
+        let mut found = Vec::new();
+        // One at a time: a diff can have megabytes.
+        for job in &jobs {
+            let rows = reports::export_of(&reach.store, queue, &[*job], inputs).await?;
+            print(&rows)?;
+            found.extend(rows.into_iter().map(|row| row.dead));
+        }
+        return Ok(complain(&jobs, &refused, &found.iter().collect::<Vec<_>>()));
+    }
+    let filter = args.which.matching.clone().unwrap_or_default();
+    let (now, mut after) = (clock::now(), None);
+    loop {
+        let page = reports::export_page(&reach.store, queue, &filter, now, (after, inputs)).await?;
+        print(&page.rows)?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    match reports::export_letters(&reach.queue, &filter, now, LETTERS).await {
+        Ok(letters) => print(&letters)?,
+        Err(error) => eprintln!("millstream: {error}; entries that could not be read are not in it"),
+    }
+    Ok(0)
+}
+
+fn print(rows: &[DeadExport]) -> Result<(), Failure> {
+    for row in rows {
+        output::answer(true, row, |_| Vec::new())?;
+    }
+    Ok(())
+}
+
+fn in_columns(rows: &[DeadReport]) -> Vec<String> {
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    output::table(
+        &[
+            "ID OR LETTER",
+            "DIED",
+            "TRY",
+            "CLASS",
+            "FINGERPRINT",
+            "WORKER",
+            "ERROR",
+        ],
+        &rows,
+    )
+}
+
+fn row(one: &DeadReport) -> Vec<String> {
+    let dash = || "-".to_owned();
+    vec![
+        one.id.clone().or_else(|| one.letter.clone()).unwrap_or_else(dash),
+        one.died_at.clone(),
+        one.attempts.to_string(),
+        one.class.clone().unwrap_or_else(dash),
+        one.fingerprint.clone(),
+        one.worker
+            .as_ref()
+            .map_or_else(dash, |worker| worker.chars().take(6).collect()),
+        one.error
+            .as_ref()
+            .map_or_else(dash, |error| visible(error).chars().take(100).collect()),
+    ]
+}
