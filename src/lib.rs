@@ -1,6 +1,7 @@
 //! Millstream: the job stream for AI agents.
 
 pub mod backoff;
+pub mod bench;
 pub mod clock;
 pub mod domain;
 pub mod engine;

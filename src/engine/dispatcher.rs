@@ -18,7 +18,7 @@
 //!
 //! A ticket is `Ready` for no longer than it takes to look around, unless it or another must run alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::{EntryId, Lane};
 
@@ -118,6 +118,8 @@ pub enum Action {
     Renew(Vec<Ticket>),
     /// Stop the handler; nothing it does counts any more.
     Abort(Ticket),
+    /// The ticket has ended: nothing more will be said of it.
+    Forget(Ticket),
     /// The worker is empty: leave.
     Exit,
 }
@@ -140,11 +142,34 @@ enum Phase {
     Orphaned,
 }
 
+impl Phase {
+    /// Whether it takes up a slot.
+    const fn is_busy(self) -> bool {
+        !matches!(self, Self::Releasing)
+    }
+
+    const fn is_running(self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
+    /// Whether it runs alone or waits to.
+    const fn is_alone(self) -> bool {
+        matches!(self, Self::Ready { alone: true } | Self::Running { alone: true })
+    }
+}
+
 /// The state: every ticket that has not ended.
 #[derive(Debug)]
 pub struct Dispatcher {
     slots: usize,
     tickets: BTreeMap<Ticket, Phase>,
+    /// How many of them take up a slot, run, and run alone or wait to: counted as they change, since they are asked
+    /// for with every event.
+    busy: usize,
+    running: usize,
+    alone: usize,
+    /// Those that are ready.
+    ready: BTreeSet<Ticket>,
     /// The ticket that holds an entry's lease.
     holders: HashMap<(Lane, EntryId), Ticket>,
     stopping: bool,
@@ -159,6 +184,10 @@ impl Dispatcher {
         Self {
             slots,
             tickets: BTreeMap::new(),
+            busy: 0,
+            running: 0,
+            alone: 0,
+            ready: BTreeSet::new(),
             holders: HashMap::new(),
             stopping: false,
             fetch_ended: false,
@@ -169,7 +198,8 @@ impl Dispatcher {
     /// How many more entries can be taken.
     #[must_use]
     pub fn free(&self) -> usize {
-        if self.stopping || self.wants_to_be_alone() {
+        // While a ticket runs alone or waits to, nothing more is taken.
+        if self.stopping || self.alone > 0 {
             0
         } else {
             self.slots.saturating_sub(self.busy())
@@ -178,22 +208,28 @@ impl Dispatcher {
 
     /// How many tickets take up a slot: all but those that only wait for Valkey to let go.
     #[must_use]
-    pub fn busy(&self) -> usize {
-        self.tickets
-            .values()
-            .filter(|phase| **phase != Phase::Releasing)
-            .count()
+    pub const fn busy(&self) -> usize {
+        self.busy
     }
 
-    /// Whether some ticket runs alone or waits to. Nothing more is taken then.
-    fn wants_to_be_alone(&self) -> bool {
-        let alone = |phase: &Phase| {
-            matches!(
-                phase,
-                Phase::Ready { alone: true } | Phase::Running { alone: true }
-            )
+    /// Moves a ticket, in or out too, and keeps the counts.
+    fn set(&mut self, ticket: Ticket, phase: Option<Phase>) {
+        let before = match phase {
+            Some(phase) => self.tickets.insert(ticket, phase),
+            None => self.tickets.remove(&ticket),
         };
-        self.tickets.values().any(alone)
+        let step = |count: &mut usize, was: bool, is: bool| *count = *count + usize::from(is) - usize::from(was);
+        let both = |ask: fn(Phase) -> bool| (before.is_some_and(ask), phase.is_some_and(ask));
+        let (was, is) = both(Phase::is_busy);
+        step(&mut self.busy, was, is);
+        let (was, is) = both(Phase::is_running);
+        step(&mut self.running, was, is);
+        let (was, is) = both(Phase::is_alone);
+        step(&mut self.alone, was, is);
+        match phase {
+            Some(Phase::Ready { .. }) => self.ready.insert(ticket),
+            _ => self.ready.remove(&ticket),
+        };
     }
 
     /// Whether a ticket has not ended.
@@ -222,7 +258,7 @@ impl Dispatcher {
             Event::Answered(ticket, answer) => self.answered(ticket, answer, &mut actions),
             Event::Ended(ticket) => self.ended(ticket, &mut actions),
             Event::Written(ticket, written) => self.written(ticket, written, &mut actions),
-            Event::Released(ticket) => self.forget(ticket, Phase::Releasing),
+            Event::Released(ticket) => self.forget(ticket, Phase::Releasing, &mut actions),
             Event::LeaseLost(tickets) => {
                 for ticket in tickets {
                     self.lease_lost(ticket, &mut actions);
@@ -261,10 +297,10 @@ impl Dispatcher {
                 ask.retain(|asked| *asked != before);
             }
             if self.free() == 0 {
-                self.tickets.insert(ticket, Phase::Releasing);
+                self.set(ticket, Some(Phase::Releasing));
                 actions.push(Action::Release(ticket, Release::HandBack));
             } else {
-                self.tickets.insert(ticket, Phase::Asking);
+                self.set(ticket, Some(Phase::Asking));
                 self.holders.insert((ticket.lane, ticket.entry), ticket);
                 ask.push(ticket);
             }
@@ -282,10 +318,10 @@ impl Dispatcher {
             // The attempt was issued while the stop came in: it is given back unstarted.
             Answer::Begin | Answer::BeginAlone if self.stopping => self.hand_back(ticket, actions),
             Answer::Begin => {
-                self.tickets.insert(ticket, Phase::Ready { alone: false });
+                self.set(ticket, Some(Phase::Ready { alone: false }));
             }
             Answer::BeginAlone => {
-                self.tickets.insert(ticket, Phase::Ready { alone: true });
+                self.set(ticket, Some(Phase::Ready { alone: true }));
             }
             Answer::NothingToDo => self.release(ticket, Release::Settle, actions),
             Answer::Unreadable | Answer::Dead => self.release(ticket, Release::Bury, actions),
@@ -294,35 +330,32 @@ impl Dispatcher {
 
     /// Runs what is ready: the others first, and what must run alone when they are through.
     fn begin_ready(&mut self, actions: &mut Vec<Action>) {
-        let running = |phase: &Phase| matches!(phase, Phase::Running { .. });
-        if self
-            .tickets
-            .values()
-            .any(|phase| *phase == Phase::Running { alone: true })
-        {
+        if self.ready.is_empty() || (self.running == 1 && self.runs_alone()) {
             return;
         }
-        let ready = |wanted: bool| {
-            move |(ticket, phase): (&Ticket, &Phase)| {
-                (*phase == Phase::Ready { alone: wanted }).then_some(*ticket)
-            }
-        };
-        let together: Vec<Ticket> = self.tickets.iter().filter_map(ready(false)).collect();
+        let ready: Vec<Ticket> = self.ready.iter().copied().collect();
+        let (alone, together): (Vec<Ticket>, Vec<Ticket>) = ready
+            .into_iter()
+            .partition(|ticket| self.tickets.get(ticket).is_some_and(|phase| phase.is_alone()));
         for ticket in together {
-            self.tickets.insert(ticket, Phase::Running { alone: false });
+            self.set(ticket, Some(Phase::Running { alone: false }));
             actions.push(Action::Run(ticket));
         }
-        if !self.tickets.values().any(running)
-            && let Some(ticket) = self.tickets.iter().find_map(ready(true))
-        {
-            self.tickets.insert(ticket, Phase::Running { alone: true });
-            actions.push(Action::Run(ticket));
+        if let (0, Some(ticket)) = (self.running, alone.first()) {
+            self.set(*ticket, Some(Phase::Running { alone: true }));
+            actions.push(Action::Run(*ticket));
         }
+    }
+
+    /// Whether what runs runs alone: then it is among those that want to be, and is not ready any more.
+    fn runs_alone(&self) -> bool {
+        let ready_alone = |ticket: &&Ticket| self.tickets.get(ticket).is_some_and(|phase| phase.is_alone());
+        self.alone > self.ready.iter().filter(ready_alone).count()
     }
 
     fn ended(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
         if matches!(self.tickets.get(&ticket), Some(Phase::Running { .. })) {
-            self.tickets.insert(ticket, Phase::Recording);
+            self.set(ticket, Some(Phase::Recording));
             actions.push(Action::Record(ticket));
         }
     }
@@ -339,21 +372,21 @@ impl Dispatcher {
                 };
                 self.release(ticket, release, actions);
             }
-            Some(Phase::Orphaned) => self.forget(ticket, Phase::Orphaned),
+            Some(Phase::Orphaned) => self.forget(ticket, Phase::Orphaned, actions),
             _ => {}
         }
     }
 
     fn lease_lost(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
-        match self.tickets.get(&ticket) {
-            Some(phase @ (Phase::Asking | Phase::Ready { .. })) => self.forget(ticket, *phase),
+        match self.tickets.get(&ticket).copied() {
+            Some(phase @ (Phase::Asking | Phase::Ready { .. })) => self.forget(ticket, phase, actions),
             Some(phase @ Phase::Running { .. }) => {
-                self.forget(ticket, *phase);
                 actions.push(Action::Abort(ticket));
+                self.forget(ticket, phase, actions);
             }
             Some(Phase::Recording | Phase::HandingBack) => {
                 self.holders.remove(&(ticket.lane, ticket.entry));
-                self.tickets.insert(ticket, Phase::Orphaned);
+                self.set(ticket, Some(Phase::Orphaned));
             }
             Some(Phase::Releasing | Phase::Orphaned) | None => {}
         }
@@ -390,21 +423,22 @@ impl Dispatcher {
     }
 
     fn hand_back(&mut self, ticket: Ticket, actions: &mut Vec<Action>) {
-        self.tickets.insert(ticket, Phase::HandingBack);
+        self.set(ticket, Some(Phase::HandingBack));
         actions.push(Action::HandBack(ticket));
     }
 
     fn release(&mut self, ticket: Ticket, how: Release, actions: &mut Vec<Action>) {
         self.holders.remove(&(ticket.lane, ticket.entry));
-        self.tickets.insert(ticket, Phase::Releasing);
+        self.set(ticket, Some(Phase::Releasing));
         actions.push(Action::Release(ticket, how));
     }
 
-    fn forget(&mut self, ticket: Ticket, expected: Phase) {
+    fn forget(&mut self, ticket: Ticket, expected: Phase, actions: &mut Vec<Action>) {
         if self.tickets.get(&ticket) != Some(&expected) {
             return;
         }
-        self.tickets.remove(&ticket);
+        self.set(ticket, None);
+        actions.push(Action::Forget(ticket));
         if expected != Phase::Releasing && expected != Phase::Orphaned {
             self.holders.remove(&(ticket.lane, ticket.entry));
         }

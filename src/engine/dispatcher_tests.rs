@@ -38,6 +38,7 @@ struct World {
     ready: BTreeSet<Ticket>,
     /// Attempts that must run with nothing beside them.
     alone: BTreeSet<Ticket>,
+    forgotten: BTreeSet<Ticket>,
     stopped: bool,
     exits: u32,
 }
@@ -57,6 +58,9 @@ impl World {
             self.obey(action)?;
         }
         prop_assert!(self.running.len() <= self.slots, "more run than there are slots");
+        let dispatcher = self.dispatcher.as_ref().expect("made in new");
+        let busy = dispatcher.tickets.values().filter(|phase| phase.is_busy()).count();
+        prop_assert_eq!(dispatcher.busy(), busy, "the count of busy slots is off");
         Ok(())
     }
 
@@ -90,6 +94,9 @@ impl World {
                 for ticket in tickets {
                     prop_assert!(!self.lost.contains(&ticket), "renewed after the lease was lost");
                 }
+            }
+            Action::Forget(ticket) => {
+                prop_assert!(self.forgotten.insert(ticket), "forgotten twice");
             }
             Action::Exit => self.exits += 1,
         }
@@ -272,6 +279,7 @@ proptest! {
         prop_assert_eq!(world.exits, 1, "the worker leaves once");
         for ticket in &world.delivered {
             prop_assert_eq!(world.ended.get(ticket), Some(&1), "{:?} ends once", ticket);
+            prop_assert!(world.forgotten.contains(ticket), "{:?} is remembered for ever", ticket);
         }
     }
 }
@@ -295,7 +303,7 @@ fn a_result_after_the_lease_is_lost_is_dropped() {
     dispatcher.on(Event::Answered(ticket(1), Answer::Begin));
     assert_eq!(
         dispatcher.on(Event::LeaseLost(vec![ticket(1)])),
-        [Action::Abort(ticket(1))]
+        [Action::Abort(ticket(1)), Action::Forget(ticket(1))]
     );
     assert_eq!(dispatcher.on(Event::Ended(ticket(1))), []);
     assert_eq!(dispatcher.free(), 1);
@@ -334,7 +342,8 @@ fn what_runs_at_the_stop_is_finished_and_what_outlives_the_grace_is_given_back()
     assert_eq!(settle, [Action::Release(ticket(1), Release::Settle)]);
     let back = dispatcher.on(Event::Written(ticket(2), Written::HandedBack));
     assert_eq!(back, [Action::Release(ticket(2), Release::HandBack)]);
-    assert_eq!(dispatcher.on(Event::Released(ticket(1))), []);
-    assert_eq!(dispatcher.on(Event::Released(ticket(2))), []);
+    for one in [ticket(1), ticket(2)] {
+        assert_eq!(dispatcher.on(Event::Released(one)), [Action::Forget(one)]);
+    }
     assert_eq!(dispatcher.on(Event::FetchEnded), [Action::Exit]);
 }

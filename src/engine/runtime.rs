@@ -378,9 +378,6 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         for action in self.dispatcher.on(event) {
             self.act(action);
         }
-        if self.held.len() > self.dispatcher.len() {
-            self.held.retain(|ticket, _| self.dispatcher.knows(*ticket));
-        }
     }
 
     fn act(&mut self, action: Action) {
@@ -392,6 +389,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Action::Release(ticket, how) => self.release(ticket, how),
             Action::Renew(tickets) => self.renew(tickets),
             Action::Abort(ticket) => self.abort(ticket),
+            Action::Forget(ticket) => drop(self.held.remove(&ticket)),
             Action::Exit => self.done = true,
         }
     }

@@ -118,6 +118,19 @@ with key as (
 )
 select count(*) from job";
 
+const ACCEPT_MANY: &str = "
+with job as (
+    insert into millstream.jobs (id, queue, kind, lane, payload, state, run_at, traceparent)
+    select n.id, n.queue, n.kind, n.lane, n.payload,
+           case when n.run_at > now() then 'scheduled' else 'waiting' end, n.run_at, n.traceparent
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
+         as n (id, queue, kind, lane, payload, run_at, traceparent)
+    returning id, kind, payload, created_at
+)
+insert into reviews (id, pr_url, status, source, workflow, created_at, updated_at)
+select id, payload, 'running', 'millstream', 'code-review', created_at, created_at
+from job where kind = 'review'";
+
 const LIST: &str = "
 select j.id, j.state, j.payload, j.attempt, j.worker, r.verdict, j.error, j.created_at,
        extract(epoch from coalesce(f.started_at, j.finished_at, now()) - j.created_at)::float8 as wait_s,
@@ -157,6 +170,45 @@ impl Store {
             Some(key) if made == 0 => Ok(self.accepted_with(key).await?.unwrap_or(Accepted::KeyReused)),
             _ => Ok(Accepted::New),
         }
+    }
+
+    /// Accepts jobs that come without a text and without a key of their own, in one statement: all of them, or none.
+    ///
+    /// # Errors
+    /// When the server is away (then they may have been accepted all the same), or one of them has a text or a
+    /// key: those are accepted one by one.
+    pub async fn accept_many(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
+        if jobs
+            .iter()
+            .any(|job| job.input.is_some() || job.idempotency.is_some())
+        {
+            let text = "a job with a text or a key is accepted by itself".to_owned();
+            return Err(StoreError::Refused(text));
+        }
+        let column = |pick: fn(&NewJob) -> String| jobs.iter().map(pick).collect::<Vec<String>>();
+        sqlx::query(ACCEPT_MANY)
+            .bind(jobs.iter().map(|job| job.id.0).collect::<Vec<Uuid>>())
+            .bind(column(|job| job.queue.clone()))
+            .bind(column(|job| job.kind.clone()))
+            .bind(column(|job| job.lane.word().to_owned()))
+            .bind(column(|job| clean(&job.payload).into_owned()))
+            .bind(jobs.iter().map(|job| job.run_at).collect::<Vec<_>>())
+            .bind(jobs.iter().map(|job| job.traceparent.clone()).collect::<Vec<_>>())
+            .execute(&self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes everything of a queue: what a measurement leaves behind.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn forget_queue(&self, queue: &str) -> Result<(), StoreError> {
+        sqlx::query("delete from millstream.jobs where queue = $1")
+            .bind(queue)
+            .execute(&self.pool())
+            .await?;
+        Ok(())
     }
 
     /// What an earlier submission with this key became; nothing when there was none, or its day is over.

@@ -196,9 +196,17 @@ impl Store {
                      run_at = null, worker = null
                  from locked l where j.id = l.id
                  returning j.id, j.attempt
+             ), spans_closed as (
+                 update spans s set status = 'error', error = 'its entry was lost', ended_at = now()
+                 from lost join millstream.span_facts f on f.job_id = lost.id
+                 where s.span_id = f.span_id and s.status = 'running'
              ), closed as (
                  update millstream.attempts t
-                 set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its entry was lost'
+                 set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its entry was lost',
+                     (input_tokens, output_tokens, cost_usd) = (
+                         select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0),
+                                coalesce(sum(f.cost_usd), 0)
+                         from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
                  from lost where t.job_id = lost.id and t.attempt = lost.attempt and t.ended_at is null
              )
              select id from lost",
@@ -226,10 +234,19 @@ impl Store {
                  update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now()
                  from locked l where j.id = l.id
                  returning j.id
+             ), spans_closed as (
+                 update spans s
+                 set status = 'error', error = 'another worker recorded the result first', ended_at = now()
+                 from done join millstream.span_facts f on f.job_id = done.id
+                 where s.span_id = f.span_id and s.status = 'running'
              ), closed as (
                  update millstream.attempts t
                  set ended_at = now(), outcome = 'crashed', error_class = 'crash',
-                     error = 'another worker recorded the result first'
+                     error = 'another worker recorded the result first',
+                     (input_tokens, output_tokens, cost_usd) = (
+                         select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0),
+                                coalesce(sum(f.cost_usd), 0)
+                         from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
                  from done where t.job_id = done.id and t.ended_at is null
              )
              select id from done",

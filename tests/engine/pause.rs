@@ -96,7 +96,11 @@ async fn what_is_due_waits_until_a_paused_queue_goes_on() {
 async fn the_key_of_a_pause_follows_the_row_both_ways() {
     let world = World::new().await;
     let name = &world.settings.name;
-    world.store.pause(name, "ada", Some("deploy")).await.expect("postgres");
+    world
+        .store
+        .pause(name, "ada", Some("deploy"))
+        .await
+        .expect("postgres");
     // Its key went with the rest of Valkey's data.
     let worker = world.worker(&Gated::open(), World::engine());
     until("the key is back", || async {

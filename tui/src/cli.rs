@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::model::look::ThemeName;
 use crate::theme;
 use crate::verbs;
+use crate::verbs::bench::BenchArgs;
 use crate::verbs::dead::DeadVerb;
 use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, MoveArgs};
@@ -79,6 +80,8 @@ enum Verb {
     Resume(ResumeArgs),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
+    /// Measure the engine beside the raw limit of the same server
+    Bench(BenchArgs),
     /// Draw a picture of the console without a terminal
     Frame(FrameArgs),
 }
@@ -199,6 +202,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
+        Verb::Bench(args) => verbs::bench::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use millstream::bench::BenchError;
 use millstream::engine::EngineError;
 use millstream::exit::Exit;
 use millstream::ops::OpsError;
@@ -45,6 +46,9 @@ pub enum Failure {
     /// The demo's servers could not be had.
     #[error(transparent)]
     Servers(#[from] ServersError),
+    /// Nothing could be measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The console could not run.
     #[error("failed to {0}")]
     Console(#[from] ConsoleError),
@@ -84,8 +88,10 @@ impl Failure {
             Self::Report(ReportError::Queue(error)) => error.exit(),
             Self::Worker(error) => error.exit(),
             Self::Web(error) => error.exit(),
+            Self::Bench(BenchError::Store(error)) => error.exit(),
+            Self::Bench(BenchError::Queue(error)) => error.exit(),
             Self::Servers(_) => Exit::Unreachable,
-            Self::Console(_) | Self::Demo(_) => Exit::Ours,
+            Self::Console(_) | Self::Demo(_) | Self::Bench(_) => Exit::Ours,
         }
     }
 

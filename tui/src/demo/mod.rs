@@ -32,7 +32,7 @@ use crate::runtime_file::{Running, RuntimeFile, RuntimeFolder};
 use crate::servers::{Machine, Need, Options, Servers};
 use feed::Feed;
 use fleet::Fleet;
-use folder::Folder;
+pub(crate) use folder::Folder;
 use summary::Summary;
 
 /// Connections of the demo itself.

@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub mod bench;
 pub mod console;
 pub mod dead;
 pub mod frame;

@@ -1,0 +1,97 @@
+//! A queue of a measurement's own, filled beforehand and taken away afterwards.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+
+use super::{BenchError, Plan};
+use crate::domain::{JobId, Lane};
+use crate::queue::{NewEntry, Queue, QueueError, Wire};
+use crate::settings::QueueSettings;
+
+/// What a job carries: about as much as the address of a pull request and its context.
+pub const PAYLOAD: &str = "\"https://github.com/acme/ledger/pull/2234 and some sixty more bytes that nobody \
+                           ever reads again\"";
+/// Entries in one trip.
+const BATCH: usize = 500;
+/// No answer of a private server takes longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// A queue that nobody else knows.
+pub struct Load {
+    /// The queue.
+    pub queue: Queue,
+    /// Its settings.
+    pub settings: QueueSettings,
+    /// A connection for what is no part of the measurement.
+    pub aside: MultiplexedConnection,
+}
+
+impl Load {
+    /// An empty queue.
+    pub async fn new(plan: &Plan) -> Result<Self, BenchError> {
+        let settings = QueueSettings {
+            name: format!("bench:{}", JobId::fresh()),
+            group: "bench".to_owned(),
+            limit: u64::MAX,
+        };
+        let queue = Queue::open(&plan.valkey(), &settings, Wire::JOB)?;
+        let aside = connect(plan).await?;
+        Ok(Self {
+            queue,
+            settings,
+            aside,
+        })
+    }
+
+    /// Puts entries on a stream, in batches.
+    pub async fn fill(&self, jobs: &[JobId]) -> Result<(), BenchError> {
+        for batch in jobs.chunks(BATCH) {
+            self.queue.enqueue(&entries(batch)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything of the queue away.
+    pub async fn clear(mut self) -> Result<(), BenchError> {
+        let keys = self.queue.keys();
+        let cards = self.queue.workers().await?;
+        let mut delete = redis::cmd("UNLINK");
+        for lane in Lane::ALL {
+            delete.arg(keys.stream(lane)).arg(keys.due(lane));
+        }
+        delete
+            .arg(&[&keys.dead, &keys.sweeper, &keys.epoch, &keys.owner, &keys.workers])
+            .arg(
+                cards
+                    .iter()
+                    .map(|seen| keys.card(&seen.worker))
+                    .collect::<Vec<_>>(),
+            );
+        let () = delete
+            .query_async(&mut self.aside)
+            .await
+            .map_err(QueueError::from)?;
+        Ok(())
+    }
+}
+
+/// The entries of some jobs.
+pub fn entries(jobs: &[JobId]) -> Vec<NewEntry> {
+    let entry = |job: &JobId| NewEntry {
+        lane: Lane::Own,
+        job: *job,
+        payload: PAYLOAD.to_owned(),
+        traceparent: None,
+    };
+    jobs.iter().map(entry).collect()
+}
+
+/// A connection as anybody would open it.
+pub async fn connect(plan: &Plan) -> Result<MultiplexedConnection, QueueError> {
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
+    let client = redis::Client::open(plan.valkey.as_str())?;
+    Ok(client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?)
+}
