@@ -1,19 +1,28 @@
-//! How one attempt's end is taken down: in the ledger first, on and on while it is away.
+//! How the ends of attempts are taken down: in the ledger first, on and on while it is away.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use super::attempt::panicked;
 use super::context::JobContext;
-use super::dispatcher::Written;
+use super::dispatcher::{Ticket, Written};
 use super::ledger::Ledger;
 use super::outcome::RetryRules;
-use super::telemetry::publish;
+use super::runtime::Message;
+use super::telemetry::{Telemetry, publish};
 use crate::domain::{Failure, FailureClass, Phase, Progress};
 use crate::queue::Queue;
 use crate::store::telemetry::EventRow;
 use crate::store::{Fence, Lease, Next, Record, StoreError};
 
+/// Ends that are taken down together.
+const BATCH: usize = 512;
 /// How long a repeat of a failed call to the ledger waits at the most.
 const LEDGER_PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -38,34 +47,160 @@ impl TakenDown {
     }
 }
 
-/// Takes down how one attempt ended.
+/// An attempt that has ended and is not taken down yet.
+pub struct Paper {
+    /// The ticket that it was run for.
+    pub ticket: Ticket,
+    /// Which attempt.
+    pub lease: Lease,
+    /// What it told so far.
+    pub context: JobContext,
+    /// Failed attempts before it.
+    pub failures: u32,
+    /// How it ended.
+    pub end: Result<Box<dyn Record>, Failure>,
+}
+
+impl Paper {
+    /// Whether it leaves nothing behind but its last event.
+    fn is_plain(&self) -> bool {
+        let nothing = self.end.as_ref().is_ok_and(|record| record.writes_nothing());
+        nothing && self.lease.attempt == 1 && !self.context.has_told()
+    }
+}
+
+/// Takes down how attempts ended: what leaves nothing behind many at a time, the rest each for itself.
 pub struct Clerk<L> {
     /// Where.
     pub ledger: L,
     /// Where listeners hear of it.
     pub queue: Queue,
-    /// Which attempt.
-    pub lease: Lease,
-    /// What it told so far.
-    pub context: JobContext,
+    /// What attempts have told has to be written before their end.
+    pub telemetry: Telemetry,
     /// When a failure is followed by another attempt.
     pub rules: RetryRules,
-    /// Failed attempts before it.
-    pub failures: u32,
+    /// Who is told what was taken down.
+    pub inbox: mpsc::Sender<Message>,
 }
 
 impl<L: Ledger> Clerk<L> {
+    /// Takes down until nobody brings anything any more.
+    pub async fn run(self, mut papers: mpsc::UnboundedReceiver<Paper>) {
+        let clerk = Arc::new(self);
+        let mut alone = JoinSet::new();
+        let mut batch = Vec::with_capacity(BATCH);
+        while papers.recv_many(&mut batch, BATCH).await > 0 {
+            let (plain, others): (Vec<Paper>, Vec<Paper>) = batch.drain(..).partition(Paper::is_plain);
+            for paper in others {
+                alone.spawn(clerk.clone().one(paper));
+            }
+            clerk.plain(plain).await;
+            while alone.try_join_next().is_some() {}
+        }
+        while alone.join_next().await.is_some() {}
+    }
+
+    /// Takes down one end.
+    async fn one(self: Arc<Self>, paper: Paper) {
+        if paper.context.has_told() {
+            self.telemetry.flush().await;
+        }
+        let scribe = self.scribe(&paper);
+        let down = match paper.end {
+            Ok(record) => {
+                let taking_down = scribe.take_down_result(record.as_ref());
+                match AssertUnwindSafe(taking_down).catch_unwind().await {
+                    Ok(down) => down,
+                    Err(panic) => scribe.take_down_failure(panicked(panic.as_ref())).await,
+                }
+            }
+            Err(failure) => scribe.take_down_failure(failure).await,
+        };
+        self.tell(vec![(paper.ticket, down)]).await;
+    }
+
+    /// Takes down many ends that leave nothing behind.
+    async fn plain(self: &Arc<Self>, papers: Vec<Paper>) {
+        let done = |paper: &Paper| (paper.lease, paper.context.event(&Progress::phase(Phase::Done)));
+        let ends: Vec<(Lease, EventRow)> = papers.iter().map(done).collect();
+        let ledger = &self.ledger;
+        let fences = match attempt_to_persist("record results", || ledger.finish_plain(&ends)).await {
+            Ok(fences) => fences,
+            Err(refusal) => {
+                warn!(
+                    "failed to {refusal}; {} results are recorded one by one",
+                    papers.len()
+                );
+                for paper in papers {
+                    self.clone().one(paper).await;
+                }
+                return;
+            }
+        };
+        // Without a ledger nobody waits for a job's end.
+        if self.ledger.store().is_some() {
+            let open = ends
+                .iter()
+                .zip(&fences)
+                .filter(|(_, fence)| **fence == Fence::Open);
+            let events: Vec<EventRow> = open.map(|((_, event), _)| event.clone()).collect();
+            publish(&self.queue, &events).await;
+        }
+        let down = papers.iter().zip(fences).map(|(paper, fence)| {
+            let Lease { job, attempt, .. } = paper.lease;
+            let down = if fence == Fence::Open {
+                info!(job.id = %job, "finished job {job} attempt {attempt}");
+                TakenDown::plain(Written::Settled)
+            } else {
+                fenced(&paper.lease)
+            };
+            (paper.ticket, down)
+        });
+        let down: Vec<_> = down.collect();
+        self.tell(down).await;
+    }
+
+    async fn tell(&self, down: Vec<(Ticket, TakenDown)>) {
+        if !down.is_empty() {
+            // The loop is gone only after the worker has left.
+            let _gone = self.inbox.send(Message::Written(down)).await;
+        }
+    }
+
+    fn scribe(&self, paper: &Paper) -> Scribe<'_, L> {
+        Scribe {
+            ledger: &self.ledger,
+            queue: &self.queue,
+            lease: paper.lease,
+            context: paper.context.clone(),
+            rules: self.rules,
+            failures: paper.failures,
+        }
+    }
+}
+
+/// Takes down one end.
+struct Scribe<'a, L> {
+    ledger: &'a L,
+    queue: &'a Queue,
+    lease: Lease,
+    context: JobContext,
+    rules: RetryRules,
+    failures: u32,
+}
+
+impl<L: Ledger> Scribe<'_, L> {
     /// Takes down a result; one that the database refuses is a failure.
-    pub async fn take_down_result(&self, record: &dyn Record) -> TakenDown {
+    async fn take_down_result(&self, record: &dyn Record) -> TakenDown {
         let event = self.context.event(&Progress::phase(Phase::Done));
-        let (lease, ledger) = (&self.lease, &self.ledger);
+        let (lease, ledger) = (&self.lease, self.ledger);
         match attempt_to_persist("record a result", || ledger.finish(lease, record, &event)).await {
             Ok(Fence::Open) => {
                 info!(job.id = %lease.job, "finished job {} attempt {}", lease.job, lease.attempt);
-                publish(&self.queue, &[event]).await;
+                publish(self.queue, &[event]).await;
                 TakenDown::plain(Written::Settled)
             }
-            Ok(Fence::Closed) => self.fenced(),
+            Ok(Fence::Closed) => fenced(&self.lease),
             // What the database will not take is the job's failure, not the worker's.
             Err(refusal) => {
                 let text = format!("failed to {refusal}");
@@ -76,8 +211,8 @@ impl<L: Ledger> Clerk<L> {
     }
 
     /// Takes down a failure and decides what follows it.
-    pub async fn take_down_failure(&self, failure: Failure) -> TakenDown {
-        let (lease, ledger) = (&self.lease, &self.ledger);
+    async fn take_down_failure(&self, failure: Failure) -> TakenDown {
+        let (lease, ledger) = (&self.lease, self.ledger);
         let next = match self.rules.next(&failure, self.failures, rand::random()) {
             // Nothing but the stream holds the job, so it stays there however long it waits.
             Next::Schedule(delay) if ledger.store().is_none() => Next::Retry(delay),
@@ -91,14 +226,14 @@ impl<L: Ledger> Clerk<L> {
         })
         .await;
         if fence == Fence::Closed {
-            return self.fenced();
+            return fenced(&self.lease);
         }
         let (why, class) = (
             crate::untrusted::one_line(&failure.message, 200),
             failure.class.word(),
         );
         warn!(job.id = %lease.job, class, "job {} attempt {} failed: {why}", lease.job, lease.attempt);
-        publish(&self.queue, &[event]).await;
+        publish(self.queue, &[event]).await;
         match next {
             Next::Retry(delay) => TakenDown {
                 delay,
@@ -111,12 +246,12 @@ impl<L: Ledger> Clerk<L> {
             },
         }
     }
+}
 
-    fn fenced(&self) -> TakenDown {
-        let Lease { job, attempt, .. } = self.lease;
-        warn!(job.id = %job, "job {job} has moved on: attempt {attempt} writes nothing");
-        TakenDown::plain(Written::Fenced)
-    }
+fn fenced(lease: &Lease) -> TakenDown {
+    let Lease { job, attempt, .. } = lease;
+    warn!(job.id = %job, "job {job} has moved on: attempt {attempt} writes nothing");
+    TakenDown::plain(Written::Fenced)
 }
 
 /// Repeats a call to the ledger until it is heard; a refusal is the answer.

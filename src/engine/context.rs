@@ -1,7 +1,7 @@
 //! What a running attempt can use: who it is, progress, spans, checkpoints, its input.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -40,6 +40,7 @@ pub struct JobContext {
     telemetry: Telemetry,
     memory: Arc<dyn Memory>,
     events: Arc<AtomicU32>,
+    has_spans: Arc<AtomicBool>,
     cancelled: CancellationToken,
 }
 
@@ -58,6 +59,7 @@ impl JobContext {
             telemetry,
             memory,
             events: Arc::new(AtomicU32::new(0)),
+            has_spans: Arc::new(AtomicBool::new(false)),
             cancelled: CancellationToken::new(),
         }
     }
@@ -119,8 +121,14 @@ impl JobContext {
         }
     }
 
+    /// Whether the attempt has told anything yet.
+    pub(super) fn has_told(&self) -> bool {
+        self.events.load(Ordering::Relaxed) > 0 || self.has_spans.load(Ordering::Relaxed)
+    }
+
     /// A span begins.
     pub fn span_start(&self, span: SpanStart) {
+        self.has_spans.store(true, Ordering::Relaxed);
         self.telemetry.span(SpanRow::Start(self.lease, span));
     }
 

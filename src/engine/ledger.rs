@@ -35,6 +35,12 @@ pub trait Ledger: Memory + Clone + 'static {
         event: &EventRow,
     ) -> impl Future<Output = Result<Fence, StoreError>> + Send;
 
+    /// Ends first attempts of one worker that leave nothing behind but their last event and told of no spans.
+    fn finish_plain(
+        &self,
+        ends: &[(Lease, EventRow)],
+    ) -> impl Future<Output = Result<Vec<Fence>, StoreError>> + Send;
+
     /// Ends an attempt that failed.
     fn fail(
         &self,
@@ -85,6 +91,10 @@ impl Ledger for Store {
         event: &EventRow,
     ) -> Result<Fence, StoreError> {
         self.bounded(Self::finish(self, lease, record, Some(event))).await
+    }
+
+    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<Fence>, StoreError> {
+        self.bounded(Self::finish_plain(self, ends)).await
     }
 
     async fn fail(
@@ -175,6 +185,10 @@ impl Ledger for NoLedger {
 
     async fn finish(&self, _: &Lease, _: &dyn Record, _: &EventRow) -> Result<Fence, StoreError> {
         Ok(Fence::Open)
+    }
+
+    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<Fence>, StoreError> {
+        Ok(vec![Fence::Open; ends.len()])
     }
 
     async fn fail(&self, _: &Lease, _: &Failure, _: Next, _: &EventRow) -> Result<Fence, StoreError> {

@@ -1,19 +1,17 @@
 //! The worker's one loop: names what happened, asks the dispatcher, does what it says.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use super::attempt::{panicked, quarantined, run_handler};
+use super::attempt::{quarantined, run_handler};
 use super::card::{Card, CardState};
-use super::clerk::{Clerk, TakenDown, persist};
+use super::clerk::{Clerk, Paper, TakenDown, persist};
 use super::context::{JobContext, Memory};
 use super::dispatcher::{Action, Answer, Dispatcher, Event, Release, Ticket, Written};
 use super::job::{Handler, Job};
@@ -35,6 +33,10 @@ pub const INBOX: usize = 1_024;
 const SUSPECT_CRASHES: u32 = 2;
 /// How old an entry is that was delivered here and never arrived, when a read is known to have failed.
 const LOST_AFTER: Duration = Duration::from_secs(2);
+/// Messages that are taken together.
+const BATCH: usize = 256;
+/// How often the card is written anew at the most.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
 /// How long aborted tasks have to end.
 const ABORT_WITHIN: Duration = Duration::from_millis(500);
 
@@ -46,8 +48,10 @@ pub enum Message {
     Answered(Vec<(Ticket, Start)>),
     /// A handler has returned.
     Ended(Ticket, Result<Box<dyn Record>, Failure>),
-    /// The ledger has taken down an end.
-    Written(Ticket, TakenDown),
+    /// The ledger has taken down ends.
+    Written(Vec<(Ticket, TakenDown)>),
+    /// The ledger has taken down that an attempt is given up.
+    HandedBack(Ticket, Written),
     /// Valkey has let go of entries.
     Released(Vec<Ticket>),
     /// The leases of these entries are lost.
@@ -157,6 +161,11 @@ pub struct Runtime<J, H, L> {
     held: HashMap<Ticket, Held>,
     serial: u64,
     tasks: JoinSet<()>,
+    /// Where the ends of attempts go.
+    papers: mpsc::UnboundedSender<Paper>,
+    /// Whether the card says something else than what holds, and when it was last written.
+    card_is_stale: bool,
+    card_shown: Instant,
     /// When entries that nobody knows of were last looked for.
     looked: Instant,
     /// Whether there may be some since.
@@ -168,12 +177,26 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
     /// A loop with this many slots.
     pub fn new(setup: Setup<J, H, L>, slots: usize) -> Self {
         setup.free.send_replace(slots);
+        let mut tasks = JoinSet::new();
+        // Bounded by the entries that are held: each attempt ends once.
+        let (papers, inbox) = mpsc::unbounded_channel();
+        let clerk = Clerk {
+            ledger: setup.ledger.clone(),
+            queue: setup.queue.clone(),
+            telemetry: setup.telemetry.clone(),
+            rules: setup.rules,
+            inbox: setup.inbox.clone(),
+        };
+        tasks.spawn(clerk.run(inbox));
         Self {
+            papers,
+            card_is_stale: false,
+            card_shown: Instant::now(),
             setup,
             dispatcher: Dispatcher::new(slots),
             held: HashMap::new(),
             serial: 0,
-            tasks: JoinSet::new(),
+            tasks,
             looked: Instant::now(),
             may_have_lost: false,
             done: false,
@@ -184,7 +207,9 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, stop: &Stop) -> usize {
         let (mut stopping, mut over, mut leave) = (false, false, false);
         let mut grace_ends = None;
+        let mut batch = Vec::with_capacity(BATCH);
         while !self.done && !leave {
+            let card_due = self.card_is_stale.then(|| self.card_shown + SHOW_EVERY);
             tokio::select! {
                 biased;
                 () = stop.insisted(), if !over => { over = true; self.handle(Event::GraceOver); }
@@ -199,10 +224,19 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                     self.handle(Event::GraceOver);
                 }
                 () = until(grace_ends), if over => leave = true,
-                message = messages.recv() => match message {
-                    Some(message) => self.take(message),
-                    None => leave = true,
-                },
+                count = messages.recv_many(&mut batch, BATCH) => {
+                    leave |= count == 0;
+                    for message in batch.drain(..) {
+                        self.take(message);
+                    }
+                    self.show_free();
+                    self.show_card();
+                    // Never starved by messages: what has ended is not kept.
+                    while let Some(ended) = self.tasks.try_join_next() {
+                        self.note_task(ended);
+                    }
+                }
+                () = until(card_due) => self.show_card(),
                 Some(ended) = self.tasks.join_next() => self.note_task(ended),
             }
         }
@@ -241,7 +275,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Message::Fetched(entries, counted) => {
                 self.deliver(entries);
                 // Counted before the fetcher goes on, or it would take more than fits.
-                self.show();
+                self.show_free();
                 // The fetcher is gone only after the stop.
                 let _gone = counted.send(());
             }
@@ -257,17 +291,12 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 }
                 self.handle(Event::Ended(ticket));
             }
-            Message::Written(ticket, down) => {
-                if let Some(held) = self.held.get_mut(&ticket) {
-                    held.delay = down.delay;
-                    held.died = down.failure.zip(held.run.as_ref()).map(|(failure, run)| Died {
-                        attempt: run.lease.attempt,
-                        class: failure.class.word().to_owned(),
-                        error: failure.message,
-                    });
+            Message::Written(all) => {
+                for (ticket, down) in all {
+                    self.note_written(ticket, down);
                 }
-                self.handle(Event::Written(ticket, down.written));
             }
+            Message::HandedBack(ticket, written) => self.note_written(ticket, TakenDown::plain(written)),
             Message::Released(tickets) => {
                 for ticket in tickets {
                     self.handle(Event::Released(ticket));
@@ -281,15 +310,35 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Message::ReadFailed => self.may_have_lost = true,
             Message::FetchEnded => self.handle(Event::FetchEnded),
         }
-        self.show();
     }
 
-    /// Tells the fetcher and the card what holds now.
-    fn show(&self) {
+    fn note_written(&mut self, ticket: Ticket, down: TakenDown) {
+        if let Some(held) = self.held.get_mut(&ticket) {
+            held.delay = down.delay;
+            held.died = down.failure.zip(held.run.as_ref()).map(|(failure, run)| Died {
+                attempt: run.lease.attempt,
+                class: failure.class.word().to_owned(),
+                error: failure.message,
+            });
+        }
+        self.handle(Event::Written(ticket, down.written));
+    }
+
+    /// Tells the fetcher how many slots are free now.
+    fn show_free(&self) {
         let free = self.dispatcher.free();
         self.setup
             .free
             .send_if_modified(|known| std::mem::replace(known, free) != free);
+    }
+
+    /// Tells the card what runs now; not more often than anybody could look.
+    fn show_card(&mut self) {
+        if !self.card_is_stale || self.card_shown.elapsed() < SHOW_EVERY {
+            return;
+        }
+        self.card_is_stale = false;
+        self.card_shown = Instant::now();
         let running = self
             .held
             .values()
@@ -398,6 +447,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
     fn abort(&mut self, ticket: Ticket) {
         let run = self.held.get_mut(&ticket).and_then(|held| held.run.as_mut());
         if let Some(run) = run {
+            self.card_is_stale = true;
             run.context.cancel();
             if let Some(task) = run.task.take() {
                 task.abort();
@@ -470,11 +520,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             let _gone = inbox.send(Message::Ended(ticket, end)).await;
         };
         run.task = Some(self.tasks.spawn(attempt.instrument(span)));
+        self.card_is_stale = true;
     }
 
-    /// Has the ledger take down how the attempt ended.
+    /// Has the clerk take down how the attempt ended.
     fn record(&mut self, ticket: Ticket) {
-        let rules = self.setup.rules;
         let Some(Held {
             run: Some(run), end, ..
         }) = self.held.get_mut(&ticket)
@@ -483,32 +533,15 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         };
         run.task = None;
         let Some(end) = end.take() else { return };
-        let (lease, context, failures) = (run.lease, run.context.clone(), run.failures);
-        let (ledger, queue) = (self.setup.ledger.clone(), self.setup.queue.clone());
-        let (telemetry, inbox) = (self.setup.telemetry.clone(), self.setup.inbox.clone());
-        self.tasks.spawn(async move {
-            telemetry.flush().await;
-            let clerk = Clerk {
-                ledger,
-                queue,
-                lease,
-                context,
-                rules,
-                failures,
-            };
-            let down = match end {
-                Ok(record) => {
-                    let taking_down = clerk.take_down_result(record.as_ref());
-                    match AssertUnwindSafe(taking_down).catch_unwind().await {
-                        Ok(down) => down,
-                        Err(panic) => clerk.take_down_failure(panicked(panic.as_ref())).await,
-                    }
-                }
-                Err(failure) => clerk.take_down_failure(failure).await,
-            };
-            // The loop is gone only after the worker has left.
-            let _gone = inbox.send(Message::Written(ticket, down)).await;
+        // The clerk ends after the loop does.
+        let _gone = self.papers.send(Paper {
+            ticket,
+            lease: run.lease,
+            context: run.context.clone(),
+            failures: run.failures,
+            end,
         });
+        self.card_is_stale = true;
     }
 
     fn hand_back(&mut self, ticket: Ticket) {
@@ -528,9 +561,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             };
             info!(job.id = %lease.job, "handed back job {} attempt {}", lease.job, lease.attempt);
             // The loop is gone only after the worker has left.
-            let _gone = inbox
-                .send(Message::Written(ticket, TakenDown::plain(written)))
-                .await;
+            let _gone = inbox.send(Message::HandedBack(ticket, written)).await;
         });
     }
 
