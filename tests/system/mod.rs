@@ -3,6 +3,7 @@
 mod bad_input;
 mod demo;
 mod operator;
+mod overlap;
 mod submit;
 mod verbs;
 mod web;
