@@ -3,6 +3,7 @@
 mod bad_input;
 mod demo;
 mod operator;
+mod kills;
 mod overlap;
 mod submit;
 mod verbs;
