@@ -218,7 +218,8 @@ impl Dispatcher {
             Some(phase) => self.tickets.insert(ticket, phase),
             None => self.tickets.remove(&ticket),
         };
-        let step = |count: &mut usize, was: bool, is: bool| *count = *count + usize::from(is) - usize::from(was);
+        let step =
+            |count: &mut usize, was: bool, is: bool| *count = *count + usize::from(is) - usize::from(was);
         let both = |ask: fn(Phase) -> bool| (before.is_some_and(ask), phase.is_some_and(ask));
         let (was, is) = both(Phase::is_busy);
         step(&mut self.busy, was, is);

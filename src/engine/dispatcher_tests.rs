@@ -59,7 +59,11 @@ impl World {
         }
         prop_assert!(self.running.len() <= self.slots, "more run than there are slots");
         let dispatcher = self.dispatcher.as_ref().expect("made in new");
-        let busy = dispatcher.tickets.values().filter(|phase| phase.is_busy()).count();
+        let busy = dispatcher
+            .tickets
+            .values()
+            .filter(|phase| phase.is_busy())
+            .count();
         prop_assert_eq!(dispatcher.busy(), busy, "the count of busy slots is off");
         Ok(())
     }

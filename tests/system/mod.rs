@@ -2,8 +2,8 @@
 
 mod bad_input;
 mod demo;
-mod operator;
 mod kills;
+mod operator;
 mod overlap;
 mod submit;
 mod verbs;
