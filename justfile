@@ -36,3 +36,11 @@ console-load *arguments:
 # The documentation of the code.
 doc:
     cargo doc --workspace --no-deps --locked --open
+
+# Queue, engine and store on Redis 7.0, Valkey 8 and Valkey 9, as far as they are to be had: `just matrix redis-7`.
+matrix *servers:
+    scripts/server-matrix {{servers}}
+
+# An earlier version's worker beside the present one: `just old-beside-new v0.1.0`, else the commit before.
+old-beside-new *rev:
+    scripts/old-beside-new {{rev}}

@@ -7,6 +7,7 @@ mod console;
 mod engine;
 mod ops;
 mod queue;
+mod reference;
 mod store;
 mod support;
 mod system;

@@ -1,10 +1,11 @@
 //! What the tests share: servers for the run, a world for each test, jobs with gates, the real reviews,
-//! and the built binary.
+//! a reference worker, and the built binary.
 
 pub mod gated;
 pub mod line;
 pub mod private;
 pub mod processes;
+pub mod reference;
 pub mod reviews;
 pub mod servers;
 pub mod terminal;
@@ -14,5 +15,6 @@ pub mod world;
 pub use gated::{Gated, TestJob};
 pub use line::Line;
 pub use processes::{Home, Ran, Started};
+pub use reference::ReferenceWorker;
 pub use wait::until;
 pub use world::{Running, World};

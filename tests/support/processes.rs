@@ -65,6 +65,8 @@ pub struct Home {
     folder: TempDir,
     mark: String,
     vars: BTreeMap<String, String>,
+    /// Another binary than the one that was built from the sources as they are now.
+    other: Option<PathBuf>,
 }
 
 /// What a command came to.
@@ -108,7 +110,12 @@ impl Home {
         set("HOME", Some(folder.path().display().to_string()));
         set("XDG_RUNTIME_DIR", Some(runtime.display().to_string()));
         set(MARK, Some(mark.clone()));
-        Self { folder, mark, vars }
+        Self {
+            folder,
+            mark,
+            vars,
+            other: None,
+        }
     }
 
     /// The home of somebody who works with a world's servers and queue.
@@ -125,9 +132,16 @@ impl Home {
         self
     }
 
+    /// With another binary, such as an earlier version's.
+    pub fn with_binary(mut self, binary: PathBuf) -> Self {
+        self.other = Some(binary);
+        self
+    }
+
     /// The binary, and the environment in which this user runs it.
-    pub fn binary_and_vars(&self) -> (&'static Path, &BTreeMap<String, String>) {
-        (binary(), &self.vars)
+    pub fn binary_and_vars(&self) -> (&Path, &BTreeMap<String, String>) {
+        let binary = self.other.as_deref().unwrap_or_else(|| binary());
+        (binary, &self.vars)
     }
 
     /// Its folder.
@@ -200,11 +214,12 @@ impl Home {
     }
 
     fn command(&self, vars: &[(&str, &str)], args: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(binary());
+        let (binary, own) = self.binary_and_vars();
+        let mut command = std::process::Command::new(binary);
         command
             .args(args)
             .env_clear()
-            .envs(&self.vars)
+            .envs(own)
             .envs(vars.iter().copied());
         command
     }

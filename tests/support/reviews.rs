@@ -21,8 +21,18 @@ pub const CLEAN: &str = include_str!("../../assets/demo/clean-rust.patch");
 impl World {
     /// Starts a worker that reviews; it can reach no GitHub.
     pub fn reviewer(&self, model: impl Model + 'static, settings: EngineSettings) -> Running {
-        let nowhere = "http://127.0.0.1:1".parse().expect("an address");
-        let github = Github::new(GithubSettings::at(nowhere)).expect("settings that work");
+        self.reviewer_at("http://127.0.0.1:1", model, settings)
+    }
+
+    /// Starts a worker that reviews, and asks this GitHub.
+    pub fn reviewer_at(
+        &self,
+        github: &str,
+        model: impl Model + 'static,
+        settings: EngineSettings,
+    ) -> Running {
+        let github = GithubSettings::at(github.parse().expect("an address"));
+        let github = Github::new(github).expect("settings that work");
         let reviewer = Reviewer::new(Arc::new(model), github, Limits::default());
         self.run::<ReviewJob, _>(ReviewHandler::new(reviewer), settings)
     }

@@ -63,7 +63,7 @@ fn named_folder(stderr: &str) -> Option<PathBuf> {
     rest.lines().next().map(PathBuf::from)
 }
 
-fn check_sum(summary: &Value) {
+pub(super) fn check_sum(summary: &Value) {
     let members: Vec<&String> = summary.as_object().expect("an object").keys().collect();
     assert_eq!(members, MEMBERS);
     let count = |name: &str| summary[name].as_i64().expect(name);

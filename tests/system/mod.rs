@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod demo;
+mod kills;
 mod operator;
+mod overlap;
 mod submit;
 mod verbs;
 mod web;

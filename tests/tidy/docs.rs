@@ -15,7 +15,6 @@ fn documents() -> Vec<Source> {
         "render.yaml",
         "justfile",
         ".env.example",
-        "scripts/figures",
     ];
     let mut documents: Vec<Source> = named
         .iter()
@@ -25,6 +24,7 @@ fn documents() -> Vec<Source> {
         })
         .collect();
     documents.extend(under("docs"));
+    documents.extend(under("scripts"));
     documents
 }
 

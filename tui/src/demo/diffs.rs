@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use millstream_worker::review::filter::is_noise;
+
 use crate::git;
 
 /// The diffs of `assets/demo`, compiled in.
@@ -26,7 +28,7 @@ pub async fn gather(folder: &Path) -> Vec<String> {
     for commit in git::commits(folder, COMMITS).await.unwrap_or_default() {
         if let Ok(diff) = git::diff(folder, &commit, LARGEST).await
             && diff.text.len() <= LARGEST
-            && millstream_worker::diff::parse(&diff.text).is_ok()
+            && is_reviewable(&diff.text)
         {
             commits.push(diff.text);
         }
@@ -41,6 +43,15 @@ pub async fn gather(folder: &Path) -> Vec<String> {
     all
 }
 
+/// Whether a reviewer finds anything to read in a diff: a commit of nothing but lock and generated files would end as
+/// a dead job, in a demo that nothing has gone wrong in.
+fn is_reviewable(text: &str) -> bool {
+    millstream_worker::diff::parse(text).is_ok_and(|diff| {
+        let mut files = diff.files.iter();
+        files.any(|file| !file.hunks.is_empty() && !is_noise(&file.path))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,7 +59,17 @@ mod tests {
     #[test]
     fn every_diff_that_is_brought_can_be_reviewed() {
         for text in BROUGHT {
-            assert!(millstream_worker::diff::parse(text).is_ok(), "{}", &text[..80]);
+            assert!(is_reviewable(text), "{}", &text[..80]);
         }
+    }
+
+    #[test]
+    fn a_commit_of_generated_files_alone_is_passed_over() {
+        let change = |path: &str| {
+            format!("diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n")
+        };
+        let generated = change("tests/a.snap");
+        assert!(!is_reviewable(&generated));
+        assert!(is_reviewable(&(generated + &change("src/a.rs"))));
     }
 }
