@@ -2,9 +2,10 @@
 -- stands for election as sweeper. The sweeper also learns who holds entries without a fresh beat.
 --
 -- KEYS  1 card   2 workers by last beat   3 due set   4 due set of the stream with priority   5 pause flag
---       6 sweeper   7.. streams
+--       6 sweeper   7 mark of a steady fleet   8.. streams
 -- ARGV  1 worker   2 card text   3 seconds the card outlives its last beat   4 group
 --       5 parking consumer   6 term of a sweeper in ms   7 silence in ms that makes a worker suspect
+--       8 whether the worker is steady 0|1   9 life of the mark in ms
 -- ANSWER {server time in ms, parked entries due now (at most 1000 of each set are counted), paused 0|1, sweeper 0|1, parked entries,
 --         {{stream number from 1, consumer, ms since its last beat or -1}, ...} (at most 100)}
 
@@ -17,17 +18,21 @@ local due = #redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1000)
     + #redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, 1000)
 local paused = redis.call('EXISTS', KEYS[5])
 
+-- Who has been heard for long enough knows that silence is the others', and marks it for those who have just
+-- started; the mark does not outlive an outage.
+if ARGV[8] == '1' then redis.call('SET', KEYS[7], 1, 'PX', ARGV[9]) end
+local stands = redis.call('EXISTS', KEYS[7]) == 1
 local leads = 0
-if redis.call('SET', KEYS[6], worker, 'NX', 'PX', ARGV[6]) then
+if stands and redis.call('SET', KEYS[6], worker, 'NX', 'PX', ARGV[6]) then
     leads = 1
-elseif redis.call('GET', KEYS[6]) == worker then
+elseif stands and redis.call('GET', KEYS[6]) == worker then
     redis.call('PEXPIRE', KEYS[6], ARGV[6])
     leads = 1
 end
 
 local suspects = {}
 if leads == 1 then
-    for i = 7, #KEYS do
+    for i = 8, #KEYS do
         -- The summary lists only consumers that hold something, however many exist.
         local summary = redis.pcall('XPENDING', KEYS[i], ARGV[4])
         if summary.err == nil and summary[4] then
@@ -38,7 +43,7 @@ if leads == 1 then
                     -- A clock that was set back makes nobody silent.
                     if beat then silence = math.max(0, now - tonumber(beat)) end
                     if not beat or silence >= tonumber(ARGV[7]) then
-                        suspects[#suspects + 1] = {i - 6, row[1], silence}
+                        suspects[#suspects + 1] = {i - 7, row[1], silence}
                     end
                 end
             end

@@ -69,7 +69,7 @@ impl Heart {
 
     async fn beat(&self, rhythm: &mut Rhythm) {
         let card = serde_json::to_string(&*self.card.borrow()).unwrap_or_default();
-        match self.queue.beat(self.worker, &card).await {
+        match self.queue.beat(self.worker, &card, rhythm.is_steady()).await {
             Ok(beat) => {
                 self.name_connection(rhythm).await;
                 rhythm.missed = 0;
@@ -82,8 +82,7 @@ impl Heart {
                     parked: beat.parked,
                     server_ms: beat.server_ms,
                 };
-                self.duty
-                    .send_replace((beat.sweeps && rhythm.is_steady()).then_some(duty));
+                self.duty.send_replace(beat.sweeps.then_some(duty));
             }
             Err(error) => {
                 rhythm.missed += 1;

@@ -30,6 +30,8 @@ pub struct Keys {
     pub pause: String,
     /// Who sweeps: one worker of the fleet.
     pub sweeper: String,
+    /// While this key exists some worker has been heard without a gap: who is silent now is so by itself.
+    pub steady: String,
     /// Random text that a loss of all data takes with it.
     pub epoch: String,
     /// The group whose queue this is: everything beside the streams belongs to one group.
@@ -56,6 +58,7 @@ impl Keys {
             dead: beside("dead"),
             pause: beside("pause"),
             sweeper: beside("sweeper"),
+            steady: beside("steady"),
             epoch: beside("epoch"),
             owner: beside("group"),
             workers: beside("workers"),

@@ -15,6 +15,8 @@ const CARD_SECONDS: u64 = 600;
 
 /// How long an elected sweeper stays elected without a heartbeat.
 const SWEEPER_TERM: Duration = Duration::from_secs(3);
+/// How long the mark of a steady fleet outlives the last beat of a steady worker.
+const STEADY_FOR: Duration = Duration::from_millis(2_500);
 /// A worker that is silent this long may be dead; whether it is, its connection tells.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 
@@ -74,11 +76,12 @@ impl Queue {
         Ok(kept)
     }
 
-    /// One heartbeat: puts up the worker's card, asks what is due, stands for election as sweeper.
+    /// One heartbeat: puts up the worker's card, asks what is due, stands for election as sweeper. Only while some
+    /// worker is `steady`: heard for longer than the silence that makes a suspect.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn beat(&self, worker: WorkerId, card: &str) -> Result<Beat, QueueError> {
+    pub async fn beat(&self, worker: WorkerId, card: &str, steady: bool) -> Result<Beat, QueueError> {
         let keys = self.keys();
         let name = worker.to_string();
         let mut call = BEAT.prepare_invoke();
@@ -87,7 +90,8 @@ impl Queue {
             .key(&keys.due)
             .key(&keys.due_high)
             .key(&keys.pause)
-            .key(&keys.sweeper);
+            .key(&keys.sweeper)
+            .key(&keys.steady);
         for lane in Lane::ALL {
             call.key(keys.stream(lane));
         }
@@ -97,7 +101,9 @@ impl Queue {
             .arg(&keys.group)
             .arg(PARKED);
         call.arg(SWEEPER_TERM.as_millis() as u64)
-            .arg(SUSPECT_AFTER.as_millis() as u64);
+            .arg(SUSPECT_AFTER.as_millis() as u64)
+            .arg(u8::from(steady))
+            .arg(STEADY_FOR.as_millis() as u64);
         let (server_ms, due, paused, sweeps, parked, rows): BeatAnswer =
             call.invoke_async(&mut self.connection()).await?;
         let suspects = rows

@@ -52,7 +52,7 @@ async fn ten_thousand_due_entries_are_given_out_in_small_parts() {
         .await
         .expect("valkey is there");
     let worker = WorkerId::fresh();
-    let beat = world.queue.beat(worker, "{}").await.expect("beat");
+    let beat = world.queue.beat(worker, "{}", true).await.expect("beat");
     assert_eq!(
         (beat.due, beat.parked),
         (1_000, MANY as u64),
@@ -101,8 +101,8 @@ async fn a_sweeper_that_is_killed_is_followed_by_another() {
     let world = World::new().await;
     world.queue.ensure_groups().await.expect("groups");
     let (first, second) = (WorkerId::fresh(), WorkerId::fresh());
-    assert!(world.queue.beat(first, "{}").await.expect("beat").sweeps);
-    assert!(!world.queue.beat(second, "{}").await.expect("beat").sweeps);
+    assert!(world.queue.beat(first, "{}", true).await.expect("beat").sweeps);
+    assert!(!world.queue.beat(second, "{}", true).await.expect("beat").sweeps);
     let left: i64 = redis::cmd("PTTL")
         .arg(&world.queue.keys().sweeper)
         .query_async(&mut world.valkey.clone())
@@ -116,8 +116,34 @@ async fn a_sweeper_that_is_killed_is_followed_by_another() {
         .query_async(&mut world.valkey.clone())
         .await
         .expect("valkey is there");
-    assert!(world.queue.beat(second, "{}").await.expect("beat").sweeps);
-    assert!(!world.queue.beat(first, "{}").await.expect("beat").sweeps);
+    assert!(world.queue.beat(second, "{}", true).await.expect("beat").sweeps);
+    assert!(!world.queue.beat(first, "{}", true).await.expect("beat").sweeps);
+}
+
+#[tokio::test]
+async fn a_worker_that_has_just_started_sweeps_in_a_steady_fleet_only() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let (fresh, steady) = (WorkerId::fresh(), WorkerId::fresh());
+    // After an outage everybody looks silent to whoever comes first.
+    assert!(!world.queue.beat(fresh, "{}", false).await.expect("beat").sweeps);
+    assert!(world.queue.beat(steady, "{}", true).await.expect("beat").sweeps);
+    // The steady one dies, and its term ends.
+    let () = redis::cmd("DEL")
+        .arg(&world.queue.keys().sweeper)
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    assert!(world.queue.beat(fresh, "{}", false).await.expect("beat").sweeps);
+    let left: i64 = redis::cmd("PTTL")
+        .arg(&world.queue.keys().steady)
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    assert!(
+        (1..=2_500).contains(&left),
+        "the mark is not renewed by whoever is not steady"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +151,7 @@ async fn a_dead_worker_leaves_no_consumer_behind_once_nothing_is_pending() {
     let world = World::new().await;
     world.queue.ensure_groups().await.expect("groups");
     let dead = WorkerId::fresh();
-    world.queue.beat(dead, "{}").await.expect("beat");
+    world.queue.beat(dead, "{}", true).await.expect("beat");
     world.queue.enqueue(&entries(1)).await.expect("enqueue");
     let fetched = world.queue.fetch(dead, 1, Want::Anything).await.expect("fetch");
     assert_eq!(fetched.entries.len(), 1);

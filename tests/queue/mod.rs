@@ -241,7 +241,7 @@ async fn a_missing_group_is_told_apart_from_a_missing_server() {
 async fn a_leaving_worker_takes_its_consumer_only_when_nothing_is_pending() {
     let (world, _) = with_entry(Lane::Own).await;
     let worker = WorkerId::fresh();
-    world.queue.beat(worker, "{}").await.expect("beat");
+    world.queue.beat(worker, "{}", true).await.expect("beat");
     let entry = fetch_one(&world, worker).await;
     assert_eq!(world.queue.leave(&worker.to_string()).await.expect("leave"), 1);
     assert_eq!(
@@ -300,7 +300,7 @@ async fn a_consumer_that_has_beaten_lately_keeps_everything() {
     world
         .age(entry.id, &alive.to_string(), Duration::from_secs(60))
         .await;
-    world.queue.beat(alive, "{}").await.expect("beat");
+    world.queue.beat(alive, "{}", true).await.expect("beat");
     let name = alive.to_string();
     let fresh = Duration::from_secs(3);
     let slice = world
@@ -381,7 +381,7 @@ async fn what_has_priority_comes_first_new_or_due() {
         .park(Lane::High, worker, &[(first[0], Duration::ZERO)])
         .await;
     assert_eq!(parked.expect("park"), [true]);
-    let beat = world.queue.beat(worker, "{}").await.expect("beat");
+    let beat = world.queue.beat(worker, "{}", true).await.expect("beat");
     assert_eq!((beat.due, beat.parked), (1, 1));
     let all = take(10).await;
     assert_eq!(all.len(), 4);
