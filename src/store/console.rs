@@ -395,7 +395,10 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn fared(&self, workers: &[String]) -> Result<Vec<FaredRow>, StoreError> {
-        let rows = sqlx::query_as(FARED).bind(workers).fetch_all(&self.pool()).await?;
+        let rows = sqlx::query_as(FARED)
+            .bind(workers)
+            .fetch_all(&self.pool())
+            .await?;
         Ok(rows)
     }
 

@@ -91,25 +91,32 @@ fn every_file_that_a_document_names_is_there() {
     }
 }
 
+/// The names in the last column of a table of docs/delivery.md, row by row.
+fn named_in(text: &str, head: &str) -> Vec<Vec<String>> {
+    let (_, table) = text.split_once(head).expect("the page has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let last = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        last.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    })
+    .collect()
+}
+
 #[test]
-fn every_promise_names_tests_that_exist() {
+fn every_promise_and_every_failure_mode_names_tests_that_exist() {
     let text = read("docs/delivery.md");
-    let (_, table) = text
-        .split_once("| promise | test |")
-        .expect("the page has the table");
     let code: String = rust().iter().map(Source::code).collect();
-    let rows: Vec<&str> = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    assert!(rows.len() >= 10, "the table has {} rows", rows.len());
-    for row in rows {
-        let name = row.split('`').nth(1).unwrap_or_default();
-        assert!(
-            code.contains(&format!("fn {name}(")),
-            "docs/delivery.md names the test {name}, which is not there"
-        );
+    let promises = named_in(&text, "| promise | test |");
+    let failures = named_in(&text, "| | failure | handling | tests |");
+    assert!(promises.len() >= 10 && failures.len() >= 28 + 9);
+    for names in promises.iter().chain(&failures) {
+        assert!(!names.is_empty(), "a row of docs/delivery.md names no test");
+        for name in names {
+            assert!(
+                code.contains(&format!("fn {name}(")),
+                "docs/delivery.md names the test {name}, which is not there"
+            );
+        }
     }
 }
 
