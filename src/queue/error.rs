@@ -84,3 +84,23 @@ impl From<RedisError> for QueueError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_for_a_missing_group_is_known() {
+        for text in [
+            "NOGROUP No such key 'reviews:queue' or consumer group 'reviewers'",
+            "UNBLOCKED the stream key no longer exists",
+            "ERR no such key",
+        ] {
+            assert!(matches!(QueueError::said(text), QueueError::NoGroup(_)), "{text}");
+        }
+        assert!(matches!(
+            QueueError::said("OOM command not allowed"),
+            QueueError::Refused(_)
+        ));
+    }
+}

@@ -82,6 +82,24 @@ async fn jobs_that_fail_hold_up_no_job_behind_them() {
 }
 
 #[tokio::test]
+async fn what_is_due_waits_for_no_read_to_end() {
+    let world = World::new().await;
+    let handler = Gated::open();
+    handler
+        .fail_with((0..7).map(|_| Failure::passing(FailureClass::Model, "503")))
+        .await;
+    let settings = EngineSettings {
+        max_attempts: 8,
+        ..World::engine()
+    };
+    let worker = world.worker(&handler, settings);
+    // Seven waits of some milliseconds: seven ends of a read that blocks for 5 s are more than anybody waits.
+    let id = world.submit("one").await;
+    assert_eq!(world.until_state(id, JobState::Done).await.attempt, 8);
+    worker.drain().await;
+}
+
+#[tokio::test]
 async fn a_long_job_keeps_its_lease_and_is_started_once() {
     let world = World::new().await;
     let (handler, other) = (Gated::shut(), Gated::open());

@@ -2,7 +2,9 @@
 
 mod bounds;
 mod drain;
+mod identity;
 mod letters;
+mod losses;
 mod outage;
 mod pause;
 mod suspects;
@@ -154,6 +156,11 @@ async fn a_worker_whose_jobs_were_taken_over_writes_nothing_more() {
         .expect("checkpoint");
     assert_eq!(saved, Fence::Closed);
     frozen.let_through(1);
+    let counts: (i32, i32) = sqlx::query_as("select crashes, failures from millstream.jobs")
+        .fetch_one(&world.sql)
+        .await
+        .expect("one");
+    assert_eq!(counts, (1, 0), "a crash is no failure");
     // Whoever runs it next is another attempt.
     let next = frozen.next_start().await;
     assert_eq!((next.job, next.attempt), (id, 2));

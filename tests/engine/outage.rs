@@ -5,16 +5,26 @@ use std::time::Duration;
 use millstream::domain::{Failure, JobState};
 use millstream::engine::{Handler, JobContext};
 use millstream::queue::Wire;
+use millstream::settings::EngineSettings;
+use millstream::store::Store;
 use tokio::sync::mpsc;
 
 use crate::support::{Gated, Line, Running, TestJob, World, private, until};
 
 /// A worker that reaches both servers by lines of the test's own.
 async fn worker_by_lines(world: &World, handler: impl Handler<TestJob>) -> (Running, Line, Line) {
+    worker_by_lines_with(world, handler, World::engine()).await
+}
+
+async fn worker_by_lines_with(
+    world: &World,
+    handler: impl Handler<TestJob>,
+    settings: EngineSettings,
+) -> (Running, Line, Line) {
     let valkey = Line::to(&world.valkey_url).await;
     let postgres = Line::to(&world.database_url).await;
     let (queue, store) = world.by_lines(&valkey, &postgres);
-    let worker = World::run_on::<TestJob, _>(queue, store, handler, World::engine());
+    let worker = World::run_on::<TestJob, _>(queue, store, handler, settings);
     (worker, valkey, postgres)
 }
 
@@ -100,6 +110,12 @@ async fn a_checkpoint_waits_for_postgres_and_fails_nobody() {
     postgres.cut();
     gate.let_through(1);
     told.recv().await.expect("the handler goes on");
+    // Two calls fail beside it, one after the other: its own first one has failed by then.
+    let address = postgres.through(&world.database_url);
+    let beside = Store::open(&address.into(), "tests", 1).expect("an address of ours");
+    for _ in 0..2 {
+        beside.server_version().await.expect_err("nobody gets through");
+    }
     postgres.mend();
     world.until_state(id, JobState::Done).await;
     assert_eq!(world.outcomes(id).await, ["done"]);
@@ -115,10 +131,13 @@ async fn a_worker_leaves_in_time_though_postgres_has_fallen_silent() {
     let (worker, _valkey, postgres) = worker_by_lines(&world, handler.clone()).await;
     let id = world.submit("one").await;
     handler.next_start().await;
+    // Silent for who is connected, and closed to everybody else: nothing but the grace ends the waiting.
     postgres.silence();
+    postgres.cut();
     handler.let_through(1);
-    // Its grace is five seconds, a silent line lasts for minutes.
-    worker.drain().await;
+    let patience = Duration::from_secs(30);
+    let left = tokio::time::timeout(patience, worker.drain()).await;
+    left.expect("its grace is five seconds");
     // What it could not record runs again.
     let next = world.worker(&Gated::open(), World::engine());
     let row = world.until_state(id, JobState::Done).await;
@@ -136,7 +155,12 @@ async fn a_worker_leaves_in_time_though_postgres_has_fallen_silent() {
 async fn a_connection_to_valkey_that_fell_silent_is_replaced() {
     let world = World::new().await;
     let handler = Gated::open();
-    let (worker, valkey, _postgres) = worker_by_lines(&world, handler.clone()).await;
+    // What the dead connection was given is looked for because a read failed, not because time is up.
+    let settings = EngineSettings {
+        visibility_timeout: Duration::from_secs(600),
+        ..World::engine()
+    };
+    let (worker, valkey, _postgres) = worker_by_lines_with(&world, handler.clone(), settings).await;
     let first = world.submit("one").await;
     world.until_state(first, JobState::Done).await;
     valkey.silence();

@@ -68,6 +68,8 @@ async fn ten_thousand_due_entries_are_given_out_in_small_parts() {
         .expect("fetch");
     assert_eq!(fetched.entries.len(), MANY - 7);
     let all: Vec<_> = fetched.entries.iter().map(|entry| entry.id).collect();
+    let kept = world.queue.renew(Lane::Own, worker, &all).await.expect("renew");
+    assert!(kept.iter().all(|kept| *kept));
     let settled = world.queue.settle(Lane::Own, worker, &all).await.expect("settle");
     assert!(settled.iter().all(|settled| *settled));
 }
@@ -94,6 +96,41 @@ async fn what_a_dead_consumer_held_is_taken_over_in_slices() {
     assert_eq!(sizes, [100, 100, 50]);
     let depth = world.queue.depth().await.expect("depth");
     assert_eq!((depth.pending, depth.parked), (250, 250));
+}
+
+#[tokio::test]
+async fn what_was_trimmed_in_a_dead_consumers_hands_leaves_the_pending_list() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    world.queue.enqueue(&entries(1)).await.expect("enqueue");
+    deliver(&world, "dead").await;
+    let () = redis::cmd("XTRIM")
+        .arg(&[&world.queue.keys().own, "MAXLEN", "0"])
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    let slice = world
+        .queue
+        .take_over(Lane::Own, "dead", Duration::ZERO, Duration::ZERO, None)
+        .await
+        .expect("takeover");
+    assert!(slice.found.iter().all(millstream::queue::Entry::is_gone) && slice.found.len() == 1);
+    let depth = world.queue.depth().await.expect("depth");
+    assert_eq!((depth.pending, depth.parked), (0, 0));
+}
+
+#[tokio::test]
+async fn what_was_queued_before_the_group_was_made_is_given_out() {
+    let world = World::new().await;
+    let ids = world.queue.enqueue(&entries(3)).await.expect("enqueue");
+    world.queue.ensure_groups().await.expect("groups");
+    let fetched = world
+        .queue
+        .fetch(WorkerId::fresh(), 9, Want::Anything)
+        .await
+        .expect("fetch");
+    let given: Vec<_> = fetched.entries.iter().map(|entry| entry.id).collect();
+    assert_eq!(given, ids);
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{Producer, ask, count, offline};
 use crate::support::reviews::CLEAN;
-use crate::support::{World, private, until};
+use crate::support::servers::shared;
+use crate::support::{Line, World, private, until};
 
 #[tokio::test]
 async fn while_valkey_is_away_a_review_is_accepted_and_owed() {
@@ -45,6 +46,20 @@ async fn while_valkey_is_away_a_review_is_accepted_and_owed() {
     world.until_state(after, JobState::Done).await;
     worker.drain().await;
     servers.stop().await;
+}
+
+#[tokio::test]
+async fn a_valkey_that_fell_silent_holds_no_request_up() {
+    let line = Line::to(shared().valkey_url()).await;
+    let world = World::on_valkey(&line.through(shared().valkey_url()), Wire::REVIEW).await;
+    let producer = Producer::start(&world, None).await;
+    producer.submit(CLEAN).await;
+    line.silence();
+    let asked = Instant::now();
+    let id = producer.submit(CLEAN).await;
+    // A second is what the enqueue may take; a command that nobody answers gives up after five.
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert_eq!(world.job(id).await.status, "waiting");
 }
 
 #[tokio::test]
