@@ -173,19 +173,16 @@ impl Reconciler {
 
     /// The row says whether the queue is paused; the key that stops the fetches follows it.
     async fn mend_pause(&self, queue: &str) -> Result<(), Trouble> {
-        let row = self.store.bounded(self.store.paused(queue)).await?;
-        let key = self.queue.pause_text().await?;
-        match (row, key) {
-            (Some(row), None) => {
+        if let Some(row) = self.store.bounded(self.store.paused(queue)).await? {
+            if self.queue.pause_text().await?.is_none() {
                 info!("the queue is paused, and the key that says so was gone; set again");
                 self.queue.set_pause(&row.key_text()).await?;
             }
+        } else if self.store.bounded(self.store.was_resumed(queue)).await?
             // A key without any row was set by hand and is left alone.
-            (None, Some(_)) if self.store.bounded(self.store.was_resumed(queue)).await? => {
-                info!("the queue runs, and a key still held it back; taken away");
-                self.queue.clear_pause().await?;
-            }
-            _ => {}
+            && self.queue.clear_pause().await?
+        {
+            info!("the queue runs, and a key still held it back; taken away");
         }
         Ok(())
     }

@@ -15,7 +15,9 @@ async fn until_reading(world: &World, name: &str) {
             .await
             .expect("valkey is there");
         let name = format!(" name=millstream:{name} ");
-        let blocked = |line: &&str| line.contains(&name) && line.contains("cmd=xreadgroup");
+        // A read that has just begun does not end before the test is through with it.
+        let young = |line: &str| [" idle=0 ", " idle=1 "].iter().any(|idle| line.contains(idle));
+        let blocked = |line: &&str| line.contains(&name) && line.contains("cmd=xreadgroup") && young(line);
         clients.lines().find(blocked).map(drop)
     })
     .await;
