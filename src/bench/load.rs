@@ -61,7 +61,8 @@ impl Load {
             delete.arg(keys.stream(lane)).arg(keys.due(lane));
         }
         delete
-            .arg(&[&keys.dead, &keys.sweeper, &keys.epoch, &keys.owner, &keys.workers])
+            .arg(&[&keys.dead, &keys.letters, &keys.sweeper, &keys.steady])
+            .arg(&[&keys.epoch, &keys.owner, &keys.workers])
             .arg(
                 cards
                     .iter()

@@ -94,7 +94,9 @@ impl<L: Ledger> Clerk<L> {
             for paper in others {
                 alone.spawn(clerk.clone().one(paper));
             }
-            clerk.plain(plain).await;
+            for paper in clerk.plain(plain).await {
+                alone.spawn(clerk.clone().one(paper));
+            }
             while alone.try_join_next().is_some() {}
         }
         while alone.join_next().await.is_some() {}
@@ -119,45 +121,39 @@ impl<L: Ledger> Clerk<L> {
         self.tell(vec![(paper.ticket, down)]).await;
     }
 
-    /// Takes down many ends that leave nothing behind.
-    async fn plain(self: &Arc<Self>, papers: Vec<Paper>) {
+    /// Takes down many ends that leave nothing behind; answers those that have to be looked at one by one.
+    async fn plain(&self, papers: Vec<Paper>) -> Vec<Paper> {
         let done = |paper: &Paper| (paper.lease, paper.context.event(&Progress::phase(Phase::Done)));
         let ends: Vec<(Lease, EventRow)> = papers.iter().map(done).collect();
         let ledger = &self.ledger;
-        let fences = match attempt_to_persist("record results", || ledger.finish_plain(&ends)).await {
-            Ok(fences) => fences,
+        let ended = match attempt_to_persist("record results", || ledger.finish_plain(&ends)).await {
+            Ok(ended) => ended,
             Err(refusal) => {
                 warn!(
                     "failed to {refusal}; {} results are recorded one by one",
                     papers.len()
                 );
-                for paper in papers {
-                    self.clone().one(paper).await;
-                }
-                return;
+                return papers;
             }
         };
         // Without a ledger nobody waits for a job's end.
         if self.ledger.store().is_some() {
-            let open = ends
-                .iter()
-                .zip(&fences)
-                .filter(|(_, fence)| **fence == Fence::Open);
-            let events: Vec<EventRow> = open.map(|((_, event), _)| event.clone()).collect();
+            let ended = ends.iter().zip(&ended).filter(|(_, ended)| **ended);
+            let events: Vec<EventRow> = ended.map(|((_, event), _)| event.clone()).collect();
             publish(&self.queue, &events).await;
         }
-        let down = papers.iter().zip(fences).map(|(paper, fence)| {
-            let Lease { job, attempt, .. } = paper.lease;
-            let down = if fence == Fence::Open {
+        let (mut down, mut left) = (Vec::with_capacity(papers.len()), Vec::new());
+        for (paper, ended) in papers.into_iter().zip(ended) {
+            if ended {
+                let Lease { job, attempt, .. } = paper.lease;
                 info!(job.id = %job, "finished job {job} attempt {attempt}");
-                TakenDown::plain(Written::Settled)
+                down.push((paper.ticket, TakenDown::plain(Written::Settled)));
             } else {
-                fenced(&paper.lease)
-            };
-            (paper.ticket, down)
-        });
-        let down: Vec<_> = down.collect();
+                left.push(paper);
+            }
+        }
         self.tell(down).await;
+        left
     }
 
     async fn tell(&self, down: Vec<(Ticket, TakenDown)>) {

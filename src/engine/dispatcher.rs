@@ -71,6 +71,8 @@ pub enum Answer {
     Unreadable,
     /// Its job is dead, and lacks its letter.
     Dead,
+    /// It stands for its job, by a later delivery than this one.
+    Late,
 }
 
 /// What the ledger has taken down.
@@ -325,6 +327,7 @@ impl Dispatcher {
                 self.set(ticket, Some(Phase::Ready { alone: true }));
             }
             Answer::NothingToDo => self.release(ticket, Release::Settle, actions),
+            Answer::Late => self.release(ticket, Release::HandBack, actions),
             Answer::Unreadable | Answer::Dead => self.release(ticket, Release::Bury, actions),
         }
     }

@@ -35,11 +35,12 @@ pub trait Ledger: Memory + Clone + 'static {
         event: &EventRow,
     ) -> impl Future<Output = Result<Fence, StoreError>> + Send;
 
-    /// Ends first attempts of one worker that leave nothing behind but their last event and told of no spans.
+    /// Ends first attempts of one worker that leave nothing behind but their last event and told of no spans. Answers
+    /// which were; the others are to be ended one by one.
     fn finish_plain(
         &self,
         ends: &[(Lease, EventRow)],
-    ) -> impl Future<Output = Result<Vec<Fence>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
     /// Ends an attempt that failed.
     fn fail(
@@ -93,7 +94,7 @@ impl Ledger for Store {
         self.bounded(Self::finish(self, lease, record, Some(event))).await
     }
 
-    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<Fence>, StoreError> {
+    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
         self.bounded(Self::finish_plain(self, ends)).await
     }
 
@@ -187,8 +188,8 @@ impl Ledger for NoLedger {
         Ok(Fence::Open)
     }
 
-    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<Fence>, StoreError> {
-        Ok(vec![Fence::Open; ends.len()])
+    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
+        Ok(vec![true; ends.len()])
     }
 
     async fn fail(&self, _: &Lease, _: &Failure, _: Next, _: &EventRow) -> Result<Fence, StoreError> {

@@ -158,7 +158,7 @@ impl Reconciler {
         {
             self.queue.ensure_groups().await?;
             self.full_pass(&queue).await?;
-            if changed && !self.queue.has_letters().await? {
+            if changed && !self.queue.has_all_letters().await? {
                 self.restore_letters(&queue).await?;
             }
             // What was under way in the moment of a loss is seen by a second pass soon after.
@@ -177,12 +177,20 @@ impl Reconciler {
             if self.queue.pause_text().await?.is_none() {
                 info!("the queue is paused, and the key that says so was gone; set again");
                 self.queue.set_pause(&row.key_text()).await?;
+                // Whoever resumed it in this moment has taken the key away already.
+                if self.store.bounded(self.store.paused(queue)).await?.is_none() {
+                    self.queue.clear_pause().await?;
+                }
             }
         } else if self.store.bounded(self.store.was_resumed(queue)).await?
             // A key without any row was set by hand and is left alone.
             && self.queue.clear_pause().await?
         {
-            info!("the queue runs, and a key still held it back; taken away");
+            // Whoever paused it in this moment has set the key already.
+            match self.store.bounded(self.store.paused(queue)).await? {
+                Some(row) => self.queue.set_pause(&row.key_text()).await?,
+                None => info!("the queue runs, and a key still held it back; taken away"),
+            }
         }
         Ok(())
     }
@@ -236,20 +244,27 @@ impl Reconciler {
         let before = crate::clock::now();
         let (mut after, mut restored) = (None, 0);
         let mut renewed = Instant::now();
+        // Another leader may have come half way, and who died since has a letter too.
+        let known = self.queue.jobs_with_letters().await?;
         loop {
             let page = self.store.dead_jobs(queue, before, after, PAGE);
             let page = self.store.bounded(page).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.died_at, last.job));
+            let page = page
+                .into_iter()
+                .filter(|dead| !known.contains(&dead.job))
+                .collect();
             let letters = self.missing_letters(page).await?;
             restored += letters.len();
             self.queue.add_letters(&letters).await?;
             if self.stop.is_cancelled() {
-                break;
+                return Ok(());
             }
             self.keep_lead(&mut renewed).await?;
             tokio::time::sleep(BREATH).await;
         }
+        self.queue.note_all_letters().await?;
         if restored > 0 {
             info!("{restored} dead letters were gone with the stream; written anew");
         }

@@ -419,6 +419,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 Answer::Dead
             }
             (Start::Finished | Start::Stale, _) => Answer::NothingToDo,
+            (Start::Late, _) => Answer::Late,
             (Start::Unknown, _) | (_, Err(_)) => Answer::Unreadable,
         }
     }
@@ -598,6 +599,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             self.looked = Instant::now();
             self.may_have_lost = false;
         }
+        let taken = Instant::now();
         self.tasks.spawn(async move {
             let (mut lost, mut failed) = (Vec::new(), false);
             for lane in Lane::ALL {
@@ -609,7 +611,9 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 match lost_leases(&queue, worker, lane, &of_lane).await {
                     Ok(gone) => {
                         lost.extend(gone);
-                        failed |= look && !park_unknown(&queue, worker, lane, idle).await;
+                        // What was delivered since the list was made must still be younger than that.
+                        let in_time = taken.elapsed() < idle / 2;
+                        failed |= look && !(in_time && park_unknown(&queue, worker, lane, idle).await);
                     }
                     Err(error) => {
                         failed |= look;

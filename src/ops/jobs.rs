@@ -176,16 +176,27 @@ impl Operator {
         if ended.is_empty() {
             return Ok(());
         }
-        if end.state == JobState::Dead {
-            let letters: Vec<_> = ended.iter().map(|one| self.letter(&one.was, end)).collect();
-            patient(self.queue.add_letters(&letters)).await?;
-        }
+        let mut left_alone: HashSet<JobId> = HashSet::new();
         for lane in Lane::ALL {
             let of_lane = ended.iter().filter(|one| one.was.lane == lane);
             let entries: Vec<(EntryId, JobId)> = of_lane
                 .filter_map(|one| Some((one.was.entry?, one.was.job)))
                 .collect();
-            patient(self.queue.withdraw(lane, &entries)).await?;
+            let withdrawn = patient(self.queue.withdraw(lane, &entries)).await?;
+            let stands = patient(self.queue.stands(lane, &entries))
+                .await
+                .unwrap_or_default();
+            // Whoever is delivered an entry of a dead job that was left alone writes its letter.
+            let left = withdrawn.iter().zip(stands).zip(&entries);
+            left_alone.extend(
+                left.filter(|((withdrawn, stands), _)| !**withdrawn && *stands)
+                    .map(|(_, (_, job))| *job),
+            );
+        }
+        if end.state == JobState::Dead {
+            let without = ended.iter().filter(|one| !left_alone.contains(&one.was.job));
+            let letters: Vec<_> = without.map(|one| self.letter(&one.was, end)).collect();
+            patient(self.queue.add_letters(&letters)).await?;
         }
         let told: Vec<(JobId, String)> = ended
             .iter()

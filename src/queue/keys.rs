@@ -26,6 +26,8 @@ pub struct Keys {
     pub due_high: String,
     /// Stream of dead letters: a projection, the rows in Postgres are the truth.
     pub dead: String,
+    /// While this key exists the letters are whole: it goes with the rest when the data is lost.
+    pub letters: String,
     /// While this key exists, nothing new starts.
     pub pause: String,
     /// Who sweeps: one worker of the fleet.
@@ -56,6 +58,7 @@ impl Keys {
             due: beside("due"),
             due_high: beside("due:high"),
             dead: beside("dead"),
+            letters: beside("letters"),
             pause: beside("pause"),
             sweeper: beside("sweeper"),
             steady: beside("steady"),

@@ -96,16 +96,58 @@ fn read((id, flat): Row) -> Result<Letter, QueueError> {
 }
 
 impl Queue {
-    /// Whether there is any dead letter.
+    /// Whether every job that was dead had its letter once, and nothing was lost since. Where there are none at all
+    /// nobody can tell.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn has_letters(&self) -> Result<bool, QueueError> {
-        let count: u64 = redis::cmd("XLEN")
-            .arg(&self.keys().dead)
+    pub async fn has_all_letters(&self) -> Result<bool, QueueError> {
+        let there: u8 = redis::cmd("EXISTS")
+            .arg(&[&self.keys().letters, &self.keys().dead])
             .query_async(&mut self.connection())
             .await?;
-        Ok(count > 0)
+        Ok(there == 2)
+    }
+
+    /// Notes that it is so; a loss of the data takes the note with it.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn note_all_letters(&self) -> Result<(), QueueError> {
+        let () = redis::cmd("SET")
+            .arg(&self.keys().letters)
+            .arg(1)
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The jobs that the letters name: one walk through the stream.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn jobs_with_letters(&self) -> Result<HashSet<JobId>, QueueError> {
+        let (mut jobs, mut start) = (HashSet::new(), "-".to_owned());
+        for _ in 0..PAGES {
+            let rows: Vec<Row> = redis::cmd("XRANGE")
+                .arg(&self.keys().dead)
+                .arg(&start)
+                .arg("+")
+                .arg("COUNT")
+                .arg(PAGE)
+                .query_async(&mut self.connection())
+                .await?;
+            let full = rows.len() == PAGE;
+            for row in rows {
+                let letter = read(row)?;
+                start = format!("({}", letter.id);
+                jobs.extend(letter.job());
+            }
+            if !full {
+                break;
+            }
+        }
+        Ok(jobs)
     }
 
     /// Adds letters for jobs that ended outside of a worker, or lost theirs.

@@ -41,8 +41,10 @@ pub enum Start {
     Dead(Died),
     /// The job has ended: acknowledge the entry and do nothing.
     Finished,
-    /// Another entry or a later delivery stands for the job: let go of this one and do nothing.
+    /// Another entry stands for the job: acknowledge this one and do nothing.
     Stale,
+    /// This entry stands for the job, and was delivered again since: give it back if it is still held.
+    Late,
     /// Postgres knows no such job.
     Unknown,
 }
@@ -147,8 +149,9 @@ with asked as (
         when l.foreign_done then 'foreign'
         -- Held in Postgres until its time: an entry that was not let go of in time stands for nothing.
         when l.state = 'scheduled' then 'stale'
-        -- The entry has been delivered to somebody else since: who asks was frozen in between.
-        when l.entry_id = l.entry and l.delivery < l.seen then 'stale'
+        -- The entry has been delivered to somebody else since: who asks was frozen in between. Or the server has lost
+        -- some of its deliveries.
+        when l.entry_id = l.entry and l.delivery < l.seen then 'late'
         -- The reply to the same question was lost.
         when l.state = 'running' and l.entry_id = l.entry and l.delivery = l.seen and l.worker = $1 then 'again'
         when l.state = 'running' and l.entry_id is distinct from l.entry then 'stale'
@@ -201,7 +204,8 @@ const END: &str = "
 update millstream.jobs
 set state = $4, finished_at = case when $4 in ('done', 'dead') then now() end, updated_at = now(),
     failures = failures + $5, error = coalesce($6, error), error_class = coalesce($7, error_class),
-    run_at = now() + make_interval(secs => $8), entry_id = case when $4 = 'scheduled' then null else entry_id end
+    run_at = now() + make_interval(secs => $8), entry_id = case when $4 = 'scheduled' then null else entry_id end,
+    delivery = case when $4 = 'scheduled' then 0 else delivery end
 where id = $1 and attempt = $2 and worker = $3 and state = 'running'";
 
 /// Ends many attempts that leave nothing behind but their last event: first attempts that told of no spans, so
@@ -214,7 +218,7 @@ with given as (
     select j.id, g.attempt, g.seq, g.at, g.body
     from given g join millstream.jobs j on j.id = g.id
     where j.attempt = g.attempt and j.worker = $1 and j.state = 'running'
-    order by j.id for update of j
+    order by j.id for update of j skip locked
 ), ended as (
     update millstream.jobs j set state = 'done', finished_at = now(), updated_at = now(), run_at = null
     from locked l where j.id = l.id
@@ -296,6 +300,7 @@ impl StartRow {
             }),
             "finished" | "foreign" => Start::Finished,
             "unknown" => Start::Unknown,
+            "late" => Start::Late,
             _ => Start::Stale,
         }
     }
@@ -391,7 +396,10 @@ impl Store {
             run_at: None,
         };
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
-            return Ok(Fence::Closed);
+            // A repeat after a lost reply finds its own work done.
+            transaction.rollback().await?;
+            let repeated = self.has_ended(lease, "done").await?;
+            return Ok(if repeated { Fence::Open } else { Fence::Closed });
         }
         record.record(&mut transaction, lease).await?;
         super::telemetry::insert_event(&mut transaction, event).await?;
@@ -400,15 +408,16 @@ impl Store {
     }
 
     /// Ends first attempts of one worker that leave nothing behind but their last event and told of no spans, in one
-    /// statement. Answers for each whether its fence was open.
+    /// statement. Answers for each whether it was: one whose fence is closed, or whose row somebody else has locked,
+    /// was not, and is to be ended by itself.
     ///
     /// # Errors
     /// When the server is away; then they may have been ended all the same.
-    pub async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<Fence>, StoreError> {
+    pub async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
         let Some((first, _)) = ends.first() else {
             return Ok(Vec::new());
         };
-        let open: Vec<Uuid> = sqlx::query_scalar(END_MANY)
+        let ended: Vec<Uuid> = sqlx::query_scalar(END_MANY)
             .bind(first.worker.to_string())
             .bind(ends.iter().map(|(lease, _)| lease.job.0).collect::<Vec<Uuid>>())
             .bind(ends.iter().map(|(lease, _)| lease.attempt).collect::<Vec<i32>>())
@@ -421,15 +430,11 @@ impl Store {
             )
             .fetch_all(&self.pool())
             .await?;
-        let open: HashSet<Uuid> = open.into_iter().collect();
-        let fence = |(lease, _): &(Lease, EventRow)| {
-            if open.contains(&lease.job.0) {
-                Fence::Open
-            } else {
-                Fence::Closed
-            }
-        };
-        Ok(ends.iter().map(fence).collect())
+        let ended: HashSet<Uuid> = ended.into_iter().collect();
+        Ok(ends
+            .iter()
+            .map(|(lease, _)| ended.contains(&lease.job.0))
+            .collect())
     }
 
     /// Ends an attempt that failed.
@@ -461,7 +466,7 @@ impl Store {
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
             // A repeat after a lost reply finds its own work done.
             transaction.rollback().await?;
-            let repeated = self.has_failed(lease).await?;
+            let repeated = self.has_ended(lease, "failed").await?;
             return Ok(if repeated { Fence::Open } else { Fence::Closed });
         }
         let state = if next == Next::Bury {
@@ -515,18 +520,19 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Whether this attempt has been taken down as failed: a repeat of that, after its reply was lost.
-    async fn has_failed(&self, lease: &Lease) -> Result<bool, StoreError> {
-        let failed = sqlx::query_scalar(
+    /// Whether this attempt has been taken down with this outcome: a repeat of that, after its reply was lost.
+    async fn has_ended(&self, lease: &Lease, outcome: &str) -> Result<bool, StoreError> {
+        let ended = sqlx::query_scalar(
             "select exists (select 1 from millstream.attempts
-             where job_id = $1 and attempt = $2 and worker = $3 and outcome = 'failed')",
+             where job_id = $1 and attempt = $2 and worker = $3 and outcome = $4)",
         )
         .bind(lease.job.0)
         .bind(lease.attempt)
         .bind(lease.worker.to_string())
+        .bind(outcome)
         .fetch_one(&self.pool())
         .await?;
-        Ok(failed)
+        Ok(ended)
     }
 }
 

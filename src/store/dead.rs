@@ -107,7 +107,7 @@ with locked as (
 ), back as (
     update millstream.jobs j
     set state = 'waiting', failures = 0, crashes = 0, error = null, error_class = null, entry_id = null,
-        enqueued_at = null, run_at = null, finished_at = null, updated_at = now()
+        delivery = 0, enqueued_at = null, run_at = null, finished_at = null, updated_at = now()
     from locked l where j.id = l.id and j.state = 'dead'
     returning j.id, j.lane, j.payload, j.traceparent
 ), shown as (

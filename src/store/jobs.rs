@@ -250,7 +250,8 @@ impl Store {
                  where j.entry_id is null and j.state = 'waiting'
                  order by j.id for update of j
              )
-             update millstream.jobs j set entry_id = l.entry, enqueued_at = now(), updated_at = now()
+             update millstream.jobs j
+             set entry_id = l.entry, delivery = 0, enqueued_at = now(), updated_at = now()
              from locked l where j.id = l.id",
         )
         .bind(&jobs)

@@ -255,6 +255,7 @@ impl Store {
             "update millstream.jobs
              set run_at = case when state = 'retrying' then now() end,
                  entry_id = case when state = 'retrying' then entry_id end,
+                 delivery = case when state = 'retrying' then delivery else 0 end,
                  state = case when state = 'retrying' then state else 'waiting' end, updated_at = now()
              where id = any($1)",
         )

@@ -62,7 +62,14 @@ async fn letters_that_were_lost_with_everything_else_are_written_anew() {
     world.until_empty().await;
     let keys = world.queue.keys();
     let () = redis::cmd("DEL")
-        .arg(&[&keys.dead, &keys.own, &keys.shared, &keys.high, &keys.epoch])
+        .arg(&[
+            &keys.dead,
+            &keys.letters,
+            &keys.own,
+            &keys.shared,
+            &keys.high,
+            &keys.epoch,
+        ])
         .query_async(&mut world.valkey.clone())
         .await
         .expect("valkey is there");

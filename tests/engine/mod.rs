@@ -7,6 +7,7 @@ mod letters;
 mod losses;
 mod outage;
 mod pause;
+mod recording;
 mod suspects;
 mod takeover;
 

@@ -174,7 +174,7 @@ async fn a_start_that_comes_late_or_twice_issues_nothing() {
     assert_eq!(ask(owner, 2).await, first);
     assert_eq!(ask(owner, 2).await, first);
     // The entry had been delivered to this one before, and it was frozen before it could ask.
-    assert_eq!(ask(frozen, 1).await, Start::Stale);
+    assert_eq!(ask(frozen, 1).await, Start::Late);
     assert_eq!(world.outcomes(job.id).await, ["running"]);
     let lease = Lease {
         job: job.id,
@@ -197,6 +197,18 @@ async fn a_start_that_comes_late_or_twice_issues_nothing() {
         [Start::Finished],
         "not the entry that died"
     );
+    // Put back, its new entry begins with its first delivery, whatever the old one had come to.
+    let back = world.store.requeue_dead(&job.queue, &[job.id]).await;
+    assert_eq!(back.expect("requeue").len(), 1);
+    let fresh = EntryId { ms: 9, seq: 0 };
+    world.store.enqueued(&[(job.id, fresh)]).await.expect("enqueued");
+    let begun = Issued {
+        attempt: 2,
+        failures: 0,
+        crashes: 0,
+    };
+    let again = world.store.start(&job.queue, owner, &[asked(job.id, 9)]).await;
+    assert_eq!(again.expect("start"), [Start::Begin(begun)]);
 }
 
 #[tokio::test]

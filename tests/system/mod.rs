@@ -1,6 +1,7 @@
 //! The `millstream` binary as a user runs it: on the run's servers, and the demo on its own.
 
 mod bad_input;
+mod bench;
 mod demo;
 mod kills;
 mod operator;
