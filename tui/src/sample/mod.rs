@@ -2,7 +2,7 @@
 //!
 //! A burst of 200 jobs came 97 s ago, one of three workers was killed 11 s ago, and one run of the model's
 //! time-outs has buried four jobs. Ids and clock never change, and figures agree from view to view.
-//! [`conditions`] has the same story while servers are away, [`crowd`] as much as a console ever shows.
+//! `conditions` has the same story while servers are away, [`crowd`] as much as a console ever shows.
 
 mod conditions;
 mod crowd;
