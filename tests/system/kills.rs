@@ -1,4 +1,4 @@
-//! A fleet of which one worker is killed every two seconds, for most of a minute.
+//! A fleet of which one worker is killed every two seconds, for a minute.
 //!
 //! What is measured here is real time, so the clock is the metronome: an interval says when the next worker dies
 //! and when the next job comes. Nothing waits by it for something else to have happened.
@@ -20,11 +20,11 @@ use crate::support::reviews::{CLEAN, COMMITTED_KEY};
 use crate::support::{Home, Started, until};
 
 /// How long the demo runs, and how many workers it begins with.
-const DEMO: [&str; 4] = ["--workers", "3", "--for", "60s"];
+const DEMO: [&str; 4] = ["--workers", "3", "--for", "85s"];
 /// A worker dies so often.
 const EVERY: Duration = Duration::from_secs(2);
-/// So many die: what the last ones held is finished by others before the demo's minute is over.
-const KILLS: usize = 20;
+/// So many die: what the last ones held is finished by others before the demo is over.
+const KILLS: usize = 30;
 /// A job comes so often, which is half of what three workers can do.
 const JOB_EVERY: Duration = Duration::from_millis(250);
 

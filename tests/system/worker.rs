@@ -140,6 +140,23 @@ async fn a_busy_worker_that_is_asked_to_end_finishes_its_job_first() {
 }
 
 #[tokio::test]
+async fn a_second_signal_hands_everything_back_without_waiting_for_the_grace() {
+    let lab = Lab::new().await;
+    // Its grace is far beyond the suite's patience.
+    let worker = lab.worker("worker", &[FOR_EVER, ("SHUTDOWN_GRACE", "1h")]).await;
+    let id = lab.submit(1).await.remove(0);
+    lab.until_jobs("running", 1).await;
+    worker.signal(Signal::TERM);
+    worker.until_said("stopping").await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.until_ended().await, 0, "{}", worker.stderr());
+    assert_eq!(lab.world.outcomes(id).await, ["handed_back"]);
+    let _heir = lab.worker("heir", &[]).await;
+    lab.until_jobs("done", 1).await;
+    assert_eq!(lab.world.outcomes(id).await, ["handed_back", "done"]);
+}
+
+#[tokio::test]
 async fn the_jobs_of_a_killed_worker_are_finished_by_another() {
     let lab = Lab::new().await;
     let victim = lab.worker("victim", &[FOR_EVER]).await;
