@@ -1,4 +1,4 @@
-//! The states of a job and the two streams it can travel on.
+//! The states of a job and the three streams it can travel on.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The queue protocol: one job queue on two Valkey streams that share a consumer group.
+//! The queue protocol: one job queue on three Valkey streams that share a consumer group.
 //!
 //! What it promises, in words; `docs/delivery.md` has the states drawn and the test of each promise.
 //!
@@ -12,7 +12,7 @@
 //! * No script walks more than it is told to; no reply grows with the length of the queue.
 //!
 //! The first stream is the reference's, with its names and fields. The second, `{queue}:own`, carries
-//! what a reference worker cannot run. Nothing here knows Postgres.
+//! what a reference worker cannot run, the third, `{queue}:high`, what is urgent. Nothing here knows Postgres.
 //!
 //! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
 //! [`lease`], [`takeover`]; [`inspect`], [`glance`] and [`pending`] only look,

@@ -63,7 +63,7 @@ pub struct PauseReport {
 /// Valkey's own figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StreamFigures {
-    /// Entries on both streams.
+    /// Entries on all streams.
     pub entries: u64,
     /// Entries that a consumer holds, parked ones included.
     pub pending: u64,

@@ -54,7 +54,15 @@ const PARTS: [(&str, &[&str]); 15] = [
 ];
 
 /// The loops of the engine talk to the runtime by channels, never to each other.
-const LOOPS: [&str; 6] = ["fetch", "heartbeat", "sweep", "reconcile", "release", "telemetry"];
+const LOOPS: [&str; 7] = [
+    "fetch",
+    "listen",
+    "heartbeat",
+    "sweep",
+    "reconcile",
+    "release",
+    "telemetry",
+];
 /// What a heartbeat tells the sweeper is the one word that two loops share.
 const SHARED_BY_LOOPS: [(&str, &str); 1] = [("src/engine/heartbeat.rs", "sweep::Duty")];
 
