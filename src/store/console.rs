@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::connect::Store;
 use super::error::StoreError;
+use super::jobs::part_with;
 use crate::domain::{JobId, JobState, SpanId};
 
 /// What ended or failed last: as many as the tallest screen shows.
@@ -221,7 +222,7 @@ left join lateral (
 ) t on true";
 
 /// What a filter asks for; `$2` to `$7` are its parts.
-const MATCHES: &str = "j.queue = $1
+const MATCHES: &str = "j.queue = $1 and PART
   and (cardinality($2::text[]) = 0 or j.state = any($2))
   and ($3::text is null or starts_with(j.error_class, $3))
   and ($4::text is null or starts_with(j.worker, $4))
@@ -288,8 +289,8 @@ impl Store {
             (select id from millstream.jobs where queue = $1 and finished_at is not null
              order by finished_at desc limit $2)
             union
-            (select id from millstream.jobs where queue = $1 and state = 'retrying'
-             order by created_at desc limit $2))";
+            (select id from millstream.jobs where queue = $1 and state = 'retrying' and run_at is not null
+             order by run_at desc limit $2))";
         let statement = format!(
             "{} order by j.updated_at desc limit $2",
             JOB.replace("CONDITION", condition)
@@ -316,6 +317,7 @@ impl Store {
         let statement = format!(
             "{} order by j.created_at desc, j.id",
             JOB.replace("CONDITION", &condition)
+                .replace("PART", part_with(&asked.states))
         );
         let states: Vec<&str> = asked.states.iter().map(|state| state.word()).collect();
         let rows = sqlx::query_as(sqlx::AssertSqlSafe(statement))
@@ -338,7 +340,8 @@ impl Store {
     /// When the server is away.
     pub async fn count_matching(&self, queue: &str, asked: &JobsAsked) -> Result<i64, StoreError> {
         let statement =
-            format!("select count(*) from (select 1 from millstream.jobs j where {MATCHES} limit $8) as m");
+            format!("select count(*) from (select 1 from millstream.jobs j where {MATCHES} limit $8) as m")
+                .replace("PART", part_with(&asked.states));
         let states: Vec<&str> = asked.states.iter().map(|state| state.word()).collect();
         let count = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
             .bind(queue)

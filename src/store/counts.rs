@@ -99,12 +99,12 @@ with came as (
            count(*) filter (where state = 'running') as running,
            count(*) filter (where state = 'retrying') as retrying,
            min(created_at) filter (where state = 'waiting') as oldest_waiting
-    from millstream.jobs where queue = $1 and state in ('scheduled', 'waiting', 'running', 'retrying')
+    from millstream.jobs where queue = $1 and live
 ), ended as (
-    select count(*) filter (where state = 'dead') as dead,
-           count(*) filter (where state = 'dropped') as dropped,
-           count(*) filter (where state = 'cancelled') as cancelled
-    from millstream.jobs where queue = $1 and state in ('dead', 'dropped', 'cancelled')
+    select count(*) filter (where given_up = 'dead') as dead,
+           count(*) filter (where given_up = 'dropped') as dropped,
+           count(*) filter (where given_up = 'cancelled') as cancelled
+    from millstream.jobs where queue = $1 and given_up is not null
 )
 select now() as counted_at, $3 + came.n as accepted, scheduled, waiting, running, retrying, dead, dropped, cancelled,
        $4 + went.n as done, extract(epoch from now() - oldest_waiting)::float8 as oldest_waiting_s,

@@ -90,7 +90,7 @@ const PAGE: &str = "
 select j.id, j.kind, j.lane, j.payload, j.attempt, j.failures, j.crashes, j.worker, j.error, j.error_class,
        j.traceparent, j.created_at, j.started_at, j.finished_at as died_at
 from millstream.jobs j
-where j.queue = $1 and j.state = 'dead' and j.finished_at is not null
+where j.queue = $1 and j.given_up = 'dead' and j.finished_at is not null
   and ($2::timestamptz is null or (j.finished_at, j.id) < ($2, $3::uuid))
   and ($4::text is null or j.error_class = $4)
   and ($5::text is null or starts_with(j.worker, $5))

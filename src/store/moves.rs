@@ -281,6 +281,7 @@ impl Store {
         let taken: Option<Uuid> = sqlx::query_scalar(
             "update millstream.jobs set state = 'waiting', run_at = null, updated_at = now()
              where queue = $1 and lane = $2 and entry_id = $3 and worker = $4 and state = 'running'
+               and id in (select job_id from millstream.attempts where worker = $4 and ended_at is null)
              returning id",
         )
         .bind(queue)

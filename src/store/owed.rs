@@ -102,7 +102,7 @@ impl Store {
     ) -> Result<Vec<Owed>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
             "select id, lane, payload, traceparent, entry_id from millstream.jobs
-             where queue = $1 and state = 'waiting' and entry_id is null
+             where queue = $1 and live and state = 'waiting' and entry_id is null
                and updated_at < now() - make_interval(secs => $2)
              order by created_at limit $3",
         )
@@ -126,7 +126,7 @@ impl Store {
     ) -> Result<Vec<Owed>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
             "select id, lane, payload, traceparent, entry_id from millstream.jobs
-             where queue = $1 and state in ('waiting', 'running', 'retrying') and ($2::uuid is null or id > $2)
+             where queue = $1 and live and state <> 'scheduled' and ($2::uuid is null or id > $2)
              order by id limit $3",
         )
         .bind(queue)
@@ -150,7 +150,7 @@ impl Store {
     ) -> Result<Vec<DeadJob>, StoreError> {
         let rows: Vec<DeadRow> = sqlx::query_as(
             "select id, lane, entry_id, worker, finished_at, attempt, error_class, error from millstream.jobs
-             where queue = $1 and state = 'dead' and finished_at <= $2
+             where queue = $1 and given_up = 'dead' and finished_at <= $2
                and ($3::timestamptz is null or (finished_at, id) > ($3, $4))
              order by finished_at, id limit $5",
         )
@@ -229,7 +229,7 @@ impl Store {
         let done = sqlx::query(
             "with locked as (
                  select j.id, r.updated_at from millstream.jobs j join reviews r on r.id = j.id
-                 where j.queue = $1 and j.state in ('waiting', 'retrying', 'running') and r.status = 'done'
+                 where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
                  order by j.id for update of j
              ), done as (
                  update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now()
@@ -267,7 +267,7 @@ impl Store {
     pub async fn reset_entry(&self, queue: &str, lane: Lane, entry: EntryId) -> Result<(), StoreError> {
         let job: Option<Uuid> = sqlx::query_scalar(
             "select id from millstream.jobs
-             where queue = $1 and lane = $2 and entry_id = $3 and state in ('waiting', 'running', 'retrying')",
+             where queue = $1 and live and lane = $2 and entry_id = $3 and state <> 'scheduled'",
         )
         .bind(queue)
         .bind(lane.word())
