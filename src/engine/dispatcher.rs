@@ -4,7 +4,8 @@
 //!
 //! 1. every ticket that was delivered ends exactly once: released, or its lease lost;
 //! 2. after its lease is lost, no action writes for it, neither to Postgres nor to Valkey;
-//! 3. no more tickets run than there are slots, and one that must run alone runs with no other;
+//! 3. no more tickets run than there are slots, no more than twice as many are between the question for a start and
+//!    the record of its end, and one that must run alone runs with no other;
 //! 4. after a stop nothing new begins, and when nothing is left the last action is [`Action::Exit`].
 //!
 //! A ticket's way:
@@ -145,9 +146,14 @@ enum Phase {
 }
 
 impl Phase {
-    /// Whether it takes up a slot.
+    /// Whether it takes up a slot: it runs, or is about to.
     const fn is_busy(self) -> bool {
-        !matches!(self, Self::Releasing)
+        matches!(self, Self::Asking | Self::Ready { .. } | Self::Running { .. })
+    }
+
+    /// Whether its end is on its way to the ledger.
+    const fn is_recording(self) -> bool {
+        matches!(self, Self::Recording | Self::HandingBack | Self::Orphaned)
     }
 
     const fn is_running(self) -> bool {
@@ -165,9 +171,10 @@ impl Phase {
 pub struct Dispatcher {
     slots: usize,
     tickets: BTreeMap<Ticket, Phase>,
-    /// How many of them take up a slot, run, and run alone or wait to: counted as they change, since they are asked
-    /// for with every event.
+    /// How many of them take up a slot, are on their way to the ledger, run, and run alone or wait to: counted as they
+    /// change, since they are asked for with every event.
     busy: usize,
+    recording: usize,
     running: usize,
     alone: usize,
     /// Those that are ready.
@@ -187,6 +194,7 @@ impl Dispatcher {
             slots,
             tickets: BTreeMap::new(),
             busy: 0,
+            recording: 0,
             running: 0,
             alone: 0,
             ready: BTreeSet::new(),
@@ -197,21 +205,18 @@ impl Dispatcher {
         }
     }
 
-    /// How many more entries can be taken.
+    /// How many more entries can be taken. A slot is free when its handler has returned: while the end is written
+    /// down, the next attempt is issued. As many ends as there are slots may be on their way, so that a ledger
+    /// that is slow, or away, holds up the taking too.
     #[must_use]
     pub fn free(&self) -> usize {
         // While a ticket runs alone or waits to, nothing more is taken.
         if self.stopping || self.alone > 0 {
             0
         } else {
-            self.slots.saturating_sub(self.busy())
+            let open = self.slots.saturating_sub(self.busy);
+            open.min((2 * self.slots).saturating_sub(self.busy + self.recording))
         }
-    }
-
-    /// How many tickets take up a slot: all but those that only wait for Valkey to let go.
-    #[must_use]
-    pub const fn busy(&self) -> usize {
-        self.busy
     }
 
     /// Moves a ticket, in or out too, and keeps the counts.
@@ -225,6 +230,8 @@ impl Dispatcher {
         let both = |ask: fn(Phase) -> bool| (before.is_some_and(ask), phase.is_some_and(ask));
         let (was, is) = both(Phase::is_busy);
         step(&mut self.busy, was, is);
+        let (was, is) = both(Phase::is_recording);
+        step(&mut self.recording, was, is);
         let (was, is) = both(Phase::is_running);
         step(&mut self.running, was, is);
         let (was, is) = both(Phase::is_alone);

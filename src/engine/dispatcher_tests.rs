@@ -59,12 +59,14 @@ impl World {
         }
         prop_assert!(self.running.len() <= self.slots, "more run than there are slots");
         let dispatcher = self.dispatcher.as_ref().expect("made in new");
-        let busy = dispatcher
-            .tickets
-            .values()
-            .filter(|phase| phase.is_busy())
-            .count();
-        prop_assert_eq!(dispatcher.busy(), busy, "the count of busy slots is off");
+        let count = |is: fn(Phase) -> bool| dispatcher.tickets.values().filter(|phase| is(**phase)).count();
+        let (busy, recording) = (count(Phase::is_busy), count(Phase::is_recording));
+        prop_assert_eq!(dispatcher.busy, busy, "the count of busy slots is off");
+        prop_assert_eq!(dispatcher.recording, recording, "the count of ends is off");
+        prop_assert!(
+            busy <= self.slots && busy + recording <= 2 * self.slots,
+            "too much is held"
+        );
         Ok(())
     }
 
@@ -299,6 +301,28 @@ fn an_entry_beyond_the_free_slots_is_given_back_unstarted() {
     ];
     assert_eq!(actions, expected);
     assert_eq!(dispatcher.free(), 0);
+}
+
+#[test]
+fn a_slot_is_free_while_an_end_is_recorded_and_a_silent_ledger_ends_the_taking() {
+    let mut dispatcher = Dispatcher::new(2);
+    for (first, second) in [(1, 2), (3, 4)] {
+        let pair = [ticket(first), ticket(second)];
+        assert_eq!(dispatcher.free(), 2);
+        dispatcher.on(Event::Delivered(pair.to_vec()));
+        assert_eq!(dispatcher.free(), 0);
+        for t in pair {
+            dispatcher.on(Event::Answered(t, Answer::Begin));
+            assert_eq!(dispatcher.on(Event::Ended(t)), [Action::Record(t)]);
+        }
+    }
+    assert_eq!(
+        dispatcher.free(),
+        0,
+        "nothing that was recorded has been heard of"
+    );
+    dispatcher.on(Event::Written(ticket(2), Written::Settled));
+    assert_eq!(dispatcher.free(), 1);
 }
 
 #[test]
