@@ -1,15 +1,25 @@
 -- Acknowledges entries that one worker owns, and deletes what no other group still needs.
 --
 -- KEYS  1 stream
--- ARGV  1 group   2 worker   3.. entry ids
+-- ARGV  1 group   2 worker   3 the smallest and 4 the largest of the entry ids   5.. entry ids
 -- ANSWER {1|0 for each id: 1 acknowledged, 0 not this worker's any more and left alone}
 
 local group, worker = ARGV[1], ARGV[2]
-local answer, mine = {}, {}
+local answer, mine, held = {}, {}, {}
 
-for i = 3, #ARGV do
+-- One question for all of them: what a worker holds is bounded by its slots. What lies behind a full answer is asked
+-- for by itself.
+local most = 4 * #ARGV
+local rows = redis.call('XPENDING', KEYS[1], group, ARGV[3], ARGV[4], most, worker)
+for _, row in ipairs(rows) do held[row[1]] = true end
+
+for i = 5, #ARGV do
     local id = ARGV[i]
-    if #redis.call('XPENDING', KEYS[1], group, id, id, 1, worker) == 1 then
+    local is_mine = held[id]
+    if not is_mine and #rows == most then
+        is_mine = #redis.call('XPENDING', KEYS[1], group, id, id, 1, worker) == 1
+    end
+    if is_mine then
         mine[#mine + 1] = id
         answer[#answer + 1] = 1
     else

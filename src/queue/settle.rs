@@ -30,6 +30,9 @@ impl Queue {
             call.key(self.keys().stream(lane))
                 .arg(&self.keys().group)
                 .arg(worker.to_string());
+            for end in [chunk.iter().min(), chunk.iter().max()] {
+                call.arg(end.map(ToString::to_string));
+            }
             for id in chunk {
                 call.arg(id.to_string());
             }
