@@ -59,9 +59,9 @@ pub struct Measured {
 }
 
 /// A job that carries a text.
-struct Nothing(String);
+pub(super) struct Text(pub String);
 
-impl Job for Nothing {
+impl Job for Text {
     const KIND: &'static str = "bench";
 
     fn to_payload(&self) -> String {
@@ -82,10 +82,10 @@ struct Counts {
     through: Arc<Notify>,
 }
 
-impl Handler<Nothing> for Counts {
+impl Handler<Text> for Counts {
     type Output = ();
 
-    async fn run(&self, job: Nothing, _context: JobContext) -> Result<(), Failure> {
+    async fn run(&self, job: Text, _context: JobContext) -> Result<(), Failure> {
         std::hint::black_box(&job.0);
         let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         if seen == 1 {
@@ -127,7 +127,7 @@ pub fn job(load: &Load) -> NewJob {
     NewJob {
         id: JobId::fresh(),
         queue: load.settings.name.clone(),
-        kind: Nothing::KIND.to_owned(),
+        kind: Text::KIND.to_owned(),
         lane: Lane::Own,
         payload: PAYLOAD.to_owned(),
         run_at: None,
@@ -153,7 +153,7 @@ async fn time<L: Ledger>(
         concurrency,
         ..EngineSettings::default()
     };
-    let worker: Worker<Nothing, _, _> = Worker::new(
+    let worker: Worker<Text, _, _> = Worker::new(
         load.queue.clone(),
         ledger,
         counts.clone(),
@@ -192,7 +192,7 @@ async fn time<L: Ledger>(
 }
 
 /// Waits until the last entry is settled.
-async fn until_empty(load: &mut Load) -> Result<(), BenchError> {
+pub(super) async fn until_empty(load: &mut Load) -> Result<(), BenchError> {
     let mut ticks = interval(Duration::from_millis(1));
     loop {
         ticks.tick().await;

@@ -88,6 +88,11 @@ pub fn entries(jobs: &[JobId]) -> Vec<NewEntry> {
     jobs.iter().map(entry).collect()
 }
 
+/// The beginning of a word of a command: a digest or a script is not told whole.
+pub fn short(word: &str) -> String {
+    crate::untrusted::one_line(word, 40)
+}
+
 /// A connection as anybody would open it.
 pub async fn connect(plan: &Plan) -> Result<MultiplexedConnection, QueueError> {
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use super::backlog::Backlog;
 use super::cell::{Measured, Mode};
+use super::endurance::Memory;
+use super::pickup::Pickup;
 use super::{Plan, enqueue};
 
 /// What a run comes to.
@@ -18,10 +21,19 @@ pub struct Report {
     pub jobs: usize,
     /// How often each was measured.
     pub rounds: usize,
+    /// How long an entry waits for an idle worker, if it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pickup: Option<Pickup>,
+    /// What a process keeps in memory, if it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// A long pending list, if it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Backlog>,
     #[serde(skip)]
     raw: Vec<f64>,
     #[serde(skip)]
-    samples: Vec<(Mode, usize, f64, Measured)>,
+    samples: Vec<(Mode, usize, f64, Measured, Option<Measured>)>,
     #[serde(skip)]
     accepted: Vec<enqueue::Measured>,
 }
@@ -41,6 +53,9 @@ pub struct Cell {
     pub server_cpu_us_per_job: f64,
     /// Trips to Valkey for each job.
     pub round_trips_per_job: f64,
+    /// Jobs a second with the servers further away, if that was asked for, of the figure without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distant_ratio: Option<f64>,
 }
 
 /// Accepting in batches.
@@ -67,22 +82,37 @@ impl Report {
             enqueue: Enqueue::default(),
             jobs: plan.jobs,
             rounds: plan.rounds,
+            pickup: None,
+            memory: None,
+            backlog: None,
             raw: Vec::new(),
             samples: Vec::new(),
             accepted: Vec::new(),
         }
     }
 
-    pub(super) fn add(&mut self, mode: Mode, concurrency: usize, raw: f64, measured: Measured) {
+    pub(super) fn add(
+        &mut self,
+        mode: Mode,
+        concurrency: usize,
+        raw: f64,
+        measured: Measured,
+        distant: Option<Measured>,
+    ) {
         self.raw.push(raw);
-        self.samples.push((mode, concurrency, raw, measured));
+        self.samples.push((mode, concurrency, raw, measured, distant));
         self.raw_jobs_per_s = median(self.raw.iter().copied());
         let of_cell: Vec<_> = self
             .samples
             .iter()
             .filter(|sample| (sample.0, sample.1) == (mode, concurrency))
             .collect();
+        let of_near = |sample: &&(_, _, _, Measured, Option<Measured>)| {
+            sample.4.map(|far| far.jobs_per_s / sample.3.jobs_per_s)
+        };
+        let distant: Vec<f64> = of_cell.iter().filter_map(|sample| of_near(sample)).collect();
         let cell = Cell {
+            distant_ratio: (!distant.is_empty()).then(|| median(distant.into_iter())),
             mode: mode.word(),
             concurrency,
             engine_jobs_per_s: median(of_cell.iter().map(|sample| sample.3.jobs_per_s)),
@@ -122,6 +152,9 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::Part;
     use super::*;
 
     #[test]
@@ -133,6 +166,12 @@ mod tests {
             modes: vec![Mode::Queue],
             jobs: 1,
             rounds: 3,
+            parts: Part::ALL.to_vec(),
+            distance: None,
+            pickups: 1,
+            idle: Duration::ZERO,
+            memory_jobs: 1,
+            pending: 1,
         };
         let mut report = Report::new(&plan);
         for (raw, jobs_per_s) in [(100.0, 50.0), (10.0, 8.0), (100.0, 70.0)] {
@@ -141,11 +180,21 @@ mod tests {
                 cpu_us: 1.0,
                 trips: 0.5,
             };
-            report.add(Mode::Queue, 10, raw, measured);
+            report.add(
+                Mode::Queue,
+                10,
+                raw,
+                measured,
+                Some(Measured {
+                    jobs_per_s: jobs_per_s / 2.0,
+                    ..measured
+                }),
+            );
         }
         assert_eq!(report.results.len(), 1);
         let cell = &report.results[0];
         assert_eq!((cell.engine_jobs_per_s, cell.ratio), (50.0, 0.7));
+        assert_eq!(cell.distant_ratio, Some(0.5));
         assert_eq!(report.raw_jobs_per_s, 100.0);
     }
 }

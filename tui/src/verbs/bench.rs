@@ -3,9 +3,10 @@
 //! On private servers, unless both addresses are set: then on those, on queues of its own.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::Args;
-use millstream::bench::{self, Mode, Plan, Report};
+use millstream::bench::{self, Mode, Part, Plan, Report};
 use millstream::settings::process_environment;
 use millstream::store::Store;
 
@@ -29,6 +30,24 @@ pub struct BenchArgs {
     /// How often each cell is measured; the medians are told
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
+    /// Which parts: throughput, pickup (how long an entry waits for an idle worker), memory, backlog (a long pending list)
+    #[arg(long, value_name = "PART,..", value_delimiter = ',', default_value = "throughput", value_parser = part)]
+    pub part: Vec<Part>,
+    /// Measure each cell of the throughput once more with the servers this round trip further away
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub distance: Option<Duration>,
+    /// Entries of the pickup, a hundred a second
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub pickups: u32,
+    /// How long everybody is idle before the pickup
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub idle: Duration,
+    /// Jobs over which memory is read
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub memory_jobs: u32,
+    /// Entries of the long pending list
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(20_000..=10_000_000))]
+    pub pending: u32,
     /// Print JSON on one line
     #[arg(long)]
     pub json: bool,
@@ -44,6 +63,11 @@ fn slots(text: &str) -> Result<usize, String> {
 fn mode(text: &str) -> Result<Mode, String> {
     let found = Mode::ALL.into_iter().find(|mode| mode.word() == text);
     found.ok_or_else(|| "a mode is queue or ledger".to_owned())
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    let found = Part::ALL.into_iter().find(|part| part.word() == text);
+    found.ok_or_else(|| "a part is throughput, pickup, memory or backlog".to_owned())
 }
 
 /// Measures, and prints what came out.
@@ -76,6 +100,12 @@ async fn measure(args: &BenchArgs, servers: &Servers) -> Result<Report, Failure>
         modes: args.mode.clone(),
         jobs: args.jobs as usize,
         rounds: args.rounds as usize,
+        parts: args.part.clone(),
+        distance: args.distance,
+        pickups: args.pickups as usize,
+        idle: args.idle,
+        memory_jobs: args.memory_jobs as usize,
+        pending: args.pending as usize,
     };
     Ok(bench::run(&plan, &say).await?)
 }
@@ -86,22 +116,75 @@ fn say(line: &str) {
 }
 
 fn in_words(report: &Report) -> Vec<String> {
-    let headings = ["MODE", "SLOTS", "JOBS/S", "OF RAW", "VALKEY CPU", "TRIPS/JOB"];
-    let mut rows = vec![vec![
+    let mut lines = Vec::new();
+    if !report.results.is_empty() {
+        lines.extend(throughput(report));
+    }
+    if let Some(pickup) = &report.pickup {
+        let waits = [
+            ("raw", pickup.raw),
+            ("queue", pickup.queue),
+            ("ledger", pickup.ledger),
+        ];
+        for (name, waits) in waits {
+            let (p50, p99) = (waits.p50_ms, waits.p99_ms);
+            lines.push(format!("pickup, {name}: median {p50:.2} ms, p99 {p99:.2} ms"));
+        }
+        lines.push(format!(
+            "pickup of {} entries, a hundred a second, after {} s of idleness: the queue's p99 is {:.2} of raw",
+            pickup.entries, pickup.idle_s, pickup.queue_p99_ratio
+        ));
+    }
+    if let Some(memory) = &report.memory {
+        let readings: Vec<String> = memory
+            .resident_mib
+            .iter()
+            .map(|mib| format!("{mib:.1}"))
+            .collect();
+        lines.push(format!(
+            "memory over {} jobs: {} MiB resident",
+            memory.jobs,
+            readings.join(", ")
+        ));
+    }
+    if let Some(backlog) = &report.backlog {
+        lines.push(format!(
+            "backlog of {} pending entries with {} consumers: {} of a dead one were taken over {:.1} s after its last beat",
+            backlog.pending, backlog.consumers, backlog.dead_entries, backlog.taken_over_s
+        ));
+        let slow = backlog.slow.iter().map(|(name, us)| format!("  {name}: {us} us"));
+        lines.push(format!("commands of more than 5 ms: {}", backlog.slow.len()));
+        lines.extend(slow);
+    }
+    lines
+}
+
+fn throughput(report: &Report) -> Vec<String> {
+    let mut headings = vec!["MODE", "SLOTS", "JOBS/S", "OF RAW", "VALKEY CPU", "TRIPS/JOB"];
+    let is_distant = report.results.iter().any(|cell| cell.distant_ratio.is_some());
+    if is_distant {
+        headings.push("AT A DISTANCE");
+    }
+    let empty = String::new;
+    let mut raw = vec![
         "raw".to_owned(),
-        String::new(),
+        empty(),
         format!("{:.0}", report.raw_jobs_per_s),
         "1".to_owned(),
-    ]];
+    ];
+    raw.resize_with(headings.len(), empty);
+    let mut rows = vec![raw];
     rows.extend(report.results.iter().map(|cell| {
-        vec![
+        let mut row = vec![
             cell.mode.to_owned(),
             cell.concurrency.to_string(),
             format!("{:.0}", cell.engine_jobs_per_s),
             format!("{:.3}", cell.ratio),
             format!("{:.1} us", cell.server_cpu_us_per_job),
             format!("{:.3}", cell.round_trips_per_job),
-        ]
+        ];
+        row.extend(cell.distant_ratio.map(|ratio| format!("{ratio:.2}")));
+        row
     }));
     let mut lines = output::table(&headings, &rows);
     let accepted = &report.enqueue;
