@@ -577,7 +577,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Release::Bury => How::Bury(held.letter(self.setup.worker).fields()),
         };
         // The releasing task ends after the loop does.
-        let _gone = self.setup.orders.send(Order { ticket, how });
+        let _gone = self.setup.orders.send(Order {
+            ticket,
+            delivery: held.entry.deliveries,
+            how,
+        });
     }
 
     fn renew(&mut self, tickets: Vec<Ticket>) {

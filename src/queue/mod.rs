@@ -49,4 +49,5 @@ pub use letters::Letter;
 pub use new_letter::NewLetter;
 pub use progress::Call;
 pub use reader::Reader;
+pub use settle::Parking;
 pub use withdraw::{Claimed, Holder};

@@ -17,4 +17,4 @@ pub use line::Line;
 pub use processes::{Home, Ran, Started};
 pub use reference::ReferenceWorker;
 pub use wait::until;
-pub use world::{Running, World};
+pub use world::{Running, World, first_parking};
