@@ -38,7 +38,7 @@ pub mod settle;
 pub mod takeover;
 pub mod withdraw;
 
-pub use connect::Queue;
+pub use connect::{Patience, Queue};
 pub use enqueue::NewEntry;
 pub use entry::{Entry, Unreadable, Wire};
 pub use error::QueueError;
