@@ -3,9 +3,12 @@
 
 pub mod gated;
 pub mod line;
+pub mod lossy;
+pub mod pg_frames;
 pub mod private;
 pub mod processes;
 pub mod reference;
+pub mod resp_frames;
 pub mod reviews;
 pub mod servers;
 pub mod terminal;
