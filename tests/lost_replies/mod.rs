@@ -2,7 +2,8 @@
 //!
 //! Scenarios walk through everything that can happen to a job. Each is played once to list its steps, each a request
 //! with its reply, and then once for each step and each way in which its reply can be lost.
-//! `MILLSTREAM_LOST_REPLIES=all` tries all of them; else every step is cut once, and some others follow by a seed.
+//! Every step is cut once, and some other faults follow by a seed. `MILLSTREAM_LOST_REPLIES` gives another seed, or
+//! `all`, or a part of the name under which a fault was reported.
 
 mod coverage;
 mod jobs;
@@ -26,7 +27,7 @@ use scenarios::ALL;
 use stage::Stage;
 
 /// Scenarios that are played at a time: they mostly wait.
-const TOGETHER: usize = 12;
+const TOGETHER: usize = 10;
 /// Of each name only the first few steps: what comes later is the same again.
 const OF_EACH_NAME: usize = 2;
 /// Faults beyond the first cut of each step, in the suite.
@@ -99,6 +100,12 @@ fn chosen(places: &[Place]) -> Vec<(Place, Loss)> {
             if is_first { &mut must } else { &mut may }.push((place.clone(), loss));
         }
     }
+    let all = || must.iter().chain(&may).cloned();
+    if asked.parse::<u64>().is_err() && !asked.is_empty() && asked != "all" {
+        return all()
+            .filter(|(place, loss)| told(place, *loss).contains(&asked))
+            .collect();
+    }
     if asked != "all" {
         may.sort_by_key(|(place, loss)| {
             let mut hasher =
@@ -113,9 +120,11 @@ fn chosen(places: &[Place]) -> Vec<(Place, Loss)> {
     must
 }
 
-/// What a step is called in a report.
-fn short(name: &str) -> String {
-    name.chars().take(90).collect()
+/// What a fault is called in a report.
+fn told(place: &Place, loss: Loss) -> String {
+    let Place { scenario, step } = place;
+    let name: String = step.name.chars().take(110).collect();
+    format!("{}: {loss:?} {} of {name}", ALL[*scenario].name, step.nth)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,12 +143,7 @@ async fn whichever_reply_is_lost_no_job_is_lost_and_no_result_recorded_twice() {
     let mut plays = futures_util::stream::iter(plays).buffer_unordered(TOGETHER);
     let (mut failed, mut hit, mut starts, mut missed) = (Vec::new(), HashMap::new(), 0, BTreeSet::new());
     while let Some((place, loss, played)) = plays.next().await {
-        let at = format!(
-            "{}: {loss:?} {} of {}",
-            ALL[place.scenario].name,
-            place.step.nth,
-            short(&place.step.name)
-        );
+        let at = told(&place, loss);
         match played {
             Ok(played) if played.hit => {
                 *hit.entry(loss).or_insert(0) += 1;
@@ -149,7 +153,8 @@ async fn whichever_reply_is_lost_no_job_is_lost_and_no_result_recorded_twice() {
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                failed.push(format!("{at}\n    {}", text.unwrap_or_default()));
+                println!("lost replies: {at}: {}", text.as_deref().unwrap_or("a panic"));
+                failed.push(at);
             }
         }
     }

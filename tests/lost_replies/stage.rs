@@ -9,17 +9,21 @@ use millstream::ops::{Operator, OpsError, Submission, Submitter};
 use millstream::queue::{Patience, Queue, Wire};
 use millstream::settings::{EngineSettings, QueueSettings};
 use millstream::store::Store;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::jobs::{Errand, Runner, address};
 use crate::support::lossy::{Book, GIVES_UP_AFTER, Loss, Lossy, Step};
 use crate::support::pg_frames::Postgres;
 use crate::support::resp_frames::Resp;
-use crate::support::{World, until};
+use crate::support::{World, until_within};
 
 /// How long whoever waits for an answer to a move waits until it is made again.
-const ASKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
+const ASKS_AGAIN_AFTER: Duration = Duration::from_secs(6);
+/// How long a scenario may wait for anything: many are played at a time, on a machine that others use.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it looks.
+const LOOKS_EVERY: Duration = Duration::from_millis(150);
 /// How often a move is made before the test fails.
 const TRIES: usize = 8;
 
@@ -39,18 +43,20 @@ pub struct Stage {
 /// A worker on a stage.
 pub struct Hand {
     stop: Stop,
-    ended: JoinHandle<Result<(), EngineError>>,
+    /// Ends with the test, if that fails.
+    ended: JoinSet<Result<(), EngineError>>,
 }
 
 impl Hand {
     /// Drains it; twice asked it hands back what runs.
-    pub async fn drain(self, asked: usize) {
+    pub async fn drain(mut self, asked: usize) {
         for _ in 0..asked {
             self.stop.ask();
         }
-        let ended = timeout(Duration::from_secs(20), self.ended).await;
+        let ended = timeout(Duration::from_secs(20), self.ended.join_next()).await;
         ended
             .expect("it leaves in time")
+            .expect("it is there")
             .expect("it does not panic")
             .expect("it has run");
     }
@@ -120,8 +126,8 @@ impl Stage {
         };
         let stop = Stop::new();
         let asked = stop.clone();
-        #[expect(clippy::disallowed_methods, reason = "the handle is held by the test")]
-        let ended = tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             let mut ended = make().run(asked.clone()).await;
             for _ in 1..TRIES {
                 match ended {
@@ -133,7 +139,7 @@ impl Stage {
             }
             ended
         });
-        Hand { stop, ended }
+        Hand { stop, ended: task }
     }
 
     /// An operator on the lines.
@@ -203,7 +209,7 @@ impl Stage {
         F: Future<Output = Option<T>>,
     {
         let ask = &ask;
-        until(what, || async move {
+        until_within(PATIENCE, LOOKS_EVERY, what, || async move {
             let found = ask().await;
             if found.is_none() {
                 self.age_debts().await;
