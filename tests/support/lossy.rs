@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use super::line::authority;
 
 /// How long a client waits on such a line until it gives an answer up.
-pub const GIVES_UP_AFTER: Duration = Duration::from_millis(1_500);
+pub const GIVES_UP_AFTER: Duration = Duration::from_millis(2_000);
 /// A late reply comes when nobody waits for it any more.
-const LATE: Duration = Duration::from_millis(2_000);
+const LATE: Duration = Duration::from_millis(2_600);
 
 /// What one connection says, cut into pieces.
 pub trait Frames: Send {
