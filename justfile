@@ -44,3 +44,7 @@ matrix *servers:
 # An earlier version's worker beside the present one: `just old-beside-new v0.1.0`, else the commit before.
 old-beside-new *rev:
     scripts/old-beside-new {{rev}}
+
+# Loses the reply to every command and statement in every way; with a number another sample of them.
+lost-replies which="all":
+    MILLSTREAM_LOST_REPLIES={{which}} cargo test --locked -p millstream-tests --test suite -- --nocapture lost_replies

@@ -5,6 +5,7 @@
 
 mod console;
 mod engine;
+mod lost_replies;
 mod ops;
 mod queue;
 mod reference;

@@ -1,5 +1,6 @@
 -- A worker leaves: its card comes down, and its consumer goes only if nothing is pending there
--- (deleting a consumer silently drops what it still holds).
+-- (deleting a consumer silently drops what it still holds). One that holds something stays among the workers as one
+-- that has been silent for a minute: the sweeper takes the rest from it, and takes its consumer down after that.
 --
 -- KEYS  1 card   2 workers by last beat   3 sweeper   4.. streams
 -- ARGV  1 group   2 worker
@@ -7,7 +8,6 @@
 
 local group, worker = ARGV[1], ARGV[2]
 redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], worker)
 if redis.call('GET', KEYS[3]) == worker then redis.call('DEL', KEYS[3]) end
 local left = 0
 for i = 4, #KEYS do
@@ -17,5 +17,11 @@ for i = 4, #KEYS do
     else
         left = left + 1
     end
+end
+if left == 0 then
+    redis.call('ZREM', KEYS[2], worker)
+else
+    local clock = redis.call('TIME')
+    redis.call('ZADD', KEYS[2], 'XX', 'LT', clock[1] * 1000 + math.floor(clock[2] / 1000) - 60000, worker)
 end
 return left

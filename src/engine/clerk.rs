@@ -1,6 +1,6 @@
 //! How the ends of attempts are taken down: in the ledger first, on and on while it is away.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +64,12 @@ pub struct Paper {
 impl Paper {
     /// Whether it leaves nothing behind but its last event.
     fn is_plain(&self) -> bool {
-        let nothing = self.end.as_ref().is_ok_and(|record| record.writes_nothing());
+        // What a job type says about its result is not the clerk's to fall over.
+        let asked = |record: &dyn Record| catch_unwind(AssertUnwindSafe(|| record.writes_nothing()));
+        let nothing = self
+            .end
+            .as_ref()
+            .is_ok_and(|record| asked(record.as_ref()).unwrap_or(false));
         nothing && self.lease.attempt == 1 && !self.context.has_told()
     }
 }
@@ -102,13 +107,24 @@ impl<L: Ledger> Clerk<L> {
         while alone.join_next().await.is_some() {}
     }
 
-    /// Takes down one end.
+    /// Takes down one end. When a record panics as it is dropped, nobody here knows what was taken down: the entry
+    /// is given back, and the ledger is asked anew.
     async fn one(self: Arc<Self>, paper: Paper) {
+        let (ticket, lease) = (paper.ticket, paper.lease);
+        let taking_down = AssertUnwindSafe(self.take_down(paper)).catch_unwind();
+        let down = taking_down.await.unwrap_or_else(|panic| {
+            error!(job.id = %lease.job, "{}", panicked(panic.as_ref()).message);
+            TakenDown::plain(Written::Fenced)
+        });
+        self.tell(vec![(ticket, down)]).await;
+    }
+
+    async fn take_down(&self, paper: Paper) -> TakenDown {
         if paper.context.has_told() {
             self.telemetry.flush().await;
         }
         let scribe = self.scribe(&paper);
-        let down = match paper.end {
+        match paper.end {
             Ok(record) => {
                 let taking_down = scribe.take_down_result(record.as_ref());
                 match AssertUnwindSafe(taking_down).catch_unwind().await {
@@ -117,8 +133,7 @@ impl<L: Ledger> Clerk<L> {
                 }
             }
             Err(failure) => scribe.take_down_failure(failure).await,
-        };
-        self.tell(vec![(paper.ticket, down)]).await;
+        }
     }
 
     /// Takes down many ends that leave nothing behind; answers those that have to be looked at one by one.
@@ -147,7 +162,10 @@ impl<L: Ledger> Clerk<L> {
             if ended {
                 let Lease { job, attempt, .. } = paper.lease;
                 info!(job.id = %job, "finished job {job} attempt {attempt}");
-                down.push((paper.ticket, TakenDown::plain(Written::Settled)));
+                let ticket = paper.ticket;
+                // A record that panics as it is dropped has been taken down all the same.
+                let _panicked = catch_unwind(AssertUnwindSafe(|| drop(paper)));
+                down.push((ticket, TakenDown::plain(Written::Settled)));
             } else {
                 left.push(paper);
             }

@@ -16,7 +16,7 @@ use super::runtime::Message;
 use crate::domain::WorkerId;
 use crate::queue::fetch::Want;
 use crate::queue::reader::{Read, Waker};
-use crate::queue::{Entry, Queue, QueueError};
+use crate::queue::{Entry, Parking, Queue, QueueError};
 
 /// How often a paused or unreachable queue is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -135,7 +135,11 @@ impl Fetcher {
     /// Parks what a paused queue has delivered all the same, due at once when it goes on.
     async fn give_back(&self, entries: &[Entry]) {
         for entry in entries {
-            let parked = [(entry.id, Duration::ZERO)];
+            let parked = [Parking {
+                entry: entry.id,
+                delivery: entry.deliveries,
+                delay: Duration::ZERO,
+            }];
             if let Err(error) = self.queue.park(entry.lane, self.worker, &parked).await {
                 // Nobody renews it, so the next look for unknown entries parks it.
                 warn!("failed to {error}; entry {} is given back later", entry.id);

@@ -12,7 +12,7 @@ use tracing::{debug, error, warn};
 use super::dispatcher::Ticket;
 use super::runtime::Message;
 use crate::domain::{Lane, WorkerId};
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Parking, Queue, QueueError};
 
 /// Releases taken together.
 const BATCH: usize = 256;
@@ -36,8 +36,20 @@ pub enum How {
 pub struct Order {
     /// Which.
     pub ticket: Ticket,
+    /// By which delivery it was this worker's.
+    pub delivery: u32,
     /// How.
     pub how: How,
+}
+
+impl Order {
+    const fn parking(&self, delay: Duration) -> Parking {
+        Parking {
+            entry: self.ticket.entry,
+            delivery: self.delivery,
+            delay,
+        }
+    }
 }
 
 /// Runs until the sender is gone; `done` is told of every entry that was let go.
@@ -77,7 +89,7 @@ async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(),
             .collect();
         let park: Vec<_> = of_lane()
             .filter_map(|order| match order.how {
-                How::Park(delay) => Some((order.ticket.entry, delay)),
+                How::Park(delay) => Some(order.parking(delay)),
                 _ => None,
             })
             .collect();
@@ -92,13 +104,13 @@ async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(),
         }
         if !park.is_empty() {
             still_there(queue.park(lane, worker, &park).await)?;
-            due_now |= park.iter().any(|(_, delay)| delay.is_zero());
+            due_now |= park.iter().any(|one| one.delay.is_zero());
         }
     }
     // Last, and each for itself: what is refused here must not hold up the others.
     for order in batch {
         if let How::Bury(letter) = &order.how {
-            bury(queue, worker, order.ticket, letter).await?;
+            bury(queue, worker, order, letter).await?;
         }
     }
     if due_now {
@@ -113,15 +125,16 @@ async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(),
 async fn bury(
     queue: &Queue,
     worker: WorkerId,
-    ticket: Ticket,
+    order: &Order,
     letter: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<(), QueueError> {
+    let ticket = order.ticket;
     match queue.bury(ticket.lane, worker, ticket.entry, letter).await {
         Ok(_) | Err(QueueError::NoGroup(_)) => Ok(()),
         Err(QueueError::Refused(why)) => {
             error!(entry.id = %ticket.entry, "entry {} cannot be buried now: {why}", ticket.entry);
             queue
-                .park(ticket.lane, worker, &[(ticket.entry, BURY_AGAIN_AFTER)])
+                .park(ticket.lane, worker, &[order.parking(BURY_AGAIN_AFTER)])
                 .await
                 .map(|_| ())
         }

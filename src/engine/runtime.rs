@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use super::attempt::{quarantined, run_handler};
+use super::attempt::{panicked, quarantined, run_handler};
 use super::card::{Card, CardState};
 use super::clerk::{Clerk, Paper, TakenDown, persist};
 use super::context::{JobContext, Memory};
@@ -20,7 +20,7 @@ use super::ledger::Ledger;
 use super::outcome::RetryRules;
 use super::release::{How, Order};
 use super::telemetry::Telemetry;
-use super::worker::Stop;
+use super::worker::{EngineError, Stop};
 use crate::domain::{Failure, Lane, WorkerId};
 use crate::queue::entry::Carried;
 use crate::queue::{Entry, NewLetter, Queue, Unreadable};
@@ -160,7 +160,11 @@ pub struct Runtime<J, H, L> {
     dispatcher: Dispatcher,
     held: HashMap<Ticket, Held>,
     serial: u64,
+    /// Handlers. A panic that gets out of one, while it is dropped, is the failure of its attempt.
+    attempts: JoinSet<()>,
+    /// The engine's own tasks. Nobody knows what one that panics has left undone, so the worker ends.
     tasks: JoinSet<()>,
+    broken: Option<EngineError>,
     /// Where the ends of attempts go.
     papers: mpsc::UnboundedSender<Paper>,
     /// Whether the card says something else than what holds, and when it was last written.
@@ -196,7 +200,9 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             dispatcher: Dispatcher::new(slots),
             held: HashMap::new(),
             serial: 0,
+            attempts: JoinSet::new(),
             tasks,
+            broken: None,
             looked: Instant::now(),
             may_have_lost: false,
             done: false,
@@ -204,11 +210,18 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
     }
 
     /// Runs until everything is ended after a stop; answers how many entries were left unended.
-    pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, stop: &Stop) -> usize {
+    ///
+    /// # Errors
+    /// When a task of the engine's own has panicked.
+    pub async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<Message>,
+        stop: &Stop,
+    ) -> Result<usize, EngineError> {
         let (mut stopping, mut over, mut leave) = (false, false, false);
         let mut grace_ends = None;
         let mut batch = Vec::with_capacity(BATCH);
-        while !self.done && !leave {
+        while !self.done && !leave && self.broken.is_none() {
             let card_due = self.card_is_stale.then(|| self.card_shown + SHOW_EVERY);
             tokio::select! {
                 biased;
@@ -235,19 +248,24 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                     while let Some(ended) = self.tasks.try_join_next() {
                         self.note_task(ended);
                     }
+                    while let Some(ended) = self.attempts.try_join_next() {
+                        self.note_attempt(ended);
+                    }
                 }
                 () = until(card_due) => self.show_card(),
                 Some(ended) = self.tasks.join_next() => self.note_task(ended),
+                Some(ended) = self.attempts.join_next() => self.note_attempt(ended),
             }
         }
         // A handler that blocks its thread must not hold up the exit.
-        if tokio::time::timeout(ABORT_WITHIN, self.tasks.shutdown())
-            .await
-            .is_err()
-        {
+        let ending = async {
+            self.attempts.shutdown().await;
+            self.tasks.shutdown().await;
+        };
+        if tokio::time::timeout(ABORT_WITHIN, ending).await.is_err() {
             warn!("some handlers did not stop when they were told to; leaving without them");
         }
-        self.held.len()
+        self.broken.map_or(Ok(self.held.len()), Err)
     }
 
     fn begin_drain(&mut self) {
@@ -261,12 +279,32 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         self.handle(Event::Stop);
     }
 
-    fn note_task(&self, ended: Result<(), tokio::task::JoinError>) {
+    fn note_task(&mut self, ended: Result<(), JoinError>) {
         if let Err(error) = ended
             && error.is_panic()
         {
-            error!("a task of the engine panicked: {error}");
+            self.broken = Some(EngineError::Panicked(error.to_string()));
         }
+    }
+
+    /// A handler that panics while it is dropped at its deadline takes its task along: its attempt has failed, and
+    /// its slot is free. One that was aborted has had its end.
+    fn note_attempt(&mut self, ended: Result<(), JoinError>) {
+        let Some(error) = ended.err().filter(JoinError::is_panic) else {
+            return;
+        };
+        let id = error.id();
+        let is_it = |held: &Held| {
+            held.run
+                .as_ref()
+                .and_then(|run| run.task.as_ref())
+                .is_some_and(|t| t.id() == id)
+        };
+        let found = self.held.iter().find(|(_, held)| is_it(held));
+        let Some(ticket) = found.map(|(ticket, _)| *ticket) else {
+            return error!("a handler panicked while it was dropped: {error}");
+        };
+        self.take(Message::Ended(ticket, Err(panicked(error.into_panic().as_ref()))));
     }
 
     /// Names what a message means for the dispatcher.
@@ -520,7 +558,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             // The loop is gone only after the worker has left.
             let _gone = inbox.send(Message::Ended(ticket, end)).await;
         };
-        run.task = Some(self.tasks.spawn(attempt.instrument(span)));
+        run.task = Some(self.attempts.spawn(attempt.instrument(span)));
         self.card_is_stale = true;
     }
 
@@ -577,7 +615,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
             Release::Bury => How::Bury(held.letter(self.setup.worker).fields()),
         };
         // The releasing task ends after the loop does.
-        let _gone = self.setup.orders.send(Order { ticket, how });
+        let _gone = self.setup.orders.send(Order {
+            ticket,
+            delivery: held.entry.deliveries,
+            how,
+        });
     }
 
     fn renew(&mut self, tickets: Vec<Ticket>) {

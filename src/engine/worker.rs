@@ -89,6 +89,9 @@ pub enum EngineError {
     /// Postgres failed.
     #[error("failed to {0}")]
     Store(#[from] StoreError),
+    /// A task of the engine's own panicked. Nobody knows what it left undone; another worker finds out.
+    #[error("failed to go on: {0}")]
+    Panicked(String),
 }
 
 impl EngineError {
@@ -99,6 +102,7 @@ impl EngineError {
             Self::Refused(_) => Exit::Unreachable,
             Self::Queue(error) => error.exit(),
             Self::Store(error) => error.exit(),
+            Self::Panicked(_) => Exit::Ours,
         }
     }
 }
@@ -149,7 +153,8 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
     /// Runs jobs until the stop; then drains.
     ///
     /// # Errors
-    /// When a server is away at the start or does not fit. Afterwards outages are waited out.
+    /// When a server is away at the start or does not fit, afterwards outages are waited out; or when a task of the
+    /// engine panics.
     pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
         self.check_servers().await?;
         self.check_owner().await?;
@@ -157,7 +162,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         let Started {
             runtime,
             messages,
-            loops,
+            mut loops,
             fetching,
             living,
         } = self.start().await;
@@ -175,13 +180,14 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         };
         let left = tokio::select! {
             left = runtime.run(messages, &stop) => left,
-            () = reading_ends => 0,
+            broken = first_panic(&mut loops) => Err(broken),
+            () = reading_ends => Ok(0),
         };
         fetching.cancel();
         living.cancel();
-        note_left(left);
+        let left = left.inspect(|left| note_left(*left));
         self.leave(loops).await;
-        Ok(())
+        left.map(|_left| ())
     }
 
     /// Starts the loops, in this order: those that let go of entries, the heartbeat, and last those
@@ -376,6 +382,18 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         }
         info!(worker.id = %self.id, "left");
     }
+}
+
+/// Waits until a loop panics; those that end because they are told to are of no account.
+async fn first_panic(loops: &mut JoinSet<()>) -> EngineError {
+    while let Some(ended) = loops.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            return EngineError::Panicked(error.to_string());
+        }
+    }
+    std::future::pending().await
 }
 
 /// The end of the grace that belongs to the loops, the goodbye and the closing of connections.

@@ -159,6 +159,9 @@ impl Operator {
                                 "failed to {error}; left to the workers, which acknowledge them unrun: {count} entries"
                             ));
                         }
+                        if let Err(error) = self.catch_up(&judged.left, end).await {
+                            tracing::debug!("failed to {error}; the workers acknowledge the entries in time");
+                        }
                         let moved = judged.moved.iter().map(|one| one.was.job).collect();
                         sort_out(chunk, &moved, &judged.left, &mut outcome);
                     }
@@ -168,6 +171,29 @@ impl Operator {
             Ok(outcome)
         };
         self.recorded(verb, detail, effect).await
+    }
+
+    /// Valkey's half of an end whose reply was lost: who repeats the move finds the rows as they were to be, and the
+    /// entries as they were before. Due at once, they are acknowledged by whoever is delivered them, who also writes
+    /// the letter of a dead one; a handler that still runs loses its lease.
+    async fn catch_up(&self, left: &[Standing], end: &HandEnd<'_>) -> Result<(), QueueError> {
+        let mut found = false;
+        for one in left.iter().filter(|one| one.state == end.state) {
+            let Some(entry) = one.entry else { continue };
+            match patient(self.queue.holder(one.lane, entry)).await? {
+                Holder::Nobody => continue,
+                Holder::Parked => drop(patient(self.queue.hasten(one.lane, &[entry])).await?),
+                Holder::Consumer(consumer) => {
+                    patient(self.queue.claim(one.lane, entry, &consumer)).await?;
+                }
+            }
+            found = true;
+        }
+        if found {
+            patient(self.queue.wake_workers()).await?;
+            self.call_leases_in().await?;
+        }
+        Ok(())
     }
 
     /// Valkey's half of an end by hand: the letter of a dead one, the entry, the last event, and a call to
@@ -182,7 +208,19 @@ impl Operator {
             let entries: Vec<(EntryId, JobId)> = of_lane
                 .filter_map(|one| Some((one.was.entry?, one.was.job)))
                 .collect();
-            let withdrawn = patient(self.queue.withdraw(lane, &entries)).await?;
+            let withdrawn = match patient(self.queue.withdraw(lane, &entries)).await {
+                // Its reply may be all that was lost. Those that are gone are not withdrawn a second time, and stand
+                // for nothing either: their letters are written here.
+                Err(error) if error.is_passing() => {
+                    let again = patient(self.queue.withdraw(lane, &entries)).await;
+                    if again.is_err() {
+                        // A connection that was refused remembers the refusal; whoever comes next is to ask anew.
+                        self.queue.reconnect()?;
+                    }
+                    again?
+                }
+                other => other?,
+            };
             let stands = patient(self.queue.stands(lane, &entries))
                 .await
                 .unwrap_or_default();

@@ -17,16 +17,33 @@ use super::reader::{Reader, connection_name};
 use crate::domain::{Lane, WorkerId};
 use crate::settings::QueueSettings;
 
-/// No command of ours may take longer; the server answers in microseconds, a bad line in seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A server that does not accept a connection in this time is away.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a queue waits for its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// No command of ours may take longer; the server answers in microseconds, a bad line in seconds.
+    pub answer: Duration,
+    /// How long one read blocks. Short, so that a connection that died without a word is noticed.
+    pub block: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(5),
+            block: Duration::from_secs(5),
+        }
+    }
+}
 
 /// A queue on a Valkey server. Cheap to clone; all clones share one connection, which comes back by
 /// itself after an outage.
 #[derive(Clone)]
 pub struct Queue {
     client: Client,
+    patience: Patience,
     /// Replaced as a whole when it stays dead: see [`Queue::reconnect`].
     connection: Arc<RwLock<ConnectionManager>>,
     /// How often it was replaced: who listens on a connection of its own connects anew as well.
@@ -76,6 +93,19 @@ impl Queue {
     /// # Errors
     /// When the address cannot be read.
     pub fn open(url: &SecretString, settings: &QueueSettings, wire: Wire) -> Result<Self, QueueError> {
+        Self::open_with(url, settings, wire, Patience::default())
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Errors
+    /// As [`Queue::open`].
+    pub fn open_with(
+        url: &SecretString,
+        settings: &QueueSettings,
+        wire: Wire,
+        patience: Patience,
+    ) -> Result<Self, QueueError> {
         let wrong = |error: redis::RedisError| QueueError::Address(error.to_string());
         let info = as_redis(url.expose_secret())
             .into_connection_info()
@@ -83,10 +113,11 @@ impl Queue {
         // Small commands must not wait for one another's acknowledgement.
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(wrong)?;
-        let connection = Arc::new(RwLock::new(lazy_connection(&client)?));
+        let connection = Arc::new(RwLock::new(lazy_connection(&client, patience)?));
         let keys = Keys::new(&settings.name, &settings.group);
         Ok(Self {
             client,
+            patience,
             connection,
             replaced: watch::Sender::new(0),
             keys,
@@ -120,7 +151,7 @@ impl Queue {
     /// # Errors
     /// When no connection can be prepared.
     pub fn reconnect(&self) -> Result<(), QueueError> {
-        let fresh = lazy_connection(&self.client)?;
+        let fresh = lazy_connection(&self.client, self.patience)?;
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         self.replaced.send_modify(|count| *count += 1);
         Ok(())
@@ -148,6 +179,10 @@ impl Queue {
     /// The lane whose turn it is to be asked first, of those without priority.
     pub(super) fn next_turn(&self) -> Lane {
         Lane::EQUALS[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::EQUALS.len()]
+    }
+
+    pub(super) const fn patience(&self) -> Patience {
+        self.patience
     }
 
     pub(super) const fn client(&self) -> &Client {
@@ -258,10 +293,10 @@ impl Queue {
 }
 
 /// A connection that connects with its first command.
-fn lazy_connection(client: &Client) -> Result<ConnectionManager, QueueError> {
+fn lazy_connection(client: &Client, patience: Patience) -> Result<ConnectionManager, QueueError> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(CONNECT_WITHIN))
-        .set_response_timeout(Some(ANSWER_WITHIN))
+        .set_response_timeout(Some(patience.answer))
         // Callers retry by their own rules; a long wait in here would hide the outage from them.
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_millis(500));

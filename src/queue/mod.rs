@@ -38,7 +38,7 @@ pub mod settle;
 pub mod takeover;
 pub mod withdraw;
 
-pub use connect::Queue;
+pub use connect::{Patience, Queue};
 pub use enqueue::NewEntry;
 pub use entry::{Entry, Unreadable, Wire};
 pub use error::QueueError;
@@ -49,4 +49,5 @@ pub use letters::Letter;
 pub use new_letter::NewLetter;
 pub use progress::Call;
 pub use reader::Reader;
+pub use settle::Parking;
 pub use withdraw::{Claimed, Holder};

@@ -15,9 +15,6 @@ use super::fetch::read_entry;
 use super::keys::Keys;
 use crate::domain::{Lane, WorkerId};
 
-/// How long one read blocks. Short, so that a connection that died without a word is noticed.
-const BLOCK: Duration = Duration::from_secs(5);
-
 /// The name under which a worker's blocking connection stands in `CLIENT LIST`.
 #[must_use]
 pub fn connection_name(worker: &str) -> String {
@@ -30,6 +27,7 @@ pub struct Reader {
     keys: Keys,
     worker: WorkerId,
     client_id: i64,
+    block: Duration,
     commands: ConnectionManager,
 }
 
@@ -70,10 +68,11 @@ type Answer = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
 
 impl Reader {
     pub(super) async fn connect(queue: &Queue, worker: WorkerId) -> Result<Self, QueueError> {
+        let patience = queue.patience();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(2)))
             // Longer than the block, or an idle queue looks like a dead server.
-            .set_response_timeout(Some(BLOCK + Duration::from_secs(5)));
+            .set_response_timeout(Some(patience.block + patience.answer));
         let mut connection = queue
             .client()
             .get_multiplexed_async_connection_with_config(&config)
@@ -93,6 +92,7 @@ impl Reader {
             keys: queue.keys().clone(),
             worker,
             client_id,
+            block: patience.block,
             commands: queue.connection(),
         })
     }
@@ -114,7 +114,9 @@ impl Reader {
         let mut pipe = redis::pipe();
         let read = pipe.cmd("XREADGROUP").arg("GROUP").arg(&self.keys.group);
         read.arg(self.worker.to_string()).arg("COUNT").arg(1);
-        read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
+        read.arg("BLOCK")
+            .arg(self.block.as_millis() as u64)
+            .arg("STREAMS");
         for lane in Lane::ALL {
             read.arg(self.keys.stream(lane));
         }

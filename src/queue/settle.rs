@@ -12,9 +12,21 @@ use crate::domain::{EntryId, Lane, WorkerId};
 /// Ids in one call; a script must never hold the server longer than a few milliseconds.
 const CHUNK: usize = 256;
 
+/// An entry that is to be parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parking {
+    /// Which.
+    pub entry: EntryId,
+    /// Which delivery of it is let go: a repeat of the call must not take the next one from the same worker.
+    pub delivery: u32,
+    /// How long until it is due again.
+    pub delay: Duration,
+}
+
 impl Queue {
     /// Acknowledges entries, and deletes those that no other group needs. Answers for each whether
-    /// it was still this worker's; what was not is left alone.
+    /// it was still this worker's; what was not is left alone. The delivery is not asked for, as it is not for a
+    /// burial: an entry that was let go for good is delivered to nobody again.
     ///
     /// # Errors
     /// When the server is away; then any of them may have been acknowledged all the same.
@@ -41,7 +53,8 @@ impl Queue {
         Ok(settled)
     }
 
-    /// Parks entries until they are due again. Answers for each whether it was still this worker's.
+    /// Parks entries until they are due again. Answers for each whether it was still this worker's, by this
+    /// delivery.
     ///
     /// # Errors
     /// When the server is away; then any of them may have been parked all the same.
@@ -49,7 +62,7 @@ impl Queue {
         &self,
         lane: Lane,
         worker: WorkerId,
-        entries: &[(EntryId, Duration)],
+        entries: &[Parking],
     ) -> Result<Vec<bool>, QueueError> {
         let mut parked = Vec::with_capacity(entries.len());
         for chunk in entries.chunks(CHUNK) {
@@ -59,8 +72,10 @@ impl Queue {
                 .arg(worker.to_string())
                 .arg(PARKED)
                 .arg(lane_number(lane));
-            for (id, delay) in chunk {
-                call.arg(id.to_string()).arg(delay.as_millis() as u64);
+            for one in chunk {
+                call.arg(one.entry.to_string())
+                    .arg(one.delivery)
+                    .arg(one.delay.as_millis() as u64);
             }
             parked.extend(call.invoke_async::<Vec<bool>>(&mut self.connection()).await?);
         }

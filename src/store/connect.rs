@@ -47,6 +47,13 @@ impl Store {
         })
     }
 
+    /// The same store with another bound for the engine's calls.
+    #[must_use]
+    pub const fn answering_within(mut self, bound: Duration) -> Self {
+        self.answer_within = bound;
+        self
+    }
+
     pub(super) fn pool(&self) -> PgPool {
         self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -136,8 +143,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_falls_silent_fails_and_takes_its_pool_with_it() {
-        let mut store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
-        store.answer_within = Duration::from_millis(1);
+        let store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
+        let store = store.answering_within(Duration::from_millis(1));
         let before = store.pool().connect_options();
         let (one, two) = tokio::join!(
             store.bounded(std::future::pending::<Result<(), _>>()),

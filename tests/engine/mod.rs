@@ -6,6 +6,7 @@ mod identity;
 mod letters;
 mod losses;
 mod outage;
+mod panics;
 mod pause;
 mod recording;
 mod suspects;

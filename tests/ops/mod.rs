@@ -14,7 +14,7 @@ use millstream::queue::fetch::Want;
 use millstream::queue::keys::lane_number;
 use millstream::store::{Asked, Issued, Lease, Next, Start};
 
-use crate::support::World;
+use crate::support::{World, first_parking};
 
 /// A job that somebody has started.
 struct Held {
@@ -74,7 +74,7 @@ async fn parked(world: &World, word: &str) -> Held {
         .fail(&held.lease, &failure, next, None)
         .await
         .expect("fail");
-    let delays = [(held.entry, delay)];
+    let delays = [first_parking(held.entry, delay)];
     let parking = world.queue.park(Lane::Own, held.lease.worker, &delays);
     assert_eq!(parking.await.expect("park"), [true]);
     held

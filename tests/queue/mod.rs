@@ -7,9 +7,9 @@ use std::time::Duration;
 use millstream::domain::{JobId, Lane, WorkerId};
 use millstream::queue::fetch::Want;
 use millstream::queue::keys::PARKED;
-use millstream::queue::{Entry, NewEntry, QueueError, Wire};
+use millstream::queue::{Entry, NewEntry, Parking, QueueError, Wire};
 
-use crate::support::World;
+use crate::support::{World, first_parking};
 
 /// A world with its groups made and one entry on a stream.
 async fn with_entry(lane: Lane) -> (World, JobId) {
@@ -61,7 +61,7 @@ async fn only_the_owner_settles_parks_buries_and_renews() {
     );
     assert_eq!(
         queue
-            .park(Lane::Own, other, &[(entry.id, Duration::ZERO)])
+            .park(Lane::Own, other, &[first_parking(entry.id, Duration::ZERO)])
             .await
             .expect("park"),
         [false]
@@ -95,7 +95,11 @@ async fn a_parked_entry_stays_pending_and_comes_back_when_it_is_due() {
     let entry = fetch_one(&world, worker).await;
     world
         .queue
-        .park(Lane::Own, worker, &[(entry.id, Duration::from_secs(60))])
+        .park(
+            Lane::Own,
+            worker,
+            &[first_parking(entry.id, Duration::from_secs(60))],
+        )
         .await
         .expect("park");
     assert_eq!(world.holder(entry.id).await, Some((PARKED.to_owned(), 1)));
@@ -118,6 +122,28 @@ async fn a_parked_entry_stays_pending_and_comes_back_when_it_is_due() {
     let again = fetch_one(&world, worker).await;
     assert_eq!((again.id, again.deliveries), (entry.id, 2));
     assert_eq!(again.fields, entry.fields);
+}
+
+#[tokio::test]
+async fn a_repeated_park_leaves_the_next_delivery_to_the_same_worker_alone() {
+    let (world, _) = with_entry(Lane::Own).await;
+    let worker = WorkerId::fresh();
+    let entry = fetch_one(&world, worker).await;
+    let order = [first_parking(entry.id, Duration::ZERO)];
+    let parked = world.queue.park(Lane::Own, worker, &order).await;
+    assert_eq!(parked.expect("park"), [true]);
+    let again = fetch_one(&world, worker).await;
+    assert_eq!((again.id, again.deliveries), (entry.id, 2));
+    // The reply to the first call was lost, so the worker asks once more.
+    let parked = world.queue.park(Lane::Own, worker, &order).await;
+    assert_eq!(parked.expect("park"), [false]);
+    assert_eq!(world.holder(entry.id).await, Some((worker.to_string(), 2)));
+    let second = [Parking {
+        delivery: 2,
+        ..order[0]
+    }];
+    let parked = world.queue.park(Lane::Own, worker, &second).await;
+    assert_eq!(parked.expect("park"), [true]);
 }
 
 #[tokio::test]
@@ -179,7 +205,7 @@ async fn an_entry_that_was_trimmed_while_pending_leaves_the_pending_list() {
     let entry = fetch_one(&world, worker).await;
     world
         .queue
-        .park(Lane::Own, worker, &[(entry.id, Duration::ZERO)])
+        .park(Lane::Own, worker, &[first_parking(entry.id, Duration::ZERO)])
         .await
         .expect("park");
     let () = redis::cmd("XTRIM")
@@ -264,7 +290,11 @@ async fn tending_keeps_parked_entries_young_and_finds_a_lost_due_time() {
     let entry = fetch_one(&world, worker).await;
     world
         .queue
-        .park(Lane::Own, worker, &[(entry.id, Duration::from_secs(60))])
+        .park(
+            Lane::Own,
+            worker,
+            &[first_parking(entry.id, Duration::from_secs(60))],
+        )
         .await
         .expect("park");
     world.age(entry.id, PARKED, Duration::from_secs(29)).await;
@@ -378,7 +408,7 @@ async fn what_has_priority_comes_first_new_or_due() {
     assert_eq!(first, [expected[2]]);
     let parked = world
         .queue
-        .park(Lane::High, worker, &[(first[0], Duration::ZERO)])
+        .park(Lane::High, worker, &[first_parking(first[0], Duration::ZERO)])
         .await;
     assert_eq!(parked.expect("park"), [true]);
     let beat = world.queue.beat(worker, "{}", true).await.expect("beat");

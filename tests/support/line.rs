@@ -77,7 +77,7 @@ impl Line {
 }
 
 /// The IP and port in an address.
-fn authority(url: &str) -> String {
+pub fn authority(url: &str) -> String {
     let url: url::Url = url.parse().expect("an address");
     let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
     format!("{host}:{port}")

@@ -3,9 +3,12 @@
 
 pub mod gated;
 pub mod line;
+pub mod lossy;
+pub mod pg_frames;
 pub mod private;
 pub mod processes;
 pub mod reference;
+pub mod resp_frames;
 pub mod reviews;
 pub mod servers;
 pub mod terminal;
@@ -16,5 +19,5 @@ pub use gated::{Gated, TestJob};
 pub use line::Line;
 pub use processes::{Home, Ran, Started};
 pub use reference::ReferenceWorker;
-pub use wait::until;
-pub use world::{Running, World};
+pub use wait::{until, until_within};
+pub use world::{Running, World, first_parking};

@@ -10,9 +10,22 @@ pub async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
+    until_within(PATIENCE, Duration::from_millis(10), what, &mut ask).await
+}
+
+/// The same with another patience. The interval is how often a server is asked, not how long anything takes.
+pub async fn until_within<T, F>(
+    patience: Duration,
+    interval: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T
+where
+    F: Future<Output = Option<T>>,
+{
     let asking = async {
-        // The interval is how often a server is asked, not how long anything takes.
-        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Some(answer) = ask().await {
@@ -20,7 +33,7 @@ where
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asking)
+    tokio::time::timeout(patience, asking)
         .await
         .unwrap_or_else(|_| panic!("waited in vain until {what}"))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream::backoff::Backoff;
 use millstream::domain::{EntryId, JobId, JobState, Lane, WorkerId};
 use millstream::engine::{Handler, Identity, Job, Stop, Worker};
-use millstream::queue::{NewEntry, Queue, Wire};
+use millstream::queue::{NewEntry, Parking, Queue, Wire};
 use millstream::settings::{EngineSettings, QueueSettings};
 use millstream::store::Store;
 use millstream::store::jobs::{JobRow, NewJob};
@@ -231,6 +231,15 @@ impl World {
         rows.into_iter()
             .next()
             .map(|(_, holder, _, deliveries)| (holder, deliveries))
+    }
+}
+
+/// An entry that is parked in its first delivery.
+pub const fn first_parking(entry: EntryId, delay: Duration) -> Parking {
+    Parking {
+        entry,
+        delivery: 1,
+        delay,
     }
 }
 

@@ -5,4 +5,4 @@ mod files;
 mod generated;
 mod imports;
 mod render;
-mod source;
+pub mod source;

@@ -1,0 +1,297 @@
+//! The scenarios: together they walk through everything that can happen to a job.
+
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use millstream::domain::{DeadFilter, EntryId, JobId, JobRef, JobState, Lane, WorkerId};
+use millstream::ops::submit::Source;
+use millstream::ops::{Mode, Selection, Submission};
+use millstream::queue::fetch::Want;
+use millstream::store::Asked;
+
+use super::jobs::address;
+use super::stage::{Hand, Stage, insist};
+
+/// A scenario: what happens until its worker is asked to leave.
+pub struct Scenario {
+    pub name: &'static str,
+    pub play: for<'a> fn(&'a mut Stage) -> LocalBoxFuture<'a, Hand>,
+}
+
+/// All of them; a step is tried out in the first one that has it.
+pub const ALL: [Scenario; 11] = [
+    Scenario {
+        name: "results",
+        play: |stage| Box::pin(results(stage)),
+    },
+    Scenario {
+        name: "ended by hand",
+        play: |stage| Box::pin(ended_by_hand(stage)),
+    },
+    Scenario {
+        name: "claimed",
+        play: |stage| Box::pin(claimed(stage)),
+    },
+    Scenario {
+        name: "hastened",
+        play: |stage| Box::pin(hastened(stage)),
+    },
+    Scenario {
+        name: "paused",
+        play: |stage| Box::pin(paused(stage)),
+    },
+    Scenario {
+        name: "the dead",
+        play: |stage| Box::pin(the_dead(stage)),
+    },
+    Scenario {
+        name: "taken over",
+        play: |stage| Box::pin(taken_over(stage)),
+    },
+    Scenario {
+        name: "reconciled",
+        play: |stage| Box::pin(reconciled(stage)),
+    },
+    Scenario {
+        name: "a pause without its key",
+        play: |stage| Box::pin(pause_without_key(stage)),
+    },
+    Scenario {
+        name: "a reference job",
+        play: |stage| Box::pin(reference_job(stage)),
+    },
+    Scenario {
+        name: "handed back",
+        play: |stage| Box::pin(handed_back(stage)),
+    },
+];
+
+fn named(job: JobId) -> [JobRef; 1] {
+    [JobRef::Id(job)]
+}
+
+/// Jobs that succeed, with and without a result, fail once, and fail for good.
+async fn results(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    stage.submit("plain", JobState::Done).await;
+    stage.submit("told", JobState::Done).await;
+    stage.submit("again", JobState::Done).await;
+    stage.submit("lasting", JobState::Dead).await;
+    stage.submit_diff(JobState::Done).await;
+    hand
+}
+
+/// One is called off while it runs, one given up while it waits.
+async fn ended_by_hand(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let operator = stage.operator();
+    let runs = stage.submit("gated", JobState::Cancelled).await;
+    stage.until_in(runs, &[JobState::Running]).await;
+    insist("cancel", async || operator.cancel(&named(runs), Mode::Real).await).await;
+    let runs = stage.submit("gated", JobState::Dead).await;
+    stage.until_in(runs, &[JobState::Running]).await;
+    insist("bury", async || {
+        operator.bury(&named(runs), "enough", Mode::Real).await
+    })
+    .await;
+    hand
+}
+
+/// One is taken from its worker while it runs.
+async fn claimed(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let operator = stage.operator();
+    let runs = stage.submit("gated", JobState::Done).await;
+    stage.until_in(runs, &[JobState::Running]).await;
+    insist("claim", async || operator.claim(&named(runs), Mode::Real).await).await;
+    stage.runner.open_gate();
+    hand
+}
+
+/// One waits for a minute, one for an hour, one for its time.
+async fn hastened(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let operator = stage.operator();
+    let source = Source::PullRequest(address("told").parse().expect("an address"));
+    let soon = Submission {
+        run_at: Some(millstream::clock::now() + Duration::from_millis(800)),
+        ..Submission::now(source)
+    };
+    stage.submit_this(soon, JobState::Done).await;
+    for word in ["slow", "later"] {
+        let job = stage.submit(word, JobState::Done).await;
+        let waits = [JobState::Retrying, JobState::Scheduled];
+        stage.until_in(job, &waits).await;
+        // A retry that was heard while the entry was on its way to its parking place is refused.
+        stage
+            .help_until("it is run now", || async {
+                let outcome = insist("retry", async || operator.retry(&named(job), Mode::Real).await).await;
+                let state: JobState = stage.world.job(job).await.status.parse().expect("a state");
+                (outcome.is_complete() || state == JobState::Done).then_some(())
+            })
+            .await;
+    }
+    hand
+}
+
+/// A queue is paused, and goes on.
+async fn paused(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let operator = stage.operator();
+    insist("pause", async || operator.pause(Some("a look"), Mode::Real).await).await;
+    stage.submit("told", JobState::Done).await;
+    insist("resume", async || operator.resume(Mode::Real).await).await;
+    hand
+}
+
+/// The dead are put back and thrown away.
+async fn the_dead(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let operator = stage.operator();
+    let dropped = stage.submit("lasting", JobState::Dropped).await;
+    stage.until_in(dropped, &[JobState::Dead]).await;
+    let back = stage.submit("lasting", JobState::Done).await;
+    stage.until_in(back, &[JobState::Dead]).await;
+    let drop_it = Selection::Named(named(dropped).to_vec());
+    insist("drop", async || operator.drop_dead(&drop_it, Mode::Real).await).await;
+    stage.runner.heal();
+    let all = Selection::Matching(DeadFilter::default());
+    insist("requeue", async || operator.requeue_dead(&all, Mode::Real).await).await;
+    hand
+}
+
+/// A worker has vanished: one of its jobs ran, one was not begun, the payload of one is gone.
+async fn taken_over(stage: &mut Stage) -> Hand {
+    let world = &stage.world;
+    world.queue.ensure_groups().await.expect("groups");
+    let ran = stage.submit_safely("told", JobState::Done).await;
+    stage.submit_safely("again", JobState::Done).await;
+    stage.submit_safely("told", JobState::Done).await;
+    let (world, dead) = (&stage.world, long_silent(stage).await);
+    let held = world
+        .queue
+        .fetch(dead, 3, Want::Anything)
+        .await
+        .expect("fetch")
+        .entries;
+    let asked = Asked {
+        job: ran,
+        entry: held[0].id,
+        lane: held[0].lane,
+        payload: address("told"),
+        delivery: 1,
+    };
+    world
+        .store
+        .start(&world.settings.name, dead, &[asked])
+        .await
+        .expect("start");
+    delete_entry(stage, Lane::Shared, held[2].id).await;
+    stage.work()
+}
+
+/// What Postgres knows and Valkey does not: an enqueue that never happened, a job whose time has come, an entry that
+/// is gone, a dead job without its letter, a result that a reference worker has recorded.
+async fn reconciled(stage: &mut Stage) -> Hand {
+    stage.world.queue.ensure_groups().await.expect("groups");
+    let mut jobs = Vec::new();
+    let ends = [
+        JobState::Done,
+        JobState::Done,
+        JobState::Done,
+        JobState::Dead,
+        JobState::Done,
+    ];
+    for end in ends {
+        jobs.push(stage.submit_safely("told", end).await);
+    }
+    let dead = long_silent(stage).await;
+    let entries = stage
+        .world
+        .queue
+        .fetch(dead, 5, Want::Anything)
+        .await
+        .expect("fetch")
+        .entries;
+    for entry in entries {
+        delete_entry(stage, entry.lane, entry.id).await;
+    }
+    let sql = [
+        "update millstream.jobs set entry_id = null, updated_at = now() - interval '40 s' where id = $1",
+        "update millstream.jobs set state = 'scheduled', run_at = now(), entry_id = null where id = $1",
+        "select id from millstream.jobs where id = $1",
+        "update millstream.jobs set state = 'dead', finished_at = now(), error = 'e', error_class = 'input'
+         where id = $1",
+        "update reviews set status = 'done' where id = $1",
+    ];
+    for (sql, job) in sql.into_iter().zip(jobs) {
+        sqlx::query(sql)
+            .bind(job.0)
+            .execute(&stage.world.sql)
+            .await
+            .expect("its row");
+    }
+    stage.work()
+}
+
+/// The key of a pause is lost, and later one is left behind.
+async fn pause_without_key(stage: &mut Stage) -> Hand {
+    let queue = stage.world.settings.name.clone();
+    stage
+        .world
+        .store
+        .pause(&queue, "ada", None)
+        .await
+        .expect("postgres is there");
+    stage.submit_safely("told", JobState::Done).await;
+    let hand = stage.work();
+    stage
+        .help_until("the key is there again", || async {
+            stage.world.queue.pause_text().await.expect("valkey is there")
+        })
+        .await;
+    // Whoever resumes it does not reach Valkey.
+    stage.world.store.resume(&queue).await.expect("postgres is there");
+    hand
+}
+
+/// A job of which only a reference producer knows.
+async fn reference_job(stage: &mut Stage) -> Hand {
+    let job = stage.world.post(&address("told")).await;
+    stage.expected.push((job, JobState::Done));
+    stage.work()
+}
+
+/// A worker hands back what it runs, and another finishes it.
+async fn handed_back(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let runs = stage.submit("gated", JobState::Done).await;
+    stage.until_in(runs, &[JobState::Running]).await;
+    hand.drain(2).await;
+    stage.runner.open_gate();
+    stage.work()
+}
+
+/// A worker that was last heard of long ago.
+async fn long_silent(stage: &Stage) -> WorkerId {
+    let worker = WorkerId::fresh();
+    let () = redis::cmd("ZADD")
+        .arg(&stage.world.queue.keys().workers)
+        .arg(1)
+        .arg(worker.to_string())
+        .query_async(&mut stage.world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    worker
+}
+
+/// An entry is deleted in its holder's hands.
+async fn delete_entry(stage: &Stage, lane: Lane, entry: EntryId) {
+    let keys = stage.world.queue.keys();
+    let () = redis::cmd("XDEL")
+        .arg(keys.stream(lane))
+        .arg(entry.to_string())
+        .query_async(&mut stage.world.valkey.clone())
+        .await
+        .expect("valkey is there");
+}
