@@ -5,6 +5,7 @@
 
 mod console;
 mod engine;
+mod model;
 mod ops;
 mod queue;
 mod reference;

@@ -1,0 +1,359 @@
+//! The real servers of a case: the queue, the store, the clocks that a test can move, and a look at everything.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use millstream::domain::{EntryId, JobId, Lane};
+use millstream::ops::Operator;
+use millstream::queue::keys::lane_number;
+use millstream::queue::reader::connection_name;
+use millstream::queue::{Queue, Wire};
+use millstream::settings::QueueSettings;
+use millstream::store::Store;
+use redis::aio::MultiplexedConnection;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::ledger::Row;
+use super::step::{Loss, WORKERS};
+use super::stream::{Held, Stream, Streams};
+use crate::support::World;
+
+/// Beats of those who are fresh follow the clock, so that only a step makes anybody silent.
+const KEEP_FRESH: &str = "local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for i = 1, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
+return now";
+
+/// How idle an entry is made when a long time passes: longer than every limit.
+const LONG_MS: u64 = 600_000;
+
+const LOOK: &str = "
+select j.id, j.state, j.attempt, j.failures, j.crashes, j.worker, j.entry_id, j.delivery,
+       coalesce((select array_agg(a.worker order by a.attempt) from millstream.attempts a where a.job_id = j.id),
+                '{}') as runners,
+       coalesce((select array_agg(a.outcome order by a.attempt) from millstream.attempts a where a.job_id = j.id),
+                '{}') as outcomes,
+       (select count(*) from model_results r where r.job = j.id) as results
+from millstream.jobs j where j.queue = $1";
+
+/// What one thread of cases uses: a database, and lines that can carry a worker's name.
+pub struct Servers {
+    world: World,
+    names: Vec<MultiplexedConnection>,
+}
+
+impl Servers {
+    pub async fn new() -> Result<Self> {
+        let world = World::new().await;
+        sqlx::raw_sql("create table model_results (job uuid not null, attempt int not null)")
+            .execute(&world.sql)
+            .await?;
+        let client = redis::Client::open(world.valkey_url.as_str())?;
+        let mut names = Vec::new();
+        for _ in 0..WORKERS {
+            names.push(client.get_multiplexed_async_connection().await?);
+        }
+        Ok(Self { world, names })
+    }
+
+    /// A queue of its own for one case.
+    pub fn site(&self) -> Result<Site> {
+        let settings = QueueSettings {
+            name: format!("m{}:queue", JobId::fresh().0.simple()),
+            ..self.world.settings.clone()
+        };
+        let queue = Queue::open(&self.world.valkey_url.as_str().into(), &settings, Wire::JOB)?;
+        let store = self.world.store.clone();
+        Ok(Site {
+            operator: Operator::new(store.clone(), queue.clone(), "model"),
+            name: settings.name,
+            group: settings.group,
+            queue,
+            store,
+            sql: self.world.sql.clone(),
+            valkey: self.world.valkey.clone(),
+            names: self.names.clone(),
+        })
+    }
+}
+
+/// One queue on both servers.
+pub struct Site {
+    pub name: String,
+    group: String,
+    pub queue: Queue,
+    pub store: Store,
+    pub operator: Operator,
+    sql: PgPool,
+    valkey: MultiplexedConnection,
+    names: Vec<MultiplexedConnection>,
+}
+
+/// What both servers say.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub rows: BTreeMap<JobId, Row>,
+    pub streams: Streams,
+}
+
+#[derive(sqlx::FromRow)]
+struct LedgerRow {
+    id: Uuid,
+    state: String,
+    attempt: i32,
+    failures: i32,
+    crashes: i32,
+    worker: Option<String>,
+    entry_id: Option<String>,
+    delivery: i32,
+    runners: Vec<String>,
+    outcomes: Vec<Option<String>>,
+    results: i64,
+}
+
+type Entries = Vec<(String, Vec<(String, String)>)>;
+type Pending = Vec<(String, String, u64, u32)>;
+
+impl Site {
+    /// Gives a line the name of a worker, or takes it away: whether it is connected.
+    pub async fn name_line(&self, nth: usize, worker: Option<&str>) -> Result<()> {
+        let name = worker.map(connection_name).unwrap_or_default();
+        let mut line = self.names[nth].clone();
+        let () = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut line).await?;
+        Ok(())
+    }
+
+    /// Looks at everything; `fresh` workers are kept fresh.
+    pub async fn look(&self, fresh: &[String]) -> Result<Seen> {
+        Ok(Seen {
+            rows: self.look_at_rows().await?,
+            streams: self.look_at_streams(fresh).await?,
+        })
+    }
+
+    async fn look_at_rows(&self) -> Result<BTreeMap<JobId, Row>> {
+        let rows: Vec<LedgerRow> = sqlx::query_as(LOOK).bind(&self.name).fetch_all(&self.sql).await?;
+        rows.into_iter().map(LedgerRow::read).collect()
+    }
+
+    async fn look_at_streams(&self, fresh: &[String]) -> Result<Streams> {
+        let keys = self.queue.keys();
+        let mut pipe = redis::pipe();
+        pipe.cmd("EVAL").arg(KEEP_FRESH).arg(1).arg(&keys.workers).arg(fresh);
+        for due in [&keys.due, &keys.due_high] {
+            pipe.cmd("ZRANGE").arg(due).arg(0).arg(-1).arg("WITHSCORES");
+        }
+        pipe.cmd("XRANGE").arg(&keys.dead).arg("-").arg("+");
+        pipe.cmd("EXISTS").arg(&keys.letters);
+        pipe.cmd("EXISTS").arg(&keys.pause);
+        pipe.cmd("GET").arg(&keys.epoch);
+        pipe.cmd("GET").arg(&keys.sweeper);
+        type Due = Vec<(String, f64)>;
+        let (now, due, due_high, dead, letters_noted, paused, epoch, sweeper): (
+            f64,
+            Due,
+            Due,
+            Entries,
+            bool,
+            bool,
+            Option<String>,
+            Option<String>,
+        ) = pipe.query_async(&mut self.valkey.clone()).await?;
+        let mut streams = Streams { letters_noted, paused, epoch, sweeper, ..Streams::new() };
+        for (member, score) in due.into_iter().chain(due_high) {
+            let (number, entry) = member.split_once(':').unwrap_or_default();
+            let lane = millstream::queue::keys::numbered_lane(number.parse()?);
+            streams.due.insert((lane, entry.parse()?), score <= now);
+        }
+        let about = |fields: &[(String, String)]| {
+            let job = fields.iter().find(|(name, _)| name == "jobId");
+            job.and_then(|(_, id)| id.parse().ok())
+        };
+        streams.letters = dead.iter().map(|(_, fields)| about(fields)).collect();
+        for lane in Lane::ALL {
+            let stream = self.look_at_stream(lane).await?;
+            streams.lanes.insert(lane, stream);
+        }
+        Ok(streams)
+    }
+
+    async fn look_at_stream(&self, lane: Lane) -> Result<Stream> {
+        let key = self.queue.keys().stream(lane);
+        let mut valkey = self.valkey.clone();
+        let (exists, entries): (bool, Entries) = redis::pipe()
+            .cmd("EXISTS")
+            .arg(key)
+            .cmd("XRANGE")
+            .arg(&[key, "-", "+"])
+            .query_async(&mut valkey)
+            .await?;
+        let mut stream = Stream::default();
+        for (id, fields) in entries {
+            let job = fields.iter().find(|(name, _)| name == Wire::JOB.id);
+            stream.entries.insert(id.parse()?, job.and_then(|(_, job)| job.parse().ok()));
+        }
+        if !exists {
+            return Ok(stream);
+        }
+        let groups: Vec<BTreeMap<String, redis::Value>> =
+            redis::cmd("XINFO").arg(&["GROUPS", key]).query_async(&mut valkey).await?;
+        let Some(group) = groups.into_iter().next() else {
+            return Ok(stream);
+        };
+        let last: String = redis::from_redis_value(group["last-delivered-id"].clone())?;
+        stream.last = Some(last.parse()?);
+        let pending: Pending = redis::cmd("XPENDING")
+            .arg(&[key, &self.group, "-", "+", "1000"])
+            .query_async(&mut valkey)
+            .await?;
+        for (id, consumer, _idle, deliveries) in pending {
+            stream.pending.insert(id.parse()?, Held { consumer, deliveries });
+        }
+        Ok(stream)
+    }
+
+    /// The names of all consumers.
+    pub async fn consumers(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for lane in Lane::ALL {
+            let rows: Vec<BTreeMap<String, redis::Value>> = redis::cmd("XINFO")
+                .arg(&["CONSUMERS", self.queue.keys().stream(lane), &self.group])
+                .query_async(&mut self.valkey.clone())
+                .await?;
+            for row in rows {
+                found.push(redis::from_redis_value(row["name"].clone())?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps the election from running out by itself: only a step lets time pass.
+    pub async fn hold_election(&self) -> Result<()> {
+        let keys = self.queue.keys();
+        let mut pipe = redis::pipe();
+        pipe.cmd("PERSIST").arg(&keys.sweeper).ignore().cmd("PERSIST").arg(&keys.steady).ignore();
+        Ok(pipe.query_async(&mut self.valkey.clone()).await?)
+    }
+
+    /// Sends what there is to send.
+    async fn run(&self, pipe: &redis::Pipeline) -> Result<()> {
+        if !pipe.is_empty() {
+            let () = pipe.query_async(&mut self.valkey.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// What is parked or scheduled is due.
+    pub async fn moment(&self, streams: &Streams) -> Result<()> {
+        let keys = self.queue.keys();
+        let mut pipe = redis::pipe();
+        for (lane, entry) in streams.due.keys() {
+            let member = format!("{}:{entry}", lane_number(*lane));
+            pipe.cmd("ZADD").arg(keys.due(*lane)).arg("XX").arg(1).arg(member).ignore();
+        }
+        self.run(&pipe).await?;
+        sqlx::query(
+            "update millstream.jobs set run_at = now() - interval '1 s'
+             where queue = $1 and state in ('scheduled', 'retrying')",
+        )
+        .bind(&self.name)
+        .execute(&self.sql)
+        .await?;
+        Ok(())
+    }
+
+    /// Longer than any limit passes.
+    pub async fn long(&self, streams: &Streams) -> Result<()> {
+        self.moment(streams).await?;
+        let keys = self.queue.keys();
+        let mut pipe = redis::pipe();
+        for (lane, stream) in &streams.lanes {
+            let there = stream.pending.iter().filter(|(id, _)| stream.entries.contains_key(id));
+            for (id, held) in there {
+                let claim = pipe.cmd("XCLAIM").arg(keys.stream(*lane)).arg(&self.group).arg(&held.consumer);
+                claim.arg(0).arg(id.to_string()).arg("IDLE").arg(LONG_MS).arg("JUSTID").ignore();
+            }
+        }
+        for worker in streams.cards.keys() {
+            pipe.cmd("ZADD").arg(&keys.workers).arg("XX").arg(1).arg(worker).ignore();
+        }
+        pipe.cmd("DEL").arg(&keys.sweeper).arg(&keys.steady).ignore();
+        self.run(&pipe).await?;
+        sqlx::query("update millstream.jobs set updated_at = updated_at - interval '40 s' where queue = $1")
+            .bind(&self.name)
+            .execute(&self.sql)
+            .await?;
+        Ok(())
+    }
+
+    /// Adds an entry that carries no job.
+    pub async fn add_garbage(&self, lane: Lane) -> Result<EntryId> {
+        let id: String = redis::cmd("XADD")
+            .arg(&[self.queue.keys().stream(lane), "*", "word", "garbage"])
+            .query_async(&mut self.valkey.clone())
+            .await?;
+        Ok(id.parse()?)
+    }
+
+    /// Takes something away.
+    pub async fn lose(&self, loss: Loss, streams: &Streams) -> Result<()> {
+        let keys = self.queue.keys();
+        let mut names: Vec<String> = Vec::new();
+        match loss {
+            Loss::All => {
+                names.extend(Lane::ALL.map(|lane| keys.stream(lane).to_owned()));
+                names.extend(streams.cards.keys().map(|worker| keys.card(worker)));
+                let rest = [
+                    &keys.due, &keys.due_high, &keys.dead, &keys.letters, &keys.pause, &keys.sweeper, &keys.steady,
+                    &keys.epoch, &keys.owner, &keys.workers,
+                ];
+                names.extend(rest.into_iter().cloned());
+            }
+            Loss::Stream(lane) => names.push(keys.stream(lane).to_owned()),
+            Loss::DueTimes => names.extend([keys.due.clone(), keys.due_high.clone()]),
+            Loss::Payloads(lane) => {
+                let trim: Result<u64, _> = redis::cmd("XTRIM")
+                    .arg(&[keys.stream(lane), "MAXLEN", "0"])
+                    .query_async(&mut self.valkey.clone())
+                    .await;
+                trim?;
+                return Ok(());
+            }
+        }
+        let () = redis::cmd("DEL").arg(names).query_async(&mut self.valkey.clone()).await?;
+        Ok(())
+    }
+
+    /// Leaves nothing behind.
+    pub async fn clear(&self, streams: &Streams) -> Result<()> {
+        self.lose(Loss::All, streams).await?;
+        sqlx::query("delete from model_results where job in (select id from millstream.jobs where queue = $1)")
+            .bind(&self.name)
+            .execute(&self.sql)
+            .await?;
+        sqlx::query("delete from millstream.queues where name = $1").bind(&self.name).execute(&self.sql).await?;
+        self.store.forget_queue(&self.name).await?;
+        for table in ["actions", "idempotency"] {
+            sqlx::query(sqlx::AssertSqlSafe(format!("delete from millstream.{table}"))).execute(&self.sql).await?;
+        }
+        Ok(())
+    }
+}
+
+impl LedgerRow {
+    fn read(self) -> Result<(JobId, Row)> {
+        let row = Row {
+            state: self.state.parse()?,
+            attempt: self.attempt,
+            failures: self.failures,
+            crashes: self.crashes,
+            worker: self.worker,
+            entry: self.entry_id.map(|entry| entry.parse()).transpose()?,
+            delivery: self.delivery,
+            attempts: self.runners.into_iter().zip(self.outcomes).collect(),
+            results: self.results,
+        };
+        Ok((JobId(self.id), row))
+    }
+}
