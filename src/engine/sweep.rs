@@ -226,7 +226,7 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Takes down the cards of workers that are long gone.
+    /// Takes down the cards of workers that are long gone, and consumers that are nobody's.
     ///
     /// # Errors
     /// When Valkey is away or a group is gone.
@@ -234,6 +234,7 @@ impl<L: Ledger> Sweeper<L> {
         for gone in self.queue.silent_workers(server_ms, FORGET_AFTER).await? {
             self.queue.leave(&gone).await?;
         }
+        self.queue.forget_consumers().await?;
         Ok(())
     }
 }
