@@ -70,7 +70,10 @@ impl Case {
         let slots = free + beyond;
         let fetched = match self.site.queue.fetch(id, slots, Want::Anything).await {
             Err(QueueError::NoGroup(_)) => {
-                ensure!(!self.streams.has_groups(), "all groups are there, and one is missed");
+                ensure!(
+                    !self.streams.has_groups(),
+                    "all groups are there, and one is missed"
+                );
                 self.site.queue.ensure_groups().await?;
                 self.streams.ensure_groups();
                 return Ok(());
@@ -81,7 +84,10 @@ impl Case {
         let (gone, there): (Vec<Entry>, Vec<Entry>) = fetched.entries.into_iter().partition(Entry::is_gone);
         if heard {
             for entry in gone {
-                self.site.store.reset_entry(&self.site.name, entry.lane, entry.id).await?;
+                self.site
+                    .store
+                    .reset_entry(&self.site.name, entry.lane, entry.id)
+                    .await?;
                 self.ledger.gone(entry.lane, entry.id);
             }
         }
@@ -102,14 +108,25 @@ impl Case {
         let name = id.to_string();
         let mut lost = Vec::new();
         for lane in Lane::ALL {
-            let of_lane: Vec<Ticket> = tickets.iter().filter(|ticket| ticket.lane == lane).copied().collect();
+            let of_lane: Vec<Ticket> = tickets
+                .iter()
+                .filter(|ticket| ticket.lane == lane)
+                .copied()
+                .collect();
             let gone = lost_leases(&self.site.queue, id, lane, &of_lane).await?;
             let entries: Vec<_> = of_lane.iter().map(|ticket| ticket.entry).collect();
             let expected = self.streams.renew(&name, lane, &entries);
             let is: Vec<_> = gone.iter().map(|ticket| ticket.entry).collect();
-            ensure!(is == expected, "leases lost on {}: {is:?}, and must be {expected:?}", lane.word());
+            ensure!(
+                is == expected,
+                "leases lost on {}: {is:?}, and must be {expected:?}",
+                lane.word()
+            );
             lost.extend(gone);
-            ensure!(park_unknown(&self.site.queue, id, lane, IDLE).await, "a look for lost deliveries failed");
+            ensure!(
+                park_unknown(&self.site.queue, id, lane, IDLE).await,
+                "a look for lost deliveries failed"
+            );
             self.streams.take_over(lane, &name, true);
         }
         let worker = self.workers[nth].as_mut().expect("it is awake");
@@ -141,7 +158,13 @@ impl Case {
                 worker.ended(ticket, end);
                 Ok(())
             }
-            Duty::Record { ticket, lease, failures, end, plain } => match end {
+            Duty::Record {
+                ticket,
+                lease,
+                failures,
+                end,
+                plain,
+            } => match end {
                 Ended::Failed(failure) => {
                     let next = RULES.next(&failure, failures, 1.0);
                     let event = last_event(lease);
@@ -155,18 +178,32 @@ impl Case {
                         Next::Bury => (Written::Dead, Duration::ZERO),
                     };
                     let failure = (written == Written::Dead).then_some(&failure);
-                    self.heard(nth, heard, |worker| worker.written(ticket, written, delay, failure));
+                    self.heard(nth, heard, |worker| {
+                        worker.written(ticket, written, delay, failure)
+                    });
                     Ok(())
                 }
-                end if plain => self.finish_plain(nth, (ticket, lease, failures, end), heard).await,
-                end => self.finish(nth, ticket, lease, matches!(end, Ended::Result), heard).await,
+                end if plain => {
+                    self.finish_plain(nth, (ticket, lease, failures, end), heard)
+                        .await
+                }
+                end => {
+                    self.finish(nth, ticket, lease, matches!(end, Ended::Result), heard)
+                        .await
+                }
             },
             Duty::HandBack(ticket, lease) => {
                 let fence = self.site.store.hand_back(&lease).await?;
                 let open = self.ledger.hand_back(&lease);
                 self.fence(fence, open)?;
-                let written = if open { Written::HandedBack } else { Written::Fenced };
-                self.heard(nth, heard, |worker| worker.written(ticket, written, Duration::ZERO, None));
+                let written = if open {
+                    Written::HandedBack
+                } else {
+                    Written::Fenced
+                };
+                self.heard(nth, heard, |worker| {
+                    worker.written(ticket, written, Duration::ZERO, None)
+                });
                 Ok(())
             }
             Duty::Release(order, job) => self.release(nth, order, job, heard).await,
@@ -205,7 +242,10 @@ impl Case {
                 Start::Unknown => None,
             };
             let job = self.name(asked.job);
-            ensure!(is == Some(must), "the start of job {job} is answered with {start:?} and must be {must:?}");
+            ensure!(
+                is == Some(must),
+                "the start of job {job} is answered with {start:?} and must be {must:?}"
+            );
         }
         let mut starts = starts.into_iter();
         self.heard(nth, heard, |worker| {
@@ -223,15 +263,28 @@ impl Case {
         (ticket, lease, failures, end): (Ticket, Lease, u32, Ended),
         heard: bool,
     ) -> Result<()> {
-        let ended = self.site.store.finish_plain(&[(lease, last_event(lease))]).await?;
+        let ended = self
+            .site
+            .store
+            .finish_plain(&[(lease, last_event(lease))])
+            .await?;
         let must = self.ledger.finish_plain(&lease);
-        ensure!(ended == [must], "a plain end is answered with {ended:?} and must be {must}");
+        ensure!(
+            ended == [must],
+            "a plain end is answered with {ended:?} and must be {must}"
+        );
         self.heard(nth, heard, |worker| {
             if must {
                 worker.written(ticket, Written::Settled, Duration::ZERO, None);
             } else {
                 // It is looked at by itself, which tells a repeat from a closed fence.
-                worker.duties.push(Duty::Record { ticket, lease, failures, end, plain: false });
+                worker.duties.push(Duty::Record {
+                    ticket,
+                    lease,
+                    failures,
+                    end,
+                    plain: false,
+                });
             }
         });
         Ok(())
@@ -254,7 +307,9 @@ impl Case {
         let open = self.ledger.finish(&lease, leaves_result);
         self.fence(fence, open)?;
         let written = if open { Written::Settled } else { Written::Fenced };
-        self.heard(nth, heard, |worker| worker.written(ticket, written, Duration::ZERO, None));
+        self.heard(nth, heard, |worker| {
+            worker.written(ticket, written, Duration::ZERO, None)
+        });
         Ok(())
     }
 
@@ -276,7 +331,10 @@ impl Case {
         let name = self.workers[nth].take().expect("it is awake").id.to_string();
         match self.site.queue.leave(&name).await {
             Ok(_) => {}
-            Err(QueueError::NoGroup(_)) => ensure!(!self.streams.has_groups(), "all groups are there, and one is missed"),
+            Err(QueueError::NoGroup(_)) => ensure!(
+                !self.streams.has_groups(),
+                "all groups are there, and one is missed"
+            ),
             Err(error) => return Err(error.into()),
         }
         self.streams.leave(&name);

@@ -46,9 +46,15 @@ impl Case {
         self.jobs.push(job.id);
         self.ledger.jobs.insert(job.id, Job::accepted(lane, later));
         if enqueue != Reach::Whole {
-            let repeat = NewJob { id: JobId::fresh(), ..job.clone() };
+            let repeat = NewJob {
+                id: JobId::fresh(),
+                ..job.clone()
+            };
             let repeated = self.site.store.accept(&repeat).await?;
-            ensure!(repeated == Accepted::Repeated(job.id), "a repeat is accepted as {repeated:?}");
+            ensure!(
+                repeated == Accepted::Repeated(job.id),
+                "a repeat is accepted as {repeated:?}"
+            );
         }
         if later || enqueue == Reach::Half {
             return Ok(());
@@ -78,10 +84,26 @@ impl Case {
         let beat = self.site.queue.beat(id, "{}", true).await?;
         self.site.hold_election().await?;
         let leads = self.streams.beat(&id.to_string(), true);
-        ensure!(beat.sweeps == leads, "it is elected: {}, and must be: {leads}", beat.sweeps);
-        ensure!(beat.paused == self.streams.paused, "a heartbeat tells of a pause: {}", beat.paused);
-        let is: BTreeSet<_> = beat.suspects.iter().map(|one| (one.lane, one.consumer.clone())).collect();
-        let must = if leads { self.streams.suspects(&id.to_string()) } else { BTreeSet::new() };
+        ensure!(
+            beat.sweeps == leads,
+            "it is elected: {}, and must be: {leads}",
+            beat.sweeps
+        );
+        ensure!(
+            beat.paused == self.streams.paused,
+            "a heartbeat tells of a pause: {}",
+            beat.paused
+        );
+        let is: BTreeSet<_> = beat
+            .suspects
+            .iter()
+            .map(|one| (one.lane, one.consumer.clone()))
+            .collect();
+        let must = if leads {
+            self.streams.suspects(&id.to_string())
+        } else {
+            BTreeSet::new()
+        };
         ensure!(is == must, "suspects are {is:?} and must be {must:?}");
         if !leads {
             return Ok(());
@@ -127,7 +149,10 @@ impl Case {
         let Some(Suspect { lane, consumer, .. }) = suspect else {
             return Ok(());
         };
-        self.site.queue.take_over(*lane, consumer, IDLE, SUSPECT_AFTER, None).await?;
+        self.site
+            .queue
+            .take_over(*lane, consumer, IDLE, SUSPECT_AFTER, None)
+            .await?;
         let taken = self.streams.take_over(*lane, consumer, true);
         // Without a word to the ledger an entry without its payload is lost until a full pass.
         self.lossy |= taken.iter().any(|(_, there)| !there);
@@ -135,7 +160,10 @@ impl Case {
     }
 
     fn is_connected(&self, consumer: &str) -> bool {
-        self.workers.iter().flatten().any(|worker| worker.id.to_string() == consumer)
+        self.workers
+            .iter()
+            .flatten()
+            .any(|worker| worker.id.to_string() == consumer)
     }
 
     /// One round of the reconciler; one that dies half way has let jobs wait, or added entries and noted nothing.
@@ -196,8 +224,12 @@ impl Case {
 
     fn restore_letters(&mut self) {
         let lacks_letter = |(id, job): (&JobId, &Job)| {
-            let stands = job.row.entry.is_some_and(|entry| self.streams.stands(job.lane, entry, *id));
-            let lacks = job.row.state == JobState::Dead && !stands && !self.streams.letters.contains(&Some(*id));
+            let stands = job
+                .row
+                .entry
+                .is_some_and(|entry| self.streams.stands(job.lane, entry, *id));
+            let lacks =
+                job.row.state == JobState::Dead && !stands && !self.streams.letters.contains(&Some(*id));
             lacks.then_some(Some(*id))
         };
         let missing: Vec<_> = self.ledger.jobs.iter().filter_map(lacks_letter).collect();
@@ -224,7 +256,8 @@ impl Case {
 
     /// Notes that these jobs get new entries.
     pub fn pay(&mut self, jobs: Vec<JobId>, noted: bool) {
-        self.added.extend(jobs.into_iter().map(|job| Added { job, noted }));
+        self.added
+            .extend(jobs.into_iter().map(|job| Added { job, noted }));
     }
 
     pub async fn moment(&mut self) -> Result<()> {

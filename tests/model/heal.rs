@@ -23,7 +23,10 @@ impl Case {
         }
         self.renew_all().await?;
         for round in 0.. {
-            ensure!(round < ROUNDS, "after {ROUNDS} rounds there is still something to do");
+            ensure!(
+                round < ROUNDS,
+                "after {ROUNDS} rounds there is still something to do"
+            );
             // Who lives finds what was delivered and never arrived; then all make way for a worker that is new.
             self.step(Step::Long).await?;
             self.renew_all().await?;
@@ -31,9 +34,22 @@ impl Case {
                 break;
             }
             self.drain_all().await?;
-            self.step(Step::Beat { worker: 0, reach: Reach::Whole }).await?;
-            self.step(Step::Reconcile { fresh: true, reach: Reach::Whole }).await?;
-            self.step(Step::Fetch { worker: 0, beyond: 0, heard: true }).await?;
+            self.step(Step::Beat {
+                worker: 0,
+                reach: Reach::Whole,
+            })
+            .await?;
+            self.step(Step::Reconcile {
+                fresh: true,
+                reach: Reach::Whole,
+            })
+            .await?;
+            self.step(Step::Fetch {
+                worker: 0,
+                beyond: 0,
+                heard: true,
+            })
+            .await?;
             self.do_all(0).await?;
         }
         self.part().await?;
@@ -43,11 +59,20 @@ impl Case {
     /// Does a worker's duties until there are none.
     async fn do_all(&mut self, nth: usize) -> Result<()> {
         for _ in 0..DUTIES {
-            if self.workers[nth].as_ref().is_none_or(|worker| worker.duties.is_empty()) {
+            if self.workers[nth]
+                .as_ref()
+                .is_none_or(|worker| worker.duties.is_empty())
+            {
                 return Ok(());
             }
             let end = End::Result;
-            self.step(Step::Work { worker: nth, pick: 0, end, heard: true }).await?;
+            self.step(Step::Work {
+                worker: nth,
+                pick: 0,
+                end,
+                heard: true,
+            })
+            .await?;
         }
         bail!("w{nth} has always another duty")
     }
@@ -56,7 +81,11 @@ impl Case {
     async fn renew_all(&mut self) -> Result<()> {
         for nth in 0..WORKERS {
             if self.workers[nth].is_some() {
-                self.step(Step::Renew { worker: nth, heard: true }).await?;
+                self.step(Step::Renew {
+                    worker: nth,
+                    heard: true,
+                })
+                .await?;
                 self.do_all(nth).await?;
             }
         }
@@ -76,21 +105,49 @@ impl Case {
     async fn part(&mut self) -> Result<()> {
         self.step(Step::Long).await?;
         self.drain_all().await?;
-        self.step(Step::Beat { worker: 0, reach: Reach::Whole }).await?;
-        self.step(Step::Reconcile { fresh: true, reach: Reach::Whole }).await?;
+        self.step(Step::Beat {
+            worker: 0,
+            reach: Reach::Whole,
+        })
+        .await?;
+        self.step(Step::Reconcile {
+            fresh: true,
+            reach: Reach::Whole,
+        })
+        .await?;
         self.drain_all().await
     }
 
     async fn nothing_is_left(&self) -> Result<()> {
         ensure!(self.is_through(), "something is left at the end");
-        ensure!(self.workers.iter().all(Option::is_none), "a worker that drained is still there");
-        ensure!(self.streams.cards.is_empty(), "cards are left: {:?}", self.streams.cards);
-        let ghosts: BTreeSet<String> = self.site.consumers().await?.into_iter().filter(|name| name != PARKED).collect();
+        ensure!(
+            self.workers.iter().all(Option::is_none),
+            "a worker that drained is still there"
+        );
+        ensure!(
+            self.streams.cards.is_empty(),
+            "cards are left: {:?}",
+            self.streams.cards
+        );
+        let ghosts: BTreeSet<String> = self
+            .site
+            .consumers()
+            .await?
+            .into_iter()
+            .filter(|name| name != PARKED)
+            .collect();
         ensure!(ghosts.is_empty(), "ghost consumers are left: {ghosts:?}");
-        let dead = self.ledger.jobs.iter().filter(|(_, job)| job.row.state == JobState::Dead);
+        let dead = self
+            .ledger
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.row.state == JobState::Dead);
         let dead: BTreeSet<JobId> = dead.map(|(id, _)| *id).collect();
         let letters: BTreeSet<JobId> = self.streams.letters.iter().copied().flatten().collect();
-        ensure!(letters == dead, "the dead are {dead:?}, and the letters are about {letters:?}");
+        ensure!(
+            letters == dead,
+            "the dead are {dead:?}, and the letters are about {letters:?}"
+        );
         Ok(())
     }
 }

@@ -35,7 +35,11 @@ pub struct Job {
 /// What a start must be answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    Begin { attempt: i32, failures: u32, crashes: u32 },
+    Begin {
+        attempt: i32,
+        failures: u32,
+        crashes: u32,
+    },
     Dead,
     Finished,
     Stale,
@@ -52,7 +56,11 @@ pub struct Ledger {
 
 impl Job {
     pub const fn accepted(lane: Lane, later: bool) -> Self {
-        let state = if later { JobState::Scheduled } else { JobState::Waiting };
+        let state = if later {
+            JobState::Scheduled
+        } else {
+            JobState::Waiting
+        };
         Self {
             lane,
             row: Row {
@@ -73,7 +81,10 @@ impl Job {
 
     /// Whether an entry should stand for it.
     pub const fn is_live(&self) -> bool {
-        matches!(self.row.state, JobState::Waiting | JobState::Running | JobState::Retrying)
+        matches!(
+            self.row.state,
+            JobState::Waiting | JobState::Running | JobState::Retrying
+        )
     }
 
     fn is_held_by(&self, lease: &Lease) -> bool {
@@ -154,7 +165,10 @@ impl Ledger {
     /// Whether an attempt ended like this before: a repeat is answered as the first time.
     fn has_ended(&self, lease: &Lease, outcome: &str) -> bool {
         let number = usize::try_from(lease.attempt).expect("attempts count from 1");
-        let attempt = self.jobs.get(&lease.job).and_then(|job| job.row.attempts.get(number - 1));
+        let attempt = self
+            .jobs
+            .get(&lease.job)
+            .and_then(|job| job.row.attempts.get(number - 1));
         attempt.is_some_and(|(worker, end)| {
             *worker == lease.worker.to_string() && end.as_deref() == Some(outcome)
         })
@@ -211,7 +225,8 @@ impl Ledger {
     pub fn lost(&mut self, loser: &str, job: JobId, entry: EntryId) {
         let job = self.job(job);
         let row = &mut job.row;
-        if row.state == JobState::Running && row.entry == Some(entry) && row.worker.as_deref() == Some(loser) {
+        if row.state == JobState::Running && row.entry == Some(entry) && row.worker.as_deref() == Some(loser)
+        {
             row.crashes += 1;
             job.end_attempts("crashed");
             job.to(JobState::Waiting);
@@ -230,7 +245,11 @@ impl Ledger {
     /// The payload of an entry is gone.
     pub fn gone(&mut self, lane: Lane, entry: EntryId) {
         let stood_for = |job: &Job| job.lane == lane && job.row.entry == Some(entry) && job.is_live();
-        let found = self.jobs.iter().find(|(_, job)| stood_for(job)).map(|(id, _)| *id);
+        let found = self
+            .jobs
+            .iter()
+            .find(|(_, job)| stood_for(job))
+            .map(|(id, _)| *id);
         if let Some(job) = found {
             self.reset(job);
         }
@@ -252,7 +271,11 @@ impl Ledger {
     /// Waiting jobs that have had no entry for a long time.
     pub fn owed(&self) -> Vec<JobId> {
         let is_owed = |job: &Job| job.row.state == JobState::Waiting && job.row.entry.is_none() && job.aged;
-        self.jobs.iter().filter(|(_, job)| is_owed(job)).map(|(id, _)| *id).collect()
+        self.jobs
+            .iter()
+            .filter(|(_, job)| is_owed(job))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// An operator ends a job; answers whether it had not ended.

@@ -53,7 +53,10 @@ struct Plan {
 impl Plan {
     fn read() -> Self {
         let number = |name: &str| {
-            process_environment(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+            process_environment(name).map(|text| {
+                text.parse()
+                    .unwrap_or_else(|_| panic!("{name} is no number: {text}"))
+            })
         };
         Self {
             cases: number("MILLSTREAM_SOAK_CASES").unwrap_or(CASES),
@@ -97,7 +100,12 @@ fn whatever_happens_the_counts_add_up_and_no_promise_is_broken() {
     if let Some(text) = report.into_inner().expect("nobody panics here") {
         panic!("{text}");
     }
-    eprintln!("model: {} cases from seed {} in {} s", plan.cases, plan.seed, began.elapsed().as_secs());
+    eprintln!(
+        "model: {} cases from seed {} in {} s",
+        plan.cases,
+        plan.seed,
+        began.elapsed().as_secs()
+    );
 }
 
 fn runtime() -> Runtime {

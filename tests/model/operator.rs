@@ -22,7 +22,11 @@ impl Case {
             Verb::Requeue => self.requeue(job, whole).await?,
             Verb::Drop => self.drop_dead(job, whole).await?,
         };
-        ensure!(done == must, "{verb:?} of job {} is done: {done}, and must be: {must}", self.name(job));
+        ensure!(
+            done == must,
+            "{verb:?} of job {} is done: {done}, and must be: {must}",
+            self.name(job)
+        );
         Ok(())
     }
 
@@ -30,7 +34,11 @@ impl Case {
         let names = [JobRef::Id(job)];
         let done = if !whole {
             let class = (state == JobState::Dead).then_some(FailureClass::Operator);
-            let end = HandEnd { state, reason: REASON, class };
+            let end = HandEnd {
+                state,
+                reason: REASON,
+                class,
+            };
             let judged = self.site.store.end_by_hand(&self.site.name, &[job], &end).await?;
             !judged.moved.is_empty()
         } else if state == JobState::Dead {
@@ -54,7 +62,10 @@ impl Case {
 
     async fn run_now(&mut self, job: JobId, whole: bool) -> Result<(bool, bool)> {
         let before = self.ledger.jobs[&job].clone();
-        let parked = before.row.entry.is_some_and(|entry| self.streams.holder(before.lane, entry) == Some(PARKED));
+        let parked = before
+            .row
+            .entry
+            .is_some_and(|entry| self.streams.holder(before.lane, entry) == Some(PARKED));
         let moved = self.ledger.run_now(job);
         let must = match moved {
             Some(JobState::Scheduled) => true,
@@ -64,7 +75,13 @@ impl Case {
         let done = if whole {
             is_done(&self.site.operator.retry(&[JobRef::Id(job)], Mode::Real).await?)
         } else {
-            !self.site.store.run_now(&self.site.name, &[job]).await?.moved.is_empty()
+            !self
+                .site
+                .store
+                .run_now(&self.site.name, &[job])
+                .await?
+                .moved
+                .is_empty()
         };
         match (moved, before.row.entry) {
             (Some(JobState::Scheduled), _) if whole => self.pay(vec![job], true),
@@ -77,7 +94,10 @@ impl Case {
     async fn claim(&mut self, job: JobId, whole: bool) -> Result<(bool, bool)> {
         let known = self.ledger.jobs[&job].clone();
         let held = known.row.entry.filter(|_| known.is_live()).and_then(|entry| {
-            let holder = self.streams.holder(known.lane, entry).filter(|holder| *holder != PARKED)?;
+            let holder = self
+                .streams
+                .holder(known.lane, entry)
+                .filter(|holder| *holder != PARKED)?;
             Some((entry, holder.to_owned()))
         });
         let Some((entry, holder)) = held else {
@@ -87,7 +107,10 @@ impl Case {
         let done = if whole {
             is_done(&self.site.operator.claim(&[JobRef::Id(job)], Mode::Real).await?)
         } else {
-            self.site.store.take_from((&self.site.name, known.lane, entry), &holder, REASON).await?;
+            self.site
+                .store
+                .take_from((&self.site.name, known.lane, entry), &holder, REASON)
+                .await?;
             true
         };
         self.ledger.take_from(job, &holder);
@@ -102,7 +125,12 @@ impl Case {
             let which = Selection::Named(vec![JobRef::Id(job)]);
             is_done(&self.site.operator.requeue_dead(&which, Mode::Real).await?)
         } else {
-            !self.site.store.requeue_dead(&self.site.name, &[job]).await?.is_empty()
+            !self
+                .site
+                .store
+                .requeue_dead(&self.site.name, &[job])
+                .await?
+                .is_empty()
         };
         let must = self.ledger.requeue(job);
         if must && whole {
@@ -117,7 +145,12 @@ impl Case {
             let which = Selection::Named(vec![JobRef::Id(job)]);
             is_done(&self.site.operator.drop_dead(&which, Mode::Real).await?)
         } else {
-            !self.site.store.drop_dead(&self.site.name, &[job]).await?.is_empty()
+            !self
+                .site
+                .store
+                .drop_dead(&self.site.name, &[job])
+                .await?
+                .is_empty()
         };
         let must = self.ledger.drop_dead(job);
         if must && whole {
@@ -132,10 +165,17 @@ impl Case {
             self.streams.paused = true;
             is_done(&self.site.operator.pause(Some(REASON), Mode::Real).await?)
         } else {
-            self.site.store.pause(&self.site.name, "model", None).await?.is_some()
+            self.site
+                .store
+                .pause(&self.site.name, "model", None)
+                .await?
+                .is_some()
         };
         self.ledger.paused = Some(true);
-        ensure!(done != before, "a pause is done: {done}, and it was paused before: {before}");
+        ensure!(
+            done != before,
+            "a pause is done: {done}, and it was paused before: {before}"
+        );
         Ok(())
     }
 
@@ -143,7 +183,10 @@ impl Case {
         let (before, key) = (self.ledger.paused == Some(true), self.streams.paused);
         let (done, must) = if reach == Reach::Whole {
             self.streams.paused = false;
-            (is_done(&self.site.operator.resume(Mode::Real).await?), before || key)
+            (
+                is_done(&self.site.operator.resume(Mode::Real).await?),
+                before || key,
+            )
         } else {
             (self.site.store.resume(&self.site.name).await?, before)
         };

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use millstream::domain::{EntryId, JobId, Lane};
 use millstream::ops::Operator;
-use millstream::queue::keys::lane_number;
+use millstream::queue::keys::{lane_number, numbered_lane};
 use millstream::queue::reader::connection_name;
 use millstream::queue::{Queue, Wire};
 use millstream::settings::QueueSettings;
 use millstream::store::Store;
 use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisError, Value, from_redis_value};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -120,7 +121,11 @@ impl Site {
     pub async fn name_line(&self, nth: usize, worker: Option<&str>) -> Result<()> {
         let name = worker.map(connection_name).unwrap_or_default();
         let mut line = self.names[nth].clone();
-        let () = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut line).await?;
+        let () = redis::cmd("CLIENT")
+            .arg("SETNAME")
+            .arg(name)
+            .query_async(&mut line)
+            .await?;
         Ok(())
     }
 
@@ -137,92 +142,76 @@ impl Site {
         rows.into_iter().map(LedgerRow::read).collect()
     }
 
+    /// One trip: everything at once, each part as it is or not there.
     async fn look_at_streams(&self, fresh: &[String]) -> Result<Streams> {
         let keys = self.queue.keys();
         let mut pipe = redis::pipe();
-        pipe.cmd("EVAL").arg(KEEP_FRESH).arg(1).arg(&keys.workers).arg(fresh);
+        pipe.ignore_errors();
+        pipe.cmd("EVAL")
+            .arg(KEEP_FRESH)
+            .arg(1)
+            .arg(&keys.workers)
+            .arg(fresh);
         for due in [&keys.due, &keys.due_high] {
             pipe.cmd("ZRANGE").arg(due).arg(0).arg(-1).arg("WITHSCORES");
         }
         pipe.cmd("XRANGE").arg(&keys.dead).arg("-").arg("+");
-        pipe.cmd("EXISTS").arg(&keys.letters);
-        pipe.cmd("EXISTS").arg(&keys.pause);
-        pipe.cmd("GET").arg(&keys.epoch);
-        pipe.cmd("GET").arg(&keys.sweeper);
-        type Due = Vec<(String, f64)>;
-        let (now, due, due_high, dead, letters_noted, paused, epoch, sweeper): (
-            f64,
-            Due,
-            Due,
-            Entries,
-            bool,
-            bool,
-            Option<String>,
-            Option<String>,
-        ) = pipe.query_async(&mut self.valkey.clone()).await?;
-        let mut streams = Streams { letters_noted, paused, epoch, sweeper, ..Streams::new() };
-        for (member, score) in due.into_iter().chain(due_high) {
-            let (number, entry) = member.split_once(':').unwrap_or_default();
-            let lane = millstream::queue::keys::numbered_lane(number.parse()?);
-            streams.due.insert((lane, entry.parse()?), score <= now);
-        }
-        let about = |fields: &[(String, String)]| {
-            let job = fields.iter().find(|(name, _)| name == "jobId");
-            job.and_then(|(_, id)| id.parse().ok())
-        };
-        streams.letters = dead.iter().map(|(_, fields)| about(fields)).collect();
+        pipe.cmd("EXISTS")
+            .arg(&keys.letters)
+            .cmd("EXISTS")
+            .arg(&keys.pause);
+        pipe.cmd("GET").arg(&keys.epoch).cmd("GET").arg(&keys.sweeper);
         for lane in Lane::ALL {
-            let stream = self.look_at_stream(lane).await?;
+            let key = keys.stream(lane);
+            pipe.cmd("XRANGE").arg(&[key, "-", "+"]);
+            pipe.cmd("XINFO").arg(&["GROUPS", key]);
+            pipe.cmd("XPENDING").arg(&[key, &self.group, "-", "+", "1000"]);
+        }
+        let parts: Vec<Result<Value, RedisError>> = pipe.query_async(&mut self.valkey.clone()).await?;
+        let mut parts = parts.into_iter();
+        let mut streams = Streams::new();
+        let now: f64 = part(&mut parts)?;
+        for _ in 0..2 {
+            for (member, score) in part::<Vec<(String, f64)>>(&mut parts)? {
+                let (number, entry) = member.split_once(':').unwrap_or_default();
+                streams
+                    .due
+                    .insert((numbered_lane(number.parse()?), entry.parse()?), score <= now);
+            }
+        }
+        let letters = part::<Entries>(&mut parts)?;
+        streams.letters = letters.iter().map(|(_, fields)| job_of(fields)).collect();
+        (streams.letters_noted, streams.paused) = (part(&mut parts)?, part(&mut parts)?);
+        (streams.epoch, streams.sweeper) = (part(&mut parts)?, part(&mut parts)?);
+        for lane in Lane::ALL {
+            let mut stream = Stream::default();
+            for (id, fields) in part::<Entries>(&mut parts)? {
+                stream.entries.insert(id.parse()?, job_of(&fields));
+            }
+            // Where there is no stream or no group these two are refused.
+            let groups: Vec<BTreeMap<String, Value>> = part(&mut parts).unwrap_or_default();
+            if let Some(group) = groups.into_iter().next() {
+                let last: String = from_redis_value(group["last-delivered-id"].clone())?;
+                stream.last = Some(last.parse()?);
+            }
+            for (id, consumer, _idle, deliveries) in part::<Pending>(&mut parts).unwrap_or_default() {
+                stream.pending.insert(id.parse()?, Held { consumer, deliveries });
+            }
             streams.lanes.insert(lane, stream);
         }
         Ok(streams)
-    }
-
-    async fn look_at_stream(&self, lane: Lane) -> Result<Stream> {
-        let key = self.queue.keys().stream(lane);
-        let mut valkey = self.valkey.clone();
-        let (exists, entries): (bool, Entries) = redis::pipe()
-            .cmd("EXISTS")
-            .arg(key)
-            .cmd("XRANGE")
-            .arg(&[key, "-", "+"])
-            .query_async(&mut valkey)
-            .await?;
-        let mut stream = Stream::default();
-        for (id, fields) in entries {
-            let job = fields.iter().find(|(name, _)| name == Wire::JOB.id);
-            stream.entries.insert(id.parse()?, job.and_then(|(_, job)| job.parse().ok()));
-        }
-        if !exists {
-            return Ok(stream);
-        }
-        let groups: Vec<BTreeMap<String, redis::Value>> =
-            redis::cmd("XINFO").arg(&["GROUPS", key]).query_async(&mut valkey).await?;
-        let Some(group) = groups.into_iter().next() else {
-            return Ok(stream);
-        };
-        let last: String = redis::from_redis_value(group["last-delivered-id"].clone())?;
-        stream.last = Some(last.parse()?);
-        let pending: Pending = redis::cmd("XPENDING")
-            .arg(&[key, &self.group, "-", "+", "1000"])
-            .query_async(&mut valkey)
-            .await?;
-        for (id, consumer, _idle, deliveries) in pending {
-            stream.pending.insert(id.parse()?, Held { consumer, deliveries });
-        }
-        Ok(stream)
     }
 
     /// The names of all consumers.
     pub async fn consumers(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
         for lane in Lane::ALL {
-            let rows: Vec<BTreeMap<String, redis::Value>> = redis::cmd("XINFO")
+            let rows: Vec<BTreeMap<String, Value>> = redis::cmd("XINFO")
                 .arg(&["CONSUMERS", self.queue.keys().stream(lane), &self.group])
                 .query_async(&mut self.valkey.clone())
                 .await?;
             for row in rows {
-                found.push(redis::from_redis_value(row["name"].clone())?);
+                found.push(from_redis_value(row["name"].clone())?);
             }
         }
         Ok(found)
@@ -232,7 +221,12 @@ impl Site {
     pub async fn hold_election(&self) -> Result<()> {
         let keys = self.queue.keys();
         let mut pipe = redis::pipe();
-        pipe.cmd("PERSIST").arg(&keys.sweeper).ignore().cmd("PERSIST").arg(&keys.steady).ignore();
+        pipe.cmd("PERSIST")
+            .arg(&keys.sweeper)
+            .ignore()
+            .cmd("PERSIST")
+            .arg(&keys.steady)
+            .ignore();
         Ok(pipe.query_async(&mut self.valkey.clone()).await?)
     }
 
@@ -250,7 +244,12 @@ impl Site {
         let mut pipe = redis::pipe();
         for (lane, entry) in streams.due.keys() {
             let member = format!("{}:{entry}", lane_number(*lane));
-            pipe.cmd("ZADD").arg(keys.due(*lane)).arg("XX").arg(1).arg(member).ignore();
+            pipe.cmd("ZADD")
+                .arg(keys.due(*lane))
+                .arg("XX")
+                .arg(1)
+                .arg(member)
+                .ignore();
         }
         self.run(&pipe).await?;
         sqlx::query(
@@ -269,14 +268,32 @@ impl Site {
         let keys = self.queue.keys();
         let mut pipe = redis::pipe();
         for (lane, stream) in &streams.lanes {
-            let there = stream.pending.iter().filter(|(id, _)| stream.entries.contains_key(id));
+            let there = stream
+                .pending
+                .iter()
+                .filter(|(id, _)| stream.entries.contains_key(id));
             for (id, held) in there {
-                let claim = pipe.cmd("XCLAIM").arg(keys.stream(*lane)).arg(&self.group).arg(&held.consumer);
-                claim.arg(0).arg(id.to_string()).arg("IDLE").arg(LONG_MS).arg("JUSTID").ignore();
+                let claim = pipe
+                    .cmd("XCLAIM")
+                    .arg(keys.stream(*lane))
+                    .arg(&self.group)
+                    .arg(&held.consumer);
+                claim
+                    .arg(0)
+                    .arg(id.to_string())
+                    .arg("IDLE")
+                    .arg(LONG_MS)
+                    .arg("JUSTID")
+                    .ignore();
             }
         }
         for worker in streams.cards.keys() {
-            pipe.cmd("ZADD").arg(&keys.workers).arg("XX").arg(1).arg(worker).ignore();
+            pipe.cmd("ZADD")
+                .arg(&keys.workers)
+                .arg("XX")
+                .arg(1)
+                .arg(worker)
+                .ignore();
         }
         pipe.cmd("DEL").arg(&keys.sweeper).arg(&keys.steady).ignore();
         self.run(&pipe).await?;
@@ -305,8 +322,16 @@ impl Site {
                 names.extend(Lane::ALL.map(|lane| keys.stream(lane).to_owned()));
                 names.extend(streams.cards.keys().map(|worker| keys.card(worker)));
                 let rest = [
-                    &keys.due, &keys.due_high, &keys.dead, &keys.letters, &keys.pause, &keys.sweeper, &keys.steady,
-                    &keys.epoch, &keys.owner, &keys.workers,
+                    &keys.due,
+                    &keys.due_high,
+                    &keys.dead,
+                    &keys.letters,
+                    &keys.pause,
+                    &keys.sweeper,
+                    &keys.steady,
+                    &keys.epoch,
+                    &keys.owner,
+                    &keys.workers,
                 ];
                 names.extend(rest.into_iter().cloned());
             }
@@ -321,24 +346,46 @@ impl Site {
                 return Ok(());
             }
         }
-        let () = redis::cmd("DEL").arg(names).query_async(&mut self.valkey.clone()).await?;
+        let () = redis::cmd("DEL")
+            .arg(names)
+            .query_async(&mut self.valkey.clone())
+            .await?;
         Ok(())
     }
 
     /// Leaves nothing behind.
     pub async fn clear(&self, streams: &Streams) -> Result<()> {
         self.lose(Loss::All, streams).await?;
-        sqlx::query("delete from model_results where job in (select id from millstream.jobs where queue = $1)")
+        sqlx::query(
+            "delete from model_results where job in (select id from millstream.jobs where queue = $1)",
+        )
+        .bind(&self.name)
+        .execute(&self.sql)
+        .await?;
+        sqlx::query("delete from millstream.queues where name = $1")
             .bind(&self.name)
             .execute(&self.sql)
             .await?;
-        sqlx::query("delete from millstream.queues where name = $1").bind(&self.name).execute(&self.sql).await?;
         self.store.forget_queue(&self.name).await?;
         for table in ["actions", "idempotency"] {
-            sqlx::query(sqlx::AssertSqlSafe(format!("delete from millstream.{table}"))).execute(&self.sql).await?;
+            sqlx::query(sqlx::AssertSqlSafe(format!("delete from millstream.{table}")))
+                .execute(&self.sql)
+                .await?;
         }
         Ok(())
     }
+}
+
+/// The next part of what a trip has brought.
+fn part<T: FromRedisValue>(parts: &mut impl Iterator<Item = Result<Value, RedisError>>) -> Result<T> {
+    let part = parts.next().context("a part of the answer is missing")??;
+    Ok(from_redis_value(part)?)
+}
+
+/// The job that an entry or a letter names.
+fn job_of(fields: &[(String, String)]) -> Option<JobId> {
+    let job = fields.iter().find(|(name, _)| name == Wire::JOB.id)?;
+    job.1.parse().ok()
 }
 
 impl LedgerRow {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// How many workers a case has at a time.
 pub const WORKERS: usize = 3;
 /// The longest case that is drawn.
-const LONGEST: usize = 60;
+const LONGEST: usize = 50;
 
 /// How far something that takes two commands comes before its process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,14 @@ pub enum Step {
     Lose(Loss),
 }
 
+impl Step {
+    /// Whether neither server hears of it.
+    pub const fn is_within_a_process(self) -> bool {
+        use Step::{Crash, Drain, Freeze, GraceOver, Thaw};
+        matches!(self, Crash(_) | Freeze(_) | Thaw(_) | Drain(_) | GraceOver(_))
+    }
+}
+
 /// The steps of a case.
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step(), 1..=LONGEST)
@@ -204,18 +212,33 @@ impl fmt::Display for Step {
                 write!(f, "a job is accepted{when} on {}{}", lane.word(), told(*enqueue))
             }
             Self::Garbage(lane) => write!(f, "somebody adds an unreadable entry to {}", lane.word()),
-            Self::Fetch { worker, beyond, heard } => {
+            Self::Fetch {
+                worker,
+                beyond,
+                heard,
+            } => {
                 write!(f, "w{worker} fetches")?;
                 if *beyond > 0 {
                     write!(f, " {beyond} more than it has slots")?;
                 }
                 f.write_str(unheard(*heard))
             }
-            Self::Work { worker, pick, end, heard } => {
-                write!(f, "w{worker} does its duty no. {pick} ({end:?} if a handler ends){}", unheard(*heard))
+            Self::Work {
+                worker,
+                pick,
+                end,
+                heard,
+            } => {
+                write!(
+                    f,
+                    "w{worker} does its duty no. {pick} ({end:?} if a handler ends){}",
+                    unheard(*heard)
+                )
             }
             Self::Renew { worker, heard } => write!(f, "w{worker} renews its leases{}", unheard(*heard)),
-            Self::Beat { worker, reach } => write!(f, "w{worker} beats and sweeps if it is elected{}", told(*reach)),
+            Self::Beat { worker, reach } => {
+                write!(f, "w{worker} beats and sweeps if it is elected{}", told(*reach))
+            }
             Self::Crash(worker) => write!(f, "w{worker} is killed"),
             Self::Freeze(worker) => write!(f, "w{worker} is frozen"),
             Self::Thaw(worker) => write!(f, "w{worker} thaws"),

@@ -47,8 +47,14 @@ pub struct Streams {
 
 impl Streams {
     pub fn new() -> Self {
-        let lanes = Lane::ALL.into_iter().map(|lane| (lane, Stream::default())).collect();
-        Self { lanes, ..Self::default() }
+        let lanes = Lane::ALL
+            .into_iter()
+            .map(|lane| (lane, Stream::default()))
+            .collect();
+        Self {
+            lanes,
+            ..Self::default()
+        }
     }
 
     pub fn lane(&self, lane: Lane) -> &Stream {
@@ -78,7 +84,10 @@ impl Streams {
     }
 
     pub fn holder(&self, lane: Lane, entry: EntryId) -> Option<&str> {
-        self.lane(lane).pending.get(&entry).map(|held| held.consumer.as_str())
+        self.lane(lane)
+            .pending
+            .get(&entry)
+            .map(|held| held.consumer.as_str())
     }
 
     fn is_parked(&self, lane: Lane, entry: EntryId) -> bool {
@@ -108,35 +117,67 @@ impl Streams {
 
     /// Holds what a fetch has brought against what there was, and takes it in.
     pub fn fetch(&mut self, worker: &str, slots: usize, fetched: &Fetched) -> Result<()> {
-        ensure!(fetched.paused == self.paused, "paused is told as {}", fetched.paused);
-        ensure!(!self.paused || fetched.entries.is_empty(), "a paused queue gave something out");
-        ensure!(fetched.entries.len() <= slots, "a fetch brought more than it was asked for");
+        ensure!(
+            fetched.paused == self.paused,
+            "paused is told as {}",
+            fetched.paused
+        );
+        ensure!(
+            !self.paused || fetched.entries.is_empty(),
+            "a paused queue gave something out"
+        );
+        ensure!(
+            fetched.entries.len() <= slots,
+            "a fetch brought more than it was asked for"
+        );
         let stale = self.due.keys().any(|member| self.is_stale(*member));
         for entry in &fetched.entries {
             let (lane, id) = (entry.lane, entry.id);
             if self.is_parked(lane, id) {
-                ensure!(self.due.remove(&(lane, id)) == Some(true), "{id} was given out before it is due");
+                ensure!(
+                    self.due.remove(&(lane, id)) == Some(true),
+                    "{id} was given out before it is due"
+                );
                 let there = self.lane(lane).entries.contains_key(&id);
-                ensure!(entry.is_gone() != there, "{id} is there: {there}, and the fetch says else");
+                ensure!(
+                    entry.is_gone() != there,
+                    "{id} is there: {there}, and the fetch says else"
+                );
                 self.claim_for(lane, id, worker);
                 if let Some(held) = self.lane_mut(lane).pending.get_mut(&id) {
                     held.deliveries += 1;
-                    ensure!(held.deliveries == entry.deliveries, "{id} tells of {} deliveries", entry.deliveries);
+                    ensure!(
+                        held.deliveries == entry.deliveries,
+                        "{id} tells of {} deliveries",
+                        entry.deliveries
+                    );
                 }
             } else {
                 let next = self.undelivered(lane).next();
-                ensure!(next == Some(id), "{id} was given out, and the next one is {next:?}");
-                ensure!(entry.deliveries == 1, "{id} is new, with {} deliveries", entry.deliveries);
+                ensure!(
+                    next == Some(id),
+                    "{id} was given out, and the next one is {next:?}"
+                );
+                ensure!(
+                    entry.deliveries == 1,
+                    "{id} is new, with {} deliveries",
+                    entry.deliveries
+                );
                 let stream = self.lane_mut(lane);
                 stream.last = Some(id);
-                let held = Held { consumer: worker.to_owned(), deliveries: 1 };
+                let held = Held {
+                    consumer: worker.to_owned(),
+                    deliveries: 1,
+                };
                 stream.pending.insert(id, held);
             }
         }
         // A due time of nobody's uses up room of the fetch that clears it away.
         if fetched.entries.len() < slots && !self.paused && !stale && self.has_groups() {
             let due = self.due.values().any(|due| *due);
-            let new = Lane::ALL.into_iter().any(|lane| self.undelivered(lane).next().is_some());
+            let new = Lane::ALL
+                .into_iter()
+                .any(|lane| self.undelivered(lane).next().is_some());
             ensure!(!due && !new, "a fetch with free slots left something behind");
         }
         Ok(())
@@ -207,8 +248,13 @@ impl Streams {
             if self.lane(lane).last.is_none() {
                 return;
             }
-            let parked: Vec<EntryId> =
-                self.lane(lane).pending.keys().copied().filter(|id| self.is_parked(lane, *id)).collect();
+            let parked: Vec<EntryId> = self
+                .lane(lane)
+                .pending
+                .keys()
+                .copied()
+                .filter(|id| self.is_parked(lane, *id))
+                .collect();
             for id in parked {
                 self.due.entry((lane, id)).or_insert(true);
                 self.claim_for(lane, id, PARKED);
@@ -279,8 +325,12 @@ impl Streams {
 
     /// Takes down the cards of those who have long been silent; stops where a group is missing.
     pub fn tidy(&mut self) {
-        let silent: Vec<String> =
-            self.cards.iter().filter(|(_, fresh)| !**fresh).map(|(worker, _)| worker.clone()).collect();
+        let silent: Vec<String> = self
+            .cards
+            .iter()
+            .filter(|(_, fresh)| !**fresh)
+            .map(|(worker, _)| worker.clone())
+            .collect();
         for worker in silent {
             self.leave(&worker);
             if !self.has_groups() {

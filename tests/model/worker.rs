@@ -201,7 +201,8 @@ impl Worker {
                 }
                 Action::HandBack(ticket) => {
                     let run = self.held.get(&ticket).and_then(|held| held.run);
-                    self.duties.extend(run.map(|(lease, _)| Duty::HandBack(ticket, lease)));
+                    self.duties
+                        .extend(run.map(|(lease, _)| Duty::HandBack(ticket, lease)));
                 }
                 Action::Release(ticket, release) => {
                     let duty = self.release(ticket, release);
@@ -209,7 +210,8 @@ impl Worker {
                 }
                 Action::Renew(tickets) => self.renewals = tickets,
                 Action::Abort(ticket) => {
-                    self.duties.retain(|duty| !matches!(duty, Duty::Run(run) if *run == ticket));
+                    self.duties
+                        .retain(|duty| !matches!(duty, Duty::Run(run) if *run == ticket));
                 }
                 Action::Forget(ticket) => drop(self.held.remove(&ticket)),
                 Action::Exit => self.duties.push(Duty::Leave),
@@ -236,7 +238,13 @@ impl Worker {
         let held = self.held.get_mut(&ticket)?;
         let ((lease, failures), end) = (held.run?, held.end.take()?);
         let plain = matches!(end, Ended::Nothing) && lease.attempt == 1;
-        Some(Duty::Record { ticket, lease, failures, end, plain })
+        Some(Duty::Record {
+            ticket,
+            lease,
+            failures,
+            end,
+            plain,
+        })
     }
 
     fn release(&self, ticket: Ticket, release: Release) -> Option<Duty> {

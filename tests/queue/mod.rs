@@ -272,7 +272,11 @@ async fn a_consumer_that_is_nobodys_is_taken_down() {
     let slice = world.queue.take_over(Lane::Own, &name, zero, zero, None).await;
     assert_eq!(slice.expect("takeover").found[0].id, entry.id);
     assert_eq!(world.queue.forget_consumers().await.expect("forget"), 1);
-    assert_eq!(world.queue.forget_consumers().await.expect("forget"), 0, "a living one stays");
+    assert_eq!(
+        world.queue.forget_consumers().await.expect("forget"),
+        0,
+        "a living one stays"
+    );
 }
 
 async fn fetch_nothing(world: &World, worker: WorkerId) {
