@@ -44,3 +44,8 @@ matrix *servers:
 # An earlier version's worker beside the present one: `just old-beside-new v0.1.0`, else the commit before.
 old-beside-new *rev:
     scripts/old-beside-new {{rev}}
+
+# Random cases on the real servers beside a model of them, 100,000 or as many as are said: `just soak 5000`. It prints
+# its seed; MILLSTREAM_MODEL_SEED repeats a run.
+soak cases="100000":
+    MILLSTREAM_SOAK_CASES={{cases}} cargo test --locked -p millstream-tests --test suite -- --nocapture whatever_happens

@@ -44,6 +44,14 @@ pub struct Case {
     pub new_epoch: bool,
     /// Something was taken from Valkey behind everybody's back.
     pub lossy: bool,
+    /// A stream was lost, and the letters were not: whoever died in between may lack one.
+    pub partly_lost: bool,
+    /// Dead by the hand of an operator who died before the letter, without an entry that brings one.
+    pub unlettered: BTreeSet<JobId>,
+    /// What was done so far, without the steps that met nobody and nothing.
+    pub played: Vec<Step>,
+    /// The steps are over.
+    healing: bool,
     before: BTreeMap<JobId, Row>,
     steps: u32,
 }
@@ -60,6 +68,10 @@ impl Case {
             added: Vec::new(),
             new_epoch: false,
             lossy: false,
+            partly_lost: false,
+            unlettered: BTreeSet::new(),
+            played: Vec::new(),
+            healing: false,
             before: BTreeMap::new(),
             steps: 0,
         }
@@ -67,11 +79,10 @@ impl Case {
 
     /// Plays all steps, then heals everything and lets the rest run.
     pub async fn play(&mut self, steps: &[Step]) -> Result<()> {
-        for (nth, step) in steps.iter().enumerate() {
-            self.step(*step)
-                .await
-                .with_context(|| format!("step {}: {step}", nth + 1))?;
+        for step in steps {
+            self.step(*step).await?;
         }
+        self.healing = true;
         self.heal()
             .await
             .context("after the last step, when everything is healed")
@@ -82,6 +93,13 @@ impl Case {
         if self.is_idle(step) {
             return Ok(());
         }
+        if !self.healing {
+            self.played.push(step);
+        }
+        self.try_step(step).await.with_context(|| format!("when {step}"))
+    }
+
+    async fn try_step(&mut self, step: Step) -> Result<()> {
         self.perform(step).await?;
         if step.is_within_a_process() {
             return Ok(());

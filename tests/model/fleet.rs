@@ -278,6 +278,7 @@ impl Case {
     pub async fn lose(&mut self, loss: Loss) -> Result<()> {
         self.site.lose(loss, &self.streams).await?;
         self.lossy = true;
+        self.partly_lost |= matches!(loss, Loss::Stream(_) | Loss::Payloads(_));
         match loss {
             Loss::All => self.streams = super::stream::Streams::new(),
             Loss::Stream(lane) => self.streams.lose_stream(lane),

@@ -145,9 +145,12 @@ impl Case {
         let dead: BTreeSet<JobId> = dead.map(|(id, _)| *id).collect();
         let letters: BTreeSet<JobId> = self.streams.letters.iter().copied().flatten().collect();
         ensure!(
-            letters == dead,
-            "the dead are {dead:?}, and the letters are about {letters:?}"
+            letters.is_subset(&dead),
+            "letters are about {letters:?}, and dead are {dead:?}"
         );
+        let lacking: BTreeSet<JobId> = dead.difference(&letters).copied().collect();
+        let known = self.partly_lost || lacking.is_subset(&self.unlettered);
+        ensure!(known, "the dead {lacking:?} have no letter");
         Ok(())
     }
 }

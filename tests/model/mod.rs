@@ -21,6 +21,7 @@ mod step;
 mod stream;
 mod worker;
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +40,8 @@ use step::Step;
 const CASES: u64 = 500;
 /// Cases at a time. The servers are busy with two; the others wait for replies.
 const THREADS: usize = 6;
+/// How often a long run tells how far it is.
+const TELL_EVERY: u64 = 1_000;
 /// How many simplifications of a failing case are tried.
 const SHRINKS: u32 = 2_000;
 /// How long they may take.
@@ -70,80 +73,103 @@ fn fresh_seed() -> u64 {
     u64::from(JobId::fresh().0.as_fields().0)
 }
 
+/// What the threads share.
+struct Soak {
+    plan: Plan,
+    began: Instant,
+    next: AtomicU64,
+    /// A case has failed: whoever sees it first makes it short, and the others stop.
+    failed: AtomicBool,
+    report: Mutex<Option<String>>,
+}
+
 #[test]
 fn whatever_happens_the_counts_add_up_and_no_promise_is_broken() {
-    let plan = Plan::read();
-    let began = Instant::now();
-    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-    let report: Mutex<Option<String>> = Mutex::new(None);
+    let soak = Soak {
+        plan: Plan::read(),
+        began: Instant::now(),
+        next: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+        report: Mutex::new(None),
+    };
+    let Plan { cases, seed } = soak.plan;
+    eprintln!("model: {cases} cases from seed {seed}");
     std::thread::scope(|scope| {
-        for _ in 0..THREADS.min(usize::try_from(plan.cases).unwrap_or(THREADS)) {
-            scope.spawn(|| {
-                let runtime = runtime();
-                let servers = runtime.block_on(Servers::new()).expect("the servers are there");
-                while !failed.load(Ordering::Relaxed) {
-                    let nth = next.fetch_add(1, Ordering::Relaxed);
-                    if nth >= plan.cases {
-                        break;
-                    }
-                    if let Err(text) = play_one(&runtime, &servers, plan.seed.wrapping_add(nth)) {
-                        failed.store(true, Ordering::Relaxed);
-                        report.lock().expect("nobody panics here").get_or_insert(text);
-                    }
-                    if (nth + 1).is_multiple_of(1_000) {
-                        eprintln!("model: {} cases in {} s", nth + 1, began.elapsed().as_secs());
-                    }
-                }
-            });
+        for _ in 0..THREADS.min(usize::try_from(cases).unwrap_or(THREADS)) {
+            scope.spawn(|| soak.play_on());
         }
     });
-    if let Some(text) = report.into_inner().expect("nobody panics here") {
+    if let Some(text) = soak.report.into_inner().expect("nobody panics with it in hand") {
         panic!("{text}");
     }
-    eprintln!(
-        "model: {} cases from seed {} in {} s",
-        plan.cases,
-        plan.seed,
-        began.elapsed().as_secs()
-    );
+    let played = soak.next.load(Ordering::Relaxed);
+    assert!(played >= cases, "only {played} cases were played");
+    eprintln!("model: {cases} cases in {} s", soak.began.elapsed().as_secs());
 }
 
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be made")
-}
+impl Soak {
+    /// Plays cases until there are no more, or one has failed.
+    fn play_on(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        let servers = runtime.block_on(Servers::new()).expect("the servers are there");
+        while !self.failed.load(Ordering::Relaxed) {
+            let nth = self.next.fetch_add(1, Ordering::Relaxed);
+            if nth >= self.plan.cases {
+                break;
+            }
+            self.play_one(&runtime, &servers, self.plan.seed.wrapping_add(nth));
+            if (nth + 1).is_multiple_of(TELL_EVERY) {
+                eprintln!("model: {} cases in {} s", nth + 1, self.began.elapsed().as_secs());
+            }
+        }
+    }
 
-/// Plays the case of a seed; one that fails is made as short as it can be.
-fn play_one(runtime: &Runtime, servers: &Servers, seed: u64) -> Result<(), String> {
-    let config = Config {
-        cases: 1,
-        failure_persistence: None,
-        max_shrink_iters: SHRINKS,
-        max_shrink_time: SHRINK_WITHIN_MS,
-        ..Config::default()
-    };
-    let mut bytes = [0_u8; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let outcome = runner.run(&step::steps(), |steps| {
-        let played = runtime.block_on(play(servers, &steps));
-        played.map_err(|error| TestCaseError::fail(format!("{error:#}")))
-    });
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(TestError::Fail(reason, steps)) => Err(told(seed, &reason.to_string(), &steps)),
-        Err(TestError::Abort(reason)) => Err(format!("the case of seed {seed} cannot be played: {reason}")),
+    /// Plays the case of a seed; one that fails is made as short as it can be.
+    fn play_one(&self, runtime: &Runtime, servers: &Servers, seed: u64) {
+        let config = Config {
+            cases: 1,
+            failure_persistence: None,
+            max_shrink_iters: SHRINKS,
+            max_shrink_time: SHRINK_WITHIN_MS,
+            ..Config::default()
+        };
+        let mut bytes = [0_u8; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let mine = Cell::new(false);
+        let outcome = runner.run(&step::steps(), |steps| {
+            let (_, played) = runtime.block_on(play(servers, &steps));
+            if played.is_err() && !mine.get() {
+                mine.set(!self.failed.swap(true, Ordering::Relaxed));
+            }
+            // One report is enough: the failure of another thread's case came first.
+            played
+                .or_else(|error| if mine.get() { Err(error) } else { Ok(()) })
+                .map_err(|error| TestCaseError::fail(format!("{error:#}")))
+        });
+        if let Err(TestError::Fail(reason, steps)) = outcome {
+            // Once more, to see which of the steps did anything.
+            let (steps, again) = runtime.block_on(play(servers, &steps));
+            let reason = again.map_or_else(
+                |error| format!("{error:#}"),
+                |()| format!("{reason} (and not again)"),
+            );
+            let mut report = self.report.lock().expect("nobody panics with it in hand");
+            report.get_or_insert(told(seed, &reason, &steps));
+        }
     }
 }
 
-/// Plays one case on a queue of its own.
-async fn play(servers: &Servers, steps: &[Step]) -> anyhow::Result<()> {
-    let mut case = Case::new(servers.site()?);
+/// Plays one case on a queue of its own; answers the steps that did something.
+async fn play(servers: &Servers, steps: &[Step]) -> (Vec<Step>, anyhow::Result<()>) {
+    let mut case = match servers.site() {
+        Ok(site) => Case::new(site),
+        Err(error) => return (Vec::new(), Err(error)),
+    };
     let played = case.play(steps).await;
-    case.site.clear(&case.streams).await?;
-    played
+    let cleared = case.site.clear(&case.streams).await;
+    (case.played, played.and(cleared))
 }
 
 /// A failing case, for people.

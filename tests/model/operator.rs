@@ -47,6 +47,13 @@ impl Case {
             is_done(&self.site.operator.cancel(&names, Mode::Real).await?)
         };
         let must = self.ledger.end_by_hand(job, state);
+        if must && !whole && state == JobState::Dead {
+            let known = &self.ledger.jobs[&job];
+            let stands = |entry| self.streams.stands(known.lane, entry, job);
+            if !known.row.entry.is_some_and(stands) {
+                self.unlettered.insert(job);
+            }
+        }
         if must && whole {
             let known = &self.ledger.jobs[&job];
             let left_alone = known.row.entry.is_some_and(|entry| {
