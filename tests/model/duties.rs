@@ -104,8 +104,9 @@ impl Case {
         let Some(worker) = self.awake(nth).await? else {
             return Ok(());
         };
-        let (id, tickets) = (worker.id, worker.to_renew());
+        let (id, tickets) = (worker.id, worker.renewal());
         let name = id.to_string();
+        self.site.beat_now(&name).await?;
         let mut lost = Vec::new();
         for lane in Lane::ALL {
             let of_lane: Vec<Ticket> = tickets
@@ -179,7 +180,7 @@ impl Case {
                     };
                     let failure = (written == Written::Dead).then_some(&failure);
                     self.heard(nth, heard, |worker| {
-                        worker.written(ticket, written, delay, failure)
+                        worker.written(ticket, written, delay, failure);
                     });
                     Ok(())
                 }
@@ -202,7 +203,7 @@ impl Case {
                     Written::Fenced
                 };
                 self.heard(nth, heard, |worker| {
-                    worker.written(ticket, written, Duration::ZERO, None)
+                    worker.written(ticket, written, Duration::ZERO, None);
                 });
                 Ok(())
             }
@@ -308,7 +309,7 @@ impl Case {
         self.fence(fence, open)?;
         let written = if open { Written::Settled } else { Written::Fenced };
         self.heard(nth, heard, |worker| {
-            worker.written(ticket, written, Duration::ZERO, None)
+            worker.written(ticket, written, Duration::ZERO, None);
         });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The real servers of a case: the queue, the store, the clocks that a test can move, and a look at everything.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use millstream::domain::{EntryId, JobId, Lane};
@@ -11,7 +12,7 @@ use millstream::queue::{Queue, Wire};
 use millstream::settings::QueueSettings;
 use millstream::store::Store;
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisError, Value, from_redis_value};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisError, Value, from_redis_value};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -20,12 +21,14 @@ use super::step::{Loss, WORKERS};
 use super::stream::{Held, Stream, Streams};
 use crate::support::World;
 
-/// Beats of those who are fresh follow the clock, so that only a step makes anybody silent.
+/// Who is fresh has beaten in an hour from now, so that only a step makes anybody silent.
 const KEEP_FRESH: &str = "local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-for i = 1, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
+for i = 1, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now + 3600000, ARGV[i]) end
 return now";
 
+/// How long a server has for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How idle an entry is made when a long time passes: longer than every limit.
 const LONG_MS: u64 = 600_000;
 
@@ -51,9 +54,15 @@ impl Servers {
             .execute(&world.sql)
             .await?;
         let client = redis::Client::open(world.valkey_url.as_str())?;
+        // A busy machine answers late, and that is no case's fault.
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
         let mut names = Vec::new();
         for _ in 0..WORKERS {
-            names.push(client.get_multiplexed_async_connection().await?);
+            names.push(
+                client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await?,
+            );
         }
         Ok(Self { world, names })
     }
@@ -215,6 +224,17 @@ impl Site {
             }
         }
         Ok(found)
+    }
+
+    /// A worker looks at its own entries: its last beat has to lie in the past for that.
+    pub async fn beat_now(&self, worker: &str) -> Result<()> {
+        let mut command = redis::cmd("ZADD");
+        command
+            .arg(&self.queue.keys().workers)
+            .arg("XX")
+            .arg(1)
+            .arg(worker);
+        Ok(command.query_async(&mut self.valkey.clone()).await?)
     }
 
     /// Keeps the election from running out by itself: only a step lets time pass.

@@ -181,7 +181,7 @@ impl Worker {
     }
 
     /// What a renewal must ask for now.
-    pub fn to_renew(&mut self) -> Vec<Ticket> {
+    pub fn renewal(&mut self) -> Vec<Ticket> {
         self.tell(Event::RenewDue);
         std::mem::take(&mut self.renewals)
     }
