@@ -48,3 +48,8 @@ old-beside-new *rev:
 # Loses the reply to every command and statement in every way; with a number another sample of them.
 lost-replies which="all":
     MILLSTREAM_LOST_REPLIES={{which}} cargo test --locked -p millstream-tests --test suite -- --nocapture lost_replies
+
+# Random cases on the real servers beside a model of them, 100,000 or as many as are said: `just soak 5000`. It prints
+# its seed; MILLSTREAM_MODEL_SEED repeats a run.
+soak cases="100000":
+    MILLSTREAM_SOAK_CASES={{cases}} cargo test --locked -p millstream-tests --test suite -- --nocapture whatever_happens

@@ -6,6 +6,7 @@
 mod console;
 mod engine;
 mod lost_replies;
+mod model;
 mod ops;
 mod queue;
 mod reference;

@@ -9,6 +9,9 @@ use crate::domain::{Lane, WorkerId};
 use crate::queue::{Queue, QueueError};
 
 /// Which of these are not this worker's any more. A server that is away takes nothing from us.
+///
+/// # Errors
+/// When Valkey is away.
 pub async fn lost_leases(
     queue: &Queue,
     worker: WorkerId,

@@ -11,6 +11,9 @@
 //! * [`worker`] starts the loops in order and stops them in reverse.
 //! * [`job`], [`context`] and [`ledger`] are what a job type sees.
 //!
+//! One round of `sweep`, `reconcile`, `release` and `leases` can be called by itself, for whoever has a clock of their
+//! own: the model test does.
+//!
 //! `examples/` has a complete second job type.
 
 mod attempt;
@@ -21,15 +24,15 @@ pub mod dispatcher;
 mod fetch;
 mod heartbeat;
 pub mod job;
-mod leases;
+pub mod leases;
 pub mod ledger;
 mod listen;
 pub mod outcome;
 pub mod preflight;
-mod reconcile;
-mod release;
+pub mod reconcile;
+pub mod release;
 mod runtime;
-mod sweep;
+pub mod sweep;
 mod telemetry;
 pub mod worker;
 

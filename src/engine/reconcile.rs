@@ -40,11 +40,14 @@ const BREATH: Duration = Duration::from_millis(20);
 
 /// Why a round did not come to its end.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub enum Trouble {
+    /// Valkey failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// Postgres failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another worker leads by now.
     #[error("keep the lead: another worker has taken it")]
     Overtaken,
 }
@@ -69,7 +72,8 @@ struct Incarnation {
 }
 
 /// What the last full pass saw, and when the next one is due.
-struct Known {
+#[derive(Debug)]
+pub struct Known {
     incarnation: Incarnation,
     next_pass: Instant,
 }
@@ -127,7 +131,12 @@ impl Reconciler {
         }
     }
 
-    async fn round(&self, look: bool, known: &mut Option<Known>) -> Result<(), Trouble> {
+    /// One round: pays what is due, and when it shall `look`, holds the queue against Postgres as far as something
+    /// has changed since what is `known`.
+    ///
+    /// # Errors
+    /// When a server is away, or another worker leads by now; the next round does what is left.
+    pub async fn round(&self, look: bool, known: &mut Option<Known>) -> Result<(), Trouble> {
         let queue = self.queue.keys().shared.clone();
         let due = self.store.bounded(self.store.promote_due(&queue, PAGE)).await?;
         self.pay(&due).await?;

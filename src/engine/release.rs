@@ -79,7 +79,10 @@ pub async fn run(
 
 /// Lets go of a batch. Repeating it after a lost reply does no harm: what is no longer this worker's
 /// is left alone.
-async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(), QueueError> {
+///
+/// # Errors
+/// When Valkey is away; then any of them may have been let go all the same.
+pub async fn release(queue: &Queue, worker: WorkerId, batch: &[Order]) -> Result<(), QueueError> {
     let mut due_now = false;
     for lane in Lane::ALL {
         let of_lane = || batch.iter().filter(|order| order.ticket.lane == lane);

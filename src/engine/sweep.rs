@@ -103,7 +103,11 @@ impl<L: Ledger> Sweeper<L> {
         }
     }
 
-    async fn sweep(&mut self, suspects: &[Suspect]) -> Result<(), QueueError> {
+    /// Takes over what these suspects hold, as far as they have lost it.
+    ///
+    /// # Errors
+    /// When Valkey is away or a group is gone; the next second goes on.
+    pub async fn sweep(&mut self, suspects: &[Suspect]) -> Result<(), QueueError> {
         if suspects.is_empty() {
             return Ok(());
         }
@@ -171,7 +175,7 @@ impl<L: Ledger> Sweeper<L> {
     }
 
     /// Tells the ledger which entries are gone, and keeps what it does not hear for the next second.
-    async fn tell_gone(&mut self) {
+    pub async fn tell_gone(&mut self) {
         while let Some((lane, id)) = self.gone.front().copied() {
             match self.ledger.gone(&self.queue.keys().shared, lane, id).await {
                 Ok(()) => drop(self.gone.pop_front()),
@@ -205,7 +209,10 @@ impl<L: Ledger> Sweeper<L> {
     }
 
     /// Renews parked entries.
-    async fn tend(&self) -> Result<(), QueueError> {
+    ///
+    /// # Errors
+    /// When Valkey is away or a group is gone.
+    pub async fn tend(&self) -> Result<(), QueueError> {
         for lane in Lane::ALL {
             let mut from: Option<String> = None;
             loop {
@@ -219,11 +226,15 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Takes down the cards of workers that are long gone.
-    async fn tidy(&self, server_ms: u64) -> Result<(), QueueError> {
+    /// Takes down the cards of workers that are long gone, and consumers that are nobody's.
+    ///
+    /// # Errors
+    /// When Valkey is away or a group is gone.
+    pub async fn tidy(&self, server_ms: u64) -> Result<(), QueueError> {
         for gone in self.queue.silent_workers(server_ms, FORGET_AFTER).await? {
             self.queue.leave(&gone).await?;
         }
+        self.queue.forget_consumers().await?;
         Ok(())
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use super::connect::Queue;
 use super::error::QueueError;
 use super::keys::{PARKED, numbered_lane};
-use super::scripts::{BEAT, LEAVE, RENEW};
+use super::scripts::{BEAT, FORGET, LEAVE, RENEW};
 use crate::domain::{EntryId, Lane, WorkerId};
 
 /// Ids in one call: a renewal costs the server about 3 us an id, so a chunk stays under 2 ms.
 const CHUNK: usize = 500;
+/// Consumers that one call takes down on each stream.
+const FORGOTTEN: usize = 100;
 /// How long a card outlives its worker's last heartbeat: long enough to see who was lost.
 const CARD_SECONDS: u64 = 600;
 
@@ -139,6 +141,24 @@ impl Queue {
         Ok(call
             .arg(&keys.group)
             .arg(worker)
+            .invoke_async(&mut self.connection())
+            .await?)
+    }
+
+    /// Takes down consumers of ours without a heartbeat that hold nothing. Answers how many.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn forget_consumers(&self) -> Result<usize, QueueError> {
+        let keys = self.keys();
+        let mut call = FORGET.prepare_invoke();
+        call.key(&keys.workers);
+        for lane in Lane::ALL {
+            call.key(keys.stream(lane));
+        }
+        Ok(call
+            .arg(&keys.group)
+            .arg(FORGOTTEN)
             .invoke_async(&mut self.connection())
             .await?)
     }

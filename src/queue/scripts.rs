@@ -21,6 +21,7 @@ script!(CLEAR, "needed.lua", "clear.lua");
 script!(RENEW, "renew.lua");
 script!(BEAT, "beat.lua");
 script!(LEAVE, "leave.lua");
+script!(FORGET, "forget.lua");
 script!(TAKEOVER, "takeover.lua");
 script!(TEND, "tend.lua");
 script!(PRESENT, "needed.lua", "present.lua");

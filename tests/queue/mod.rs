@@ -284,6 +284,33 @@ async fn a_leaving_worker_takes_its_consumer_only_when_nothing_is_pending() {
 }
 
 #[tokio::test]
+async fn a_consumer_that_is_nobodys_is_taken_down() {
+    let (world, _) = with_entry(Lane::Own).await;
+    let (gone, alive) = (WorkerId::fresh(), WorkerId::fresh());
+    world.queue.beat(alive, "{}", true).await.expect("beat");
+    let entry = fetch_one(&world, gone).await;
+    fetch_nothing(&world, alive).await;
+    // It left with an entry in its hands, so its consumer stayed.
+    assert_eq!(world.queue.leave(&gone.to_string()).await.expect("leave"), 1);
+    let held = world.queue.forget_consumers().await.expect("forget");
+    assert_eq!(held, 0, "an entry is still pending there");
+    let (name, zero) = (gone.to_string(), Duration::ZERO);
+    let slice = world.queue.take_over(Lane::Own, &name, zero, zero, None).await;
+    assert_eq!(slice.expect("takeover").found[0].id, entry.id);
+    assert_eq!(world.queue.forget_consumers().await.expect("forget"), 1);
+    assert_eq!(
+        world.queue.forget_consumers().await.expect("forget"),
+        0,
+        "a living one stays"
+    );
+}
+
+async fn fetch_nothing(world: &World, worker: WorkerId) {
+    let fetched = world.queue.fetch(worker, 1, Want::Anything).await.expect("fetch");
+    assert!(fetched.entries.is_empty());
+}
+
+#[tokio::test]
 async fn tending_keeps_parked_entries_young_and_finds_a_lost_due_time() {
     let (world, _) = with_entry(Lane::Own).await;
     let worker = WorkerId::fresh();
