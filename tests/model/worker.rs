@@ -256,7 +256,12 @@ impl Worker {
             Release::Bury => How::Bury(self.letter(held).fields()),
         };
         let job = held.carried.as_ref().map(|carried| carried.job);
-        Some(Duty::Release(Order { ticket, how }, job))
+        let order = Order {
+            ticket,
+            delivery: held.entry.deliveries,
+            how,
+        };
+        Some(Duty::Release(order, job))
     }
 
     fn letter(&self, held: &Held) -> NewLetter {
