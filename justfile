@@ -44,3 +44,8 @@ matrix *servers:
 # An earlier version's worker beside the present one: `just old-beside-new v0.1.0`, else the commit before.
 old-beside-new *rev:
     scripts/old-beside-new {{rev}}
+
+# Producers and workers as processes, kills, freezes, restarts, cut lines and a FLUSHALL: `just chaos 10` for ten runs.
+# `CHAOS_SEED=1 just chaos` repeats the order of the faults.
+chaos runs="1":
+    CHAOS_RUNS={{runs}} cargo test --workspace --locked --test suite -- --exact chaos::the_whole_of_it --ignored --nocapture

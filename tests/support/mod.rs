@@ -16,5 +16,5 @@ pub use gated::{Gated, TestJob};
 pub use line::Line;
 pub use processes::{Home, Ran, Started};
 pub use reference::ReferenceWorker;
-pub use wait::until;
+pub use wait::{until, within};
 pub use world::{Running, World};

@@ -26,6 +26,11 @@ pub async fn valkey_in(folder: &Folder) -> Servers {
     start_in(folder, |options| Options { postgres, ..options }).await
 }
 
+/// Both, of its own.
+pub async fn both() -> Servers {
+    start(|options| options).await
+}
+
 /// Where servers of their own keep their data.
 pub type Folder = std::path::PathBuf;
 

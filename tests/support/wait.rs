@@ -10,6 +10,16 @@ pub async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
+    within(PATIENCE, &mut ask)
+        .await
+        .unwrap_or_else(|| panic!("waited in vain until {what}"))
+}
+
+/// Asks again and again until the answer is something; nothing when that takes longer than it may.
+pub async fn within<T, F>(patience: Duration, mut ask: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Option<T>>,
+{
     let asking = async {
         // The interval is how often a server is asked, not how long anything takes.
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
@@ -20,7 +30,5 @@ where
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asking)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain until {what}"))
+    tokio::time::timeout(patience, asking).await.ok()
 }
