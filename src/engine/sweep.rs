@@ -219,10 +219,12 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Takes down the cards of workers that are long gone.
+    /// Takes down the cards and the consumers of workers that are long gone.
     async fn tidy(&self, server_ms: u64) -> Result<(), QueueError> {
-        for gone in self.queue.silent_workers(server_ms, FORGET_AFTER).await? {
-            self.queue.leave(&gone).await?;
+        let mut gone = self.queue.silent_workers(server_ms, FORGET_AFTER).await?;
+        gone.extend(self.queue.forgotten_consumers(FORGET_AFTER).await?);
+        for worker in gone {
+            self.queue.leave(&worker).await?;
         }
         Ok(())
     }

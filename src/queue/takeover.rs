@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use redis::streams::StreamInfoConsumersReply;
+
 use super::connect::Queue;
 use super::entry::Entry;
 use super::error::QueueError;
@@ -169,6 +171,42 @@ impl Queue {
             .arg(SLICE)
             .query_async(&mut self.connection())
             .await?)
+    }
+
+    /// Consumers of ours without any heartbeat that hold nothing and were idle for at least `idle`, at most a hundred
+    /// of them. Who reads once more after the data was lost, and dies before its next heartbeat, leaves one.
+    ///
+    /// # Errors
+    /// When the server is away or the group is gone.
+    pub async fn forgotten_consumers(&self, idle: Duration) -> Result<Vec<String>, QueueError> {
+        let keys = self.keys();
+        let mut forgotten = Vec::new();
+        for lane in Lane::ALL {
+            let rows: StreamInfoConsumersReply = redis::cmd("XINFO")
+                .arg("CONSUMERS")
+                .arg(keys.stream(lane))
+                .arg(&keys.group)
+                .query_async(&mut self.connection())
+                .await?;
+            let idle_ms = idle.as_millis() as usize;
+            let rows = rows.consumers.iter();
+            let left = rows.filter(|row| row.pending == 0 && row.idle >= idle_ms);
+            let ours = left.filter(|row| row.name.parse::<WorkerId>().is_ok());
+            let names: Vec<&String> = ours.map(|row| &row.name).take(SLICE).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let beats: Vec<Option<f64>> = redis::cmd("ZMSCORE")
+                .arg(&keys.workers)
+                .arg(&names)
+                .query_async(&mut self.connection())
+                .await?;
+            let silent = names.into_iter().zip(beats).filter(|(_, beat)| beat.is_none());
+            forgotten.extend(silent.map(|(name, _)| name.clone()));
+        }
+        forgotten.sort();
+        forgotten.dedup();
+        Ok(forgotten)
     }
 }
 

@@ -223,6 +223,32 @@ async fn a_dead_worker_leaves_no_consumer_behind_once_nothing_is_pending() {
     );
 }
 
+#[tokio::test]
+async fn a_consumer_that_was_made_after_the_data_was_lost_and_never_beat_is_found() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let (forgotten, living, holder) = (WorkerId::fresh(), WorkerId::fresh(), WorkerId::fresh());
+    world.queue.beat(living, "{}", true).await.expect("beat");
+    for idle in [forgotten, living] {
+        deliver(&world, &idle.to_string()).await;
+    }
+    // A foreign worker has no heartbeat, and its consumer is its own affair.
+    deliver(&world, "worker-4711").await;
+    world.queue.enqueue(&entries(1)).await.expect("enqueue");
+    deliver(&world, &holder.to_string()).await;
+    let found = world.queue.forgotten_consumers(Duration::ZERO).await;
+    assert_eq!(found.expect("valkey is there"), [forgotten.to_string()]);
+    let minute = Duration::from_secs(60);
+    let later = world
+        .queue
+        .forgotten_consumers(minute)
+        .await
+        .expect("valkey is there");
+    assert_eq!(later, [""; 0], "one that reads now may beat in a moment");
+    assert_eq!(world.queue.leave(&forgotten.to_string()).await.expect("leave"), 0);
+    assert_eq!(consumers(&world).await, 3);
+}
+
 async fn consumers(world: &World) -> usize {
     let rows: Vec<redis::Value> = redis::cmd("XINFO")
         .arg(&["CONSUMERS", &world.queue.keys().own, &world.settings.group])
