@@ -24,7 +24,7 @@ pub struct Report {
     /// From a kill to the start elsewhere, in seconds, shortest first.
     pub restarts: Vec<f64>,
     pub storm: Vec<Passed>,
-    /// From the end of a fault to the first result, in seconds.
+    /// From the end of a fault until a job was done that was started since, in seconds.
     pub recoveries: Vec<(Fault, Option<f64>)>,
     pub began: Instant,
     /// Until no job was on its way any more.
@@ -86,7 +86,7 @@ impl Report {
             .collect();
         format!(
             "chaos: seed {}: {} jobs, lost {}, recorded twice {}; {} kills, {} freezes, {} starts of which {} again, \
-             {} letters twice; elsewhere after {} s at the median, {} s at the longest; first result after, in s: {}; \
+             {} letters twice; elsewhere after {} s at the median, {} s at the longest; started and done after, in s: {}; \
              through after {:.0} s, gone after {:.0} s",
             self.seed,
             self.jobs,

@@ -268,11 +268,14 @@ async fn restarts(stage: &Stage, fleet: &Fleet<'_>) -> Vec<f64> {
     rows.expect("postgres is there")
 }
 
-/// How long after a time the first result was recorded, in seconds.
+/// How long after a time the first job that was started since was done, in seconds.
 async fn first_result_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
-    sqlx::query_scalar("select extract(epoch from min(at) - $1)::float8 from chaos_effects where at > $1")
-        .bind(time)
-        .fetch_one(&stage.sql)
-        .await
-        .expect("postgres is there")
+    sqlx::query_scalar(
+        "select extract(epoch from min(ended_at) - $1)::float8 from millstream.attempts
+         where started_at > $1 and outcome = 'done'",
+    )
+    .bind(time)
+    .fetch_one(&stage.sql)
+    .await
+    .expect("postgres is there")
 }

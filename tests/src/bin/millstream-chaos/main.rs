@@ -22,6 +22,7 @@ struct Told {
 }
 
 fn main() -> ExitCode {
+    end_with_the_run();
     let mut reader = Reader::new(&process_environment);
     let told = Told {
         servers: ServerSettings::read(&mut reader),
@@ -42,6 +43,15 @@ fn main() -> ExitCode {
     match ended.map_err(|error| error.to_string()).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => complain(&why),
+    }
+}
+
+/// A run that is killed takes its processes along: they would wait for its servers for ever.
+fn end_with_the_run() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+    {
+        eprintln!("millstream-chaos: may outlive a run that is killed: {error}");
     }
 }
 
