@@ -57,7 +57,7 @@ impl Plan {
         Self {
             jobs_each: 1_667,
             submit_every: Duration::from_millis(30),
-            breath: Duration::from_secs(4),
+            breath: Duration::from_secs(5),
             ..plan
         }
     }

@@ -87,7 +87,7 @@ impl Report {
         format!(
             "chaos: seed {}: {} jobs, lost {}, recorded twice {}; {} kills, {} freezes, {} starts of which {} again, \
              {} letters twice; elsewhere after {} s at the median, {} s at the longest; started and done after, in s: {}; \
-             through after {:.0} s, gone after {:.0} s",
+             through after {:.0} s, gone after {:.0} s{}",
             self.seed,
             self.jobs,
             self.lost,
@@ -102,6 +102,10 @@ impl Report {
             recoveries.join(", "),
             self.through.as_secs_f64(),
             self.took.as_secs_f64(),
+            self.complaints
+                .iter()
+                .map(|what| format!("; {what}"))
+                .collect::<String>(),
         )
     }
 

@@ -16,8 +16,9 @@ use super::report::Report;
 use super::stage::Stage;
 use crate::support::{Started, within};
 
-/// How long producers may go on after the weather.
-const FED_WITHIN: Duration = Duration::from_secs(90);
+/// How long producers may go on after the weather: they make up for what they could not submit, on a machine that may
+/// be busy with more than this.
+const FED_WITHIN: Duration = Duration::from_secs(240);
 /// What an outage left without an entry is owed after 30 s, and looked for every 10 s.
 const THROUGH_WITHIN: Duration = Duration::from_secs(120);
 /// A dead worker's card and consumer are taken down a minute after its last heartbeat, looked for every 30 s.
