@@ -62,8 +62,8 @@ impl Report {
     }
 
     /// Something is wrong.
-    pub fn complain(&mut self, what: impl ToString) {
-        self.complaints.push(what.to_string());
+    pub fn complain(&mut self, what: impl Into<String>) {
+        self.complaints.push(what.into());
     }
 
     /// Fails when something is wrong.

@@ -70,8 +70,8 @@ pub async fn feed(told: Told) -> Result<(), String> {
 
 fn ending(nth: u64) -> Ending {
     match nth {
-        nth if nth % FAILS.1 == 0 => Ending::Badly,
-        nth if nth % FAILS.0 == 0 => Ending::SecondTime,
+        nth if nth.is_multiple_of(FAILS.1) => Ending::Badly,
+        nth if nth.is_multiple_of(FAILS.0) => Ending::SecondTime,
         _ => Ending::Well,
     }
 }
@@ -129,7 +129,11 @@ impl Producer {
             id: JobId::fresh(),
             queue: self.queue_name.clone(),
             kind: ChaosJob::KIND.to_owned(),
-            lane: if nth % URGENT == 0 { Lane::High } else { Lane::Own },
+            lane: if nth.is_multiple_of(URGENT) {
+                Lane::High
+            } else {
+                Lane::Own
+            },
             payload,
             run_at: None,
             traceparent: None,
