@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use millstream::domain::Lane;
 use millstream::queue::keys::PARKED;
 use rustix::process::Signal;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::fleet::Fleet;
@@ -16,11 +17,12 @@ use super::report::Report;
 use super::stage::Stage;
 use crate::support::{Started, within};
 
-/// How long producers may go on after the weather: they make up for what they could not submit, on a machine that may
-/// be busy with more than this.
-const FED_WITHIN: Duration = Duration::from_secs(240);
-/// What an outage left without an entry is owed after 30 s, and looked for every 10 s.
-const THROUGH_WITHIN: Duration = Duration::from_secs(120);
+/// How long nothing at all may be promised or ended while something is still to be: what an outage left without an
+/// entry is owed after 30 s and looked for every 10 s, what was under way in a loss is seen by the pass a minute later.
+/// How long all of it takes is the machine's affair, which may be busy with more than this.
+const STANDSTILL: Duration = Duration::from_secs(120);
+/// More than that is no run any more.
+const THROUGH_WITHIN: Duration = Duration::from_secs(1_800);
 /// A dead worker's card and consumer are taken down a minute after its last heartbeat, looked for every 30 s.
 const TIDY_WITHIN: Duration = Duration::from_secs(120);
 /// A worker that is asked to end has nothing to do.
@@ -35,7 +37,8 @@ pub async fn settle(
     report: &mut Report,
 ) {
     let fed = || async { producers.iter().all(|one| one.ended().is_some()).then_some(()) };
-    if within(FED_WITHIN, fed).await.is_none() {
+    let promised = || async { Some(notes::promises(&stage.notes()).len() as u64) };
+    if !goes_on(fed, promised).await {
         report.complain("producers are not through");
     }
     for producer in producers.iter().filter(|one| one.ended() != Some(0)) {
@@ -43,7 +46,7 @@ pub async fn settle(
         let last = said.lines().last().unwrap_or_default().to_owned();
         report.complain(format!("a producer ended with {:?}: {last}", producer.ended()));
     }
-    if within(THROUGH_WITHIN, || through(stage)).await.is_none() {
+    if !goes_on(|| through(stage), || ended(stage)).await {
         report.complain(format!("not all of {} jobs have ended", plan.jobs()));
     }
     report.through = report.began.elapsed();
@@ -68,6 +71,33 @@ pub async fn settle(
             report.complain(format!("{} was asked to end, and did with {code:?}", member.name));
         }
     }
+}
+
+/// Waits until it is done, for as long as it goes on: `progress` may stand still for a while, and no longer.
+async fn goes_on<D, P>(mut done: impl FnMut() -> D, mut progress: impl FnMut() -> P) -> bool
+where
+    D: Future<Output = Option<()>>,
+    P: Future<Output = Option<u64>>,
+{
+    let began = Instant::now();
+    let mut before = progress().await;
+    while began.elapsed() < THROUGH_WITHIN {
+        if within(STANDSTILL, &mut done).await.is_some() {
+            return true;
+        }
+        let now = progress().await;
+        if now == before {
+            return false;
+        }
+        before = now;
+    }
+    false
+}
+
+/// How many jobs have ended.
+async fn ended(stage: &Stage) -> Option<u64> {
+    let counts = stage.store.counts(&stage.settings.name).await.ok()?;
+    u64::try_from(counts.done + counts.dead).ok()
 }
 
 /// Whether no job is on its way any more.
