@@ -53,3 +53,8 @@ lost-replies which="all":
 # its seed; MILLSTREAM_MODEL_SEED repeats a run.
 soak cases="100000":
     MILLSTREAM_SOAK_CASES={{cases}} cargo test --locked -p millstream-tests --test suite -- --nocapture whatever_happens
+
+# Producers and workers as processes, kills, freezes, restarts, cut lines and a FLUSHALL: `just chaos 10` for ten runs.
+# `CHAOS_SEED=1 just chaos` repeats the order of the faults.
+chaos runs="1":
+    CHAOS_RUNS={{runs}} cargo test --workspace --locked --test suite -- --exact chaos::the_whole_of_it --ignored --nocapture

@@ -3,6 +3,7 @@
 //! `support` has the servers, worlds and gates; the other modules are named after what they hold to
 //! its promises. Nothing in here sleeps: a test waits for a signal, or moves a clock.
 
+mod chaos;
 mod console;
 mod engine;
 mod lost_replies;

@@ -2,10 +2,11 @@
 -- stands for election as sweeper. The sweeper also learns who holds entries without a fresh beat.
 --
 -- KEYS  1 card   2 workers by last beat   3 due set   4 due set of the stream with priority   5 pause flag
---       6 sweeper   7 mark of a steady fleet   8.. streams
+--       6 sweeper   7 since when the fleet is heard   8.. streams
 -- ARGV  1 worker   2 card text   3 seconds the card outlives its last beat   4 group
 --       5 parking consumer   6 term of a sweeper in ms   7 silence in ms that makes a worker suspect
---       8 whether the worker is steady 0|1   9 life of the mark in ms
+--       8 whether the worker is steady 0|1   9 longest gap between two beats of a steady fleet in ms
+--       10 for how long it must have been heard in ms
 -- ANSWER {server time in ms, parked entries due now (at most 1000 of each set are counted), paused 0|1, sweeper 0|1, parked entries,
 --         {{stream number from 1, consumer, ms since its last beat or -1}, ...} (at most 100)}
 
@@ -18,10 +19,12 @@ local due = #redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1000)
     + #redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, 1000)
 local paused = redis.call('EXISTS', KEYS[5])
 
--- Who has been heard for long enough knows that silence is the others', and marks it for those who have just
--- started; the mark does not outlive an outage.
-if ARGV[8] == '1' then redis.call('SET', KEYS[7], 1, 'PX', ARGV[9]) end
-local stands = redis.call('EXISTS', KEYS[7]) == 1
+-- The mark says since when the fleet is heard without a gap, whoever beats: workers that live for seconds only keep it
+-- up one after the other. It does not outlive an outage, after which all but the first look silent.
+local since = math.min(tonumber(redis.call('GET', KEYS[7]) or now), now)
+if ARGV[8] == '1' then since = math.min(since, now - ARGV[10]) end
+redis.call('SET', KEYS[7], string.format('%d', since), 'PX', ARGV[9])
+local stands = now - since >= tonumber(ARGV[10])
 local leads = 0
 if stands and redis.call('SET', KEYS[6], worker, 'NX', 'PX', ARGV[6]) then
     leads = 1

@@ -14,14 +14,13 @@ use super::runtime::Message;
 use super::sweep::Duty;
 use crate::domain::WorkerId;
 use crate::queue::Queue;
+use crate::queue::lease::STEADY_AFTER;
 
 /// One beat a second: a worker that dies is noticed three beats later.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// After so many beats the connection is named once more.
 const NAME_EVERY: u64 = 60;
-/// A beat longer than the silence that makes a worker suspect: then the silence is the others', not ours.
-const STEADY_AFTER: Duration = Duration::from_secs(4);
 
 /// What the heartbeat needs.
 pub struct Heart {

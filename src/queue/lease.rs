@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use redis::streams::StreamInfoConsumersReply;
+
 use super::connect::Queue;
 use super::error::QueueError;
 use super::keys::{PARKED, numbered_lane};
@@ -17,8 +19,12 @@ const CARD_SECONDS: u64 = 600;
 
 /// How long an elected sweeper stays elected without a heartbeat.
 const SWEEPER_TERM: Duration = Duration::from_secs(3);
-/// How long the mark of a steady fleet outlives the last beat of a steady worker.
-const STEADY_FOR: Duration = Duration::from_millis(2_500);
+/// A fleet, or a worker by itself, that was heard for so long without a gap is steady: then a silence is that of others.
+/// Longer than the silence that makes a suspect: after an outage everybody is heard before.
+pub const STEADY_AFTER: Duration = Duration::from_secs(4);
+/// The longest gap between two heartbeats of a steady fleet. With the second between two beats of one worker it is
+/// shorter than the silence that makes a suspect.
+const GAP_MAX: Duration = Duration::from_millis(1_800);
 /// A worker that is silent this long may be dead; whether it is, its connection tells.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 
@@ -78,8 +84,8 @@ impl Queue {
         Ok(kept)
     }
 
-    /// One heartbeat: puts up the worker's card, asks what is due, stands for election as sweeper. Only while some
-    /// worker is `steady`: heard for longer than the silence that makes a suspect.
+    /// One heartbeat: puts up the worker's card, asks what is due, stands for election as sweeper. It stands only while
+    /// the fleet is steady, or this worker by itself is.
     ///
     /// # Errors
     /// When the server is away.
@@ -105,7 +111,8 @@ impl Queue {
         call.arg(SWEEPER_TERM.as_millis() as u64)
             .arg(SUSPECT_AFTER.as_millis() as u64)
             .arg(u8::from(steady))
-            .arg(STEADY_FOR.as_millis() as u64);
+            .arg(GAP_MAX.as_millis() as u64)
+            .arg(STEADY_AFTER.as_millis() as u64);
         let (server_ms, due, paused, sweeps, parked, rows): BeatAnswer =
             call.invoke_async(&mut self.connection()).await?;
         let suspects = rows
@@ -145,21 +152,50 @@ impl Queue {
             .await?)
     }
 
-    /// Takes down consumers of ours without a heartbeat that hold nothing. Answers how many.
+    /// Takes down consumers of ours without a heartbeat that hold nothing: who left with entries in its hands is one
+    /// once these are taken over, and who read after a loss of all data and died before its next heartbeat. At most a
+    /// hundred of each stream. Answers how many.
     ///
     /// # Errors
     /// When the server is away.
     pub async fn forget_consumers(&self) -> Result<usize, QueueError> {
-        let keys = self.keys();
-        let mut call = FORGET.prepare_invoke();
-        call.key(&keys.workers);
+        let mut gone = 0;
         for lane in Lane::ALL {
-            call.key(keys.stream(lane));
+            let idle = match self.consumers_without_entries(lane).await {
+                Err(QueueError::NoGroup(_)) => continue,
+                idle => idle?,
+            };
+            if idle.is_empty() {
+                continue;
+            }
+            let beats: Vec<Option<f64>> = redis::cmd("ZMSCORE")
+                .arg(&self.keys().workers)
+                .arg(&idle)
+                .query_async(&mut self.connection())
+                .await?;
+            let silent = idle.into_iter().zip(beats).filter(|(_, beat)| beat.is_none());
+            let names: Vec<String> = silent.map(|(name, _)| name).take(FORGOTTEN).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let mut call = FORGET.prepare_invoke();
+            call.key(&self.keys().workers).key(self.keys().stream(lane));
+            call.arg(&self.keys().group).arg(&names);
+            gone += call.invoke_async::<usize>(&mut self.connection()).await?;
         }
-        Ok(call
-            .arg(&keys.group)
-            .arg(FORGOTTEN)
-            .invoke_async(&mut self.connection())
-            .await?)
+        Ok(gone)
+    }
+
+    /// Consumers with names of ours that hold nothing.
+    async fn consumers_without_entries(&self, lane: Lane) -> Result<Vec<String>, QueueError> {
+        let rows: StreamInfoConsumersReply = redis::cmd("XINFO")
+            .arg("CONSUMERS")
+            .arg(self.keys().stream(lane))
+            .arg(&self.keys().group)
+            .query_async(&mut self.connection())
+            .await?;
+        let left = rows.consumers.into_iter().filter(|row| row.pending == 0);
+        let ours = left.filter(|row| row.name.parse::<WorkerId>().is_ok());
+        Ok(ours.map(|row| row.name).collect())
     }
 }

@@ -223,6 +223,23 @@ async fn a_dead_worker_leaves_no_consumer_behind_once_nothing_is_pending() {
     );
 }
 
+#[tokio::test]
+async fn a_consumer_that_was_made_after_the_data_was_lost_and_never_beat_is_taken_down() {
+    let world = World::new().await;
+    world.queue.ensure_groups().await.expect("groups");
+    let (forgotten, living, holder) = (WorkerId::fresh(), WorkerId::fresh(), WorkerId::fresh());
+    world.queue.beat(living, "{}", true).await.expect("beat");
+    for idle in [forgotten, living] {
+        deliver(&world, &idle.to_string()).await;
+    }
+    // A foreign worker has no heartbeat, and its consumer is its own affair.
+    deliver(&world, "worker-4711").await;
+    world.queue.enqueue(&entries(1)).await.expect("enqueue");
+    deliver(&world, &holder.to_string()).await;
+    assert_eq!(world.queue.forget_consumers().await.expect("forget"), 1);
+    assert_eq!(consumers(&world).await, 3);
+}
+
 async fn consumers(world: &World) -> usize {
     let rows: Vec<redis::Value> = redis::cmd("XINFO")
         .arg(&["CONSUMERS", &world.queue.keys().own, &world.settings.group])

@@ -1,6 +1,8 @@
 //! Servers of one test's own, to be killed, restarted and set up wrongly. Their folder lies in the run's, so
 //! whoever sweeps the one sweeps the other.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millstream::settings::process_environment;
@@ -24,6 +26,16 @@ pub async fn postgres() -> Servers {
 pub async fn valkey_in(folder: &Folder) -> Servers {
     let postgres = Need::Given(shared().database_url("millstream"));
     start_in(folder, |options| Options { postgres, ..options }).await
+}
+
+/// Both, of its own.
+pub async fn both() -> Servers {
+    let folder = folder();
+    // Postgres may run as another account, which must get through the run's folder.
+    let parent = folder.parent().expect("the run's folder");
+    let made = DirBuilder::new().recursive(true).mode(0o711).create(parent);
+    made.expect("a folder can be made");
+    start_in(&folder, |options| options).await
 }
 
 /// Where servers of their own keep their data.

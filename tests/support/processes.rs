@@ -154,6 +154,11 @@ impl Home {
         self.path().join("run")
     }
 
+    /// Leaves its folder behind, as evidence; answers its path.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
     /// A file in it; answers its path.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path().join(name);
@@ -321,7 +326,8 @@ impl Started {
         until("the process ends", || async { self.ended() }).await
     }
 
-    fn ended(&self) -> Option<i32> {
+    /// Its exit code, once it has ended.
+    pub fn ended(&self) -> Option<i32> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         child.try_wait().expect("it is our child").map(code)
     }

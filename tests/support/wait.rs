@@ -4,13 +4,15 @@ use std::time::Duration;
 
 /// Long enough for the slowest machine; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often is asked.
+const LOOKS_EVERY: Duration = Duration::from_millis(10);
 
 /// Asks again and again until the answer is something; panics with `what` when patience runs out.
-pub async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub async fn until<T, F>(what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    until_within(PATIENCE, Duration::from_millis(10), what, &mut ask).await
+    until_within(PATIENCE, LOOKS_EVERY, what, ask).await
 }
 
 /// The same with another patience. The interval is how often a server is asked, not how long anything takes.
@@ -18,8 +20,25 @@ pub async fn until_within<T, F>(
     patience: Duration,
     interval: Duration,
     what: &str,
-    mut ask: impl FnMut() -> F,
+    ask: impl FnMut() -> F,
 ) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    asked_every(patience, interval, ask)
+        .await
+        .unwrap_or_else(|| panic!("waited in vain until {what}"))
+}
+
+/// Asks again and again until the answer is something; nothing when that takes longer than it may.
+pub async fn within<T, F>(patience: Duration, ask: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Option<T>>,
+{
+    asked_every(patience, LOOKS_EVERY, ask).await
+}
+
+async fn asked_every<T, F>(patience: Duration, interval: Duration, mut ask: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = Option<T>>,
 {
@@ -33,7 +52,5 @@ where
             }
         }
     };
-    tokio::time::timeout(patience, asking)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain until {what}"))
+    tokio::time::timeout(patience, asking).await.ok()
 }

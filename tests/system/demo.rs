@@ -39,7 +39,7 @@ const STATES: [&str; 8] = [
 ];
 
 /// A demo is six processes and two servers: two of them at once would only measure the machine.
-pub(super) async fn one_at_a_time() -> MutexGuard<'static, ()> {
+pub async fn one_at_a_time() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::const_new(());
     TURN.lock().await
 }

@@ -11,6 +11,7 @@ mod verbs;
 mod web;
 mod worker;
 
+pub use demo::one_at_a_time;
 use millstream::queue::Wire;
 use sqlx::PgPool;
 

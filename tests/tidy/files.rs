@@ -18,7 +18,7 @@ const LONG: [(&str, &str); 2] = [
     ),
 ];
 /// Where a program, a library or the suite begins.
-const BEGINNINGS: [&str; 12] = [
+const BEGINNINGS: [&str; 13] = [
     "src/lib.rs",
     "worker/src/lib.rs",
     "worker/src/main.rs",
@@ -29,6 +29,7 @@ const BEGINNINGS: [&str; 12] = [
     "tui/benches/console.rs",
     "tests/src/lib.rs",
     "tests/main.rs",
+    "tests/src/bin/millstream-chaos/main.rs",
     "examples/thumbnails.rs",
     "build.rs",
 ];
