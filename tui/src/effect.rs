@@ -4,6 +4,7 @@ use millstream::domain::{JobId, SpanId};
 use serde::Serialize;
 
 use crate::model::filter::Filter;
+use crate::model::pending::Place;
 use crate::msg::WorkerProcess;
 
 /// What is on the screen and must be asked for.
@@ -16,6 +17,23 @@ pub enum Wish {
         /// The filter.
         filter: Filter,
         /// At most so many rows.
+        limit: u32,
+    },
+    /// A window of what is pending.
+    Pending {
+        /// Where it stands.
+        place: Place,
+        /// At most so many rows.
+        limit: u32,
+    },
+    /// The dead by their cause.
+    Dead {
+        /// The cause whose jobs are listed.
+        unfolded: Option<String>,
+    },
+    /// The newest actions.
+    Activity {
+        /// At most so many.
         limit: u32,
     },
     /// One job.

@@ -4,12 +4,14 @@
 //! update changes it, neither knows the other. Text from outside is `Untrusted` from its first line here.
 //!
 //! * [`remote`]: a value on a server with its age; [`connection`]: the lamps and our own load.
-//! * [`overview`], [`jobs`], [`job`], [`trace`], [`workers`]: a screen each.
+//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
 //! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
 
+pub mod activity;
 pub mod connection;
+pub mod dead;
 pub mod figures;
 pub mod filter;
 pub mod happening;
@@ -22,6 +24,7 @@ pub mod need;
 pub mod notice;
 pub mod overlay;
 pub mod overview;
+pub mod pending;
 pub mod remote;
 pub mod time;
 pub mod trace;
@@ -35,7 +38,9 @@ use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
 use serde::Serialize;
 
+use activity::Activity;
 use connection::{Connection, Lamp, Load, Sent};
+use dead::Dead;
 use happening::Happenings;
 use history::History;
 use job::Job;
@@ -44,6 +49,7 @@ use look::Look;
 use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
+use pending::Pending;
 use trace::Trace;
 use view::{Size, View};
 use workers::Workers;
@@ -134,6 +140,12 @@ pub struct Model {
     pub jobs: Jobs,
     /// The job that was opened last.
     pub job: Option<Job>,
+    /// What is pending.
+    pub pending: Pending,
+    /// The dead by their cause.
+    pub dead: Dead,
+    /// The operators' book.
+    pub activity: Activity,
     /// The trace that was opened last.
     pub trace: Trace,
     /// The workers.
@@ -175,6 +187,9 @@ impl Model {
             overview: Overview::new(now),
             jobs: Jobs::new(now),
             job: None,
+            pending: Pending::new(now),
+            dead: Dead::new(now),
+            activity: Activity::new(now),
             trace: Trace::new(None, now),
             workers: Workers::new(now),
             happenings: Happenings::default(),

@@ -193,23 +193,33 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
     let width = canvas.width();
     canvas.fill(0, 2, width, glyph::RULE, theme.rule);
     let mut x = if wide { 2 } else { 1 };
+    let gap = if wide { 3 } else { 2 };
     for (number, view) in View::TABS {
         let open = model.view().tab() == view;
         let style = if open { theme.strong() } else { theme.muted };
-        let words =
-            Words::of(format!("{number} {}", view.name()), style).then(tab_count(canvas, model, view, style));
+        let words = Words::of(format!("{number} {}", tab_name(view, wide)), style)
+            .then(tab_count(canvas, model, view, style));
         let end = canvas.words(x, 1, &words);
         if open {
             canvas.fill(x - 1, 2, end - x + 2, glyph::HEAVY, theme.accent);
         }
-        x = end + if wide { 3 } else { 2 };
+        x = end + gap;
     }
-    let help = [(CommandId::Palette, "command"), (CommandId::Help, "help")];
-    let words = help.into_iter().fold(Words::default(), |words, (command, word)| {
-        let key = keymap::key(model.view(), command).map_or_else(String::new, keymap::Key::label);
-        words.gap(2).and(format!("{key} {word}"), theme.muted)
+    let all = [(CommandId::Palette, "command"), (CommandId::Help, "help")];
+    // Where the tabs leave no room for both, the one that tells of the other.
+    let help = if wide { &all[..] } else { &all[1..] };
+    let words = help.iter().fold(Words::default(), |words, (command, word)| {
+        let key = keymap::key(model.view(), *command).map_or_else(String::new, keymap::Key::label);
+        let word = if wide { format!("{key} {word}") } else { key };
+        words.gap(2).and(word, theme.muted)
     });
-    canvas.words_before(width.saturating_sub(1), 1, &words);
+    if x + words.width() < width {
+        canvas.words_before(width.saturating_sub(1), 1, &words);
+    }
+}
+
+const fn tab_name(view: View, wide: bool) -> &'static str {
+    if wide { view.name() } else { view.short_name() }
 }
 
 /// The figure behind a tab: workers that are there, jobs that are dead.
@@ -219,12 +229,28 @@ fn tab_count(canvas: &Canvas<'_>, model: &Model, view: View, style: Style) -> Wo
             let count = model.workers.page.value().map(|page| page.rows.len());
             count.map_or_else(Words::default, |count| Words::of(format!(" {count}"), style))
         }
-        View::Jobs => {
-            let dead = model
-                .overview
-                .ledger
-                .value()
-                .map_or(0, |ledger| ledger.counts.dead);
+        View::Pending => {
+            let queue = model.overview.queue.value().map(|queue| queue.pending);
+            let own = model.pending.page.value().map(|page| page.total);
+            // The open view's own figure is the newest one.
+            let newest = if model.view() == View::Pending {
+                own.or(queue)
+            } else {
+                queue.or(own)
+            };
+            newest.map_or_else(Words::default, |count| {
+                Words::of(format!(" {}", format::count(count)), style)
+            })
+        }
+        View::Dead => {
+            let dead = model.overview.ledger.value().map(|ledger| ledger.counts.dead);
+            let own = model.dead.page.value().map(|page| page.total);
+            let dead = if model.view() == View::Dead {
+                own.or(dead)
+            } else {
+                dead.or(own)
+            };
+            let dead = dead.unwrap_or(0);
             match dead {
                 0 => Words::default(),
                 dead => Words::of(
@@ -233,7 +259,7 @@ fn tab_count(canvas: &Canvas<'_>, model: &Model, view: View, style: Style) -> Wo
                 ),
             }
         }
-        View::Overview | View::Job | View::Trace => Words::default(),
+        View::Overview | View::Jobs | View::Job | View::Trace | View::Activity => Words::default(),
     }
 }
 

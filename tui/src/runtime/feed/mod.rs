@@ -5,6 +5,8 @@
 //! for a moment and asked again; the console never ends for it.
 
 mod load;
+mod operators;
+mod pending;
 mod postgres;
 mod rows;
 mod valkey;
@@ -49,6 +51,8 @@ pub struct Feed {
     store: Store,
     /// How often a job may be started.
     attempts_allowed: u32,
+    /// How long a silent worker keeps its jobs.
+    lease: Duration,
     /// The processes that are the demo's own.
     ours: Option<watch::Receiver<Vec<u32>>>,
     sender: mpsc::Sender<Msg>,
@@ -71,7 +75,7 @@ impl Feed {
     pub fn new(
         queue: Queue,
         store: Store,
-        attempts_allowed: u32,
+        (attempts_allowed, lease): (u32, Duration),
         ours: Option<watch::Receiver<Vec<u32>>>,
         sender: mpsc::Sender<Msg>,
     ) -> (Self, watch::Sender<Plan>) {
@@ -85,6 +89,7 @@ impl Feed {
             queue,
             store,
             attempts_allowed,
+            lease,
             ours,
             sender,
             plan,
@@ -147,6 +152,7 @@ impl Feed {
         }
         match wish {
             Wish::Overview | Wish::Workers => self.glance(wish).await,
+            Wish::Pending { place, limit } => self.pending(*place, *limit).await,
             _ => self.ping().await,
         }
     }
