@@ -128,6 +128,10 @@ pub fn failed() -> Model {
         .page
         .fail("reach Postgres: Connection refused (os error 111)".into(), now());
     model
+        .pending
+        .page
+        .fail("reach Valkey: Connection refused (os error 111)".into(), now());
+    model
         .trace
         .facts
         .fail("reach Postgres: Connection refused (os error 111)".into(), now());

@@ -38,7 +38,7 @@ pub fn page() -> PendingPage {
         line(Running, (1_795_269_788_951, 0), "1f6ea8", "fix\u{202e}gpj.patch \u{1b}[31m".into(), Some("91bc"), 0.2, 1, 1),
     ];
     rows[3].payload = Payload::Gone;
-    rows[3].input = None;
+    (rows[3].input, rows[3].job, rows[3].attempt) = (None, None, None);
     rows[4].due_in = Some(Duration::from_millis(4_100));
     rows[5].due_in = Some(Duration::from_millis(7_200));
     rows.sort_by_key(PendingLine::key);

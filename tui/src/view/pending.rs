@@ -67,7 +67,7 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
             canvas.theme
         };
         let y = canvas.height() - detail;
-        details(&mut canvas.themed(theme).below(y), line, model);
+        details(&mut canvas.themed(theme).below(y), line);
     }
 }
 
@@ -259,7 +259,7 @@ fn payload(payload: &Payload, theme: &Theme) -> Words {
 }
 
 /// The entry under the cursor: what its state means, its figures, its fields.
-fn details(canvas: &mut Canvas<'_>, line: &PendingLine, model: &Model) {
+fn details(canvas: &mut Canvas<'_>, line: &PendingLine) {
     let theme = canvas.theme;
     let stream = match line.lane {
         millstream::domain::Lane::Shared => "the shared stream",
@@ -272,13 +272,13 @@ fn details(canvas: &mut Canvas<'_>, line: &PendingLine, model: &Model) {
     let (glyph, style) = state::hold(theme, line.hold);
     let words = Words::of(format!("{glyph} {}", line.hold.word()), style)
         .gap(3)
-        .then(meaning(line, model, theme));
+        .then(meaning(line, theme));
     let width = canvas.width().saturating_sub(2);
     canvas.fitted(1, 1, &words, width);
     fields(&mut canvas.part(1, 2, width, u16::MAX), line);
 }
 
-fn meaning(line: &PendingLine, model: &Model, theme: &Theme) -> Words {
+fn meaning(line: &PendingLine, theme: &Theme) -> Words {
     let worker = line
         .worker
         .as_ref()
@@ -299,18 +299,11 @@ fn meaning(line: &PendingLine, model: &Model, theme: &Theme) -> Words {
         Hold::Running => format!("{worker} works on it, heard {silence} ago"),
     };
     let figures = format!(
-        "idle {}   read {} times",
+        "idle {}   read {}",
         format::took(line.idle),
-        format::count(line.reads)
+        format::plural(line.reads, "time", "times")
     );
-    let words = Words::of(text, theme.text).gap(3).and(figures, theme.muted);
-    match line.job.filter(|_| Room::of(model.size.width) == Room::Wide) {
-        Some(job) => words
-            .gap(3)
-            .and("job ", theme.muted)
-            .and(job.to_string(), theme.accent),
-        None => words,
-    }
+    Words::of(text, theme.text).gap(3).and(figures, theme.muted)
 }
 
 fn fields(canvas: &mut Canvas<'_>, line: &PendingLine) {
