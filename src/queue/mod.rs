@@ -15,7 +15,7 @@
 //! what a reference worker cannot run, the third, `{queue}:high`, what is urgent. Nothing here knows Postgres.
 //!
 //! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
-//! [`lease`], [`takeover`]; [`inspect`], [`glance`], [`pending`], [`window`] and [`held`] only look,
+//! [`lease`], [`takeover`]; [`inspect`], [`glance`], [`pending`], [`window`], [`held`] and [`streams`] only look,
 //! [`progress`] tells what runs, [`withdraw`], [`pause`] and [`letters`] are an operator's.
 
 pub mod connect;
@@ -36,6 +36,7 @@ pub mod progress;
 pub mod reader;
 mod scripts;
 pub mod settle;
+pub mod streams;
 pub mod takeover;
 pub mod window;
 pub mod withdraw;

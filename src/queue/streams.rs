@@ -152,8 +152,10 @@ impl Queue {
             let id: String = from_redis_value(entry.into_iter().next()?).ok()?;
             id.parse().ok()
         };
-        let ours = Lane::ALL.iter().any(|lane| self.keys().stream(*lane).as_bytes() == name);
-        let alone = groups.len() == 1;
+        let ours = Lane::ALL
+            .iter()
+            .any(|lane| self.keys().stream(*lane).as_bytes() == name);
+        let (alone, first) = (groups.len() == 1, of_entry("first-entry"));
         let group = |group: &Map| {
             let name: Vec<u8> = group
                 .get("name")
@@ -162,19 +164,26 @@ impl Queue {
             let pending = number(group, "pending").unwrap_or(0);
             // What is settled on our own streams is deleted: all that is there and not held is new.
             let is_ours = ours && alone && name == self.keys().group.as_bytes();
-            let lag = match number(group, "lag") {
+            let last: Option<String> = group
+                .get("last-delivered-id")
+                .and_then(|id| from_redis_value(id.clone()).ok());
+            let last_delivered: Option<EntryId> = last.and_then(|id| id.parse().ok());
+            // Some servers go on counting entries that were trimmed before anybody read them.
+            let counter = if length == 0 || last_delivered.is_some_and(|last| Some(last) < first) {
+                Some(length)
+            } else {
+                number(group, "lag").filter(|lag| *lag <= length)
+            };
+            let lag = match counter {
                 _ if is_ours => Lag::Ours(length.saturating_sub(pending)),
                 Some(lag) => Lag::Counter(lag),
                 None => Lag::Unknown,
             };
-            let last: Option<String> = group
-                .get("last-delivered-id")
-                .and_then(|id| from_redis_value(id.clone()).ok());
             GroupFacts {
                 name,
                 consumers: number(group, "consumers").unwrap_or(0),
                 pending,
-                last_delivered: last.and_then(|id| id.parse().ok()),
+                last_delivered,
                 read: number(group, "entries-read"),
                 lag,
             }
@@ -182,7 +191,7 @@ impl Queue {
         StreamFacts {
             name: name.to_vec(),
             length,
-            first: of_entry("first-entry"),
+            first,
             last: of_entry("last-entry"),
             added: number(stream, "entries-added"),
             groups: groups.iter().take(GROUPS).map(group).collect(),

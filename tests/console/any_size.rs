@@ -44,7 +44,7 @@ fn key() -> impl Strategy<Value = Key> {
         Key::End,
     ];
     prop_oneof![
-        4 => prop::sample::select("1234568jkgGtTpr/?@:nb+-KsSm*uchl<>ioaJyI q".chars().collect::<Vec<_>>()).prop_map(Key::Char),
+        4 => prop::sample::select("12345678jkgGtTpr/?@:nb+-KsSm*uchl<>ioaJyI q".chars().collect::<Vec<_>>()).prop_map(Key::Char),
         2 => prop::sample::select(named.to_vec()),
         1 => any::<char>().prop_map(Key::Char),
     ]
@@ -57,6 +57,7 @@ fn topic() -> impl Strategy<Value = Topic> {
         Topic::Jobs,
         Topic::Pending,
         Topic::Dead,
+        Topic::Streams,
         Topic::Activity,
         Topic::Workers,
     ])
@@ -73,6 +74,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         answers.extend(model.jobs.page.value().cloned().map(Answer::Jobs));
         answers.extend(model.pending.page.value().cloned().map(Answer::Pending));
         answers.extend(model.dead.page.value().cloned().map(Answer::Dead));
+        answers.extend(model.streams.page.value().cloned().map(Answer::Streams));
         answers.extend(model.activity.page.value().cloned().map(Answer::Activity));
         answers.extend(
             model
@@ -132,6 +134,7 @@ fn start() -> impl Strategy<Value = Model> {
         sample::trace(),
         sample::pending(),
         sample::dead(),
+        sample::streams(),
         sample::activity(),
         sample::workers(),
         sample::dialog(),

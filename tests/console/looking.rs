@@ -162,3 +162,51 @@ async fn the_book_of_the_operators_is_open_to_all() {
     assert!(shown.contains("cli:ada") && shown.contains("pause"), "{shown}");
     leave(terminal).await;
 }
+
+#[tokio::test]
+async fn streams_of_others_are_listed_with_a_lag_that_says_how_it_is_known() {
+    let servers = crate::support::private::valkey().await;
+    let world = World::on_valkey(&servers.valkey_url, Wire::REVIEW).await;
+    world.queue.ensure_groups().await.expect("groups");
+    let mut pipe = redis::pipe();
+    pipe.cmd("XGROUP")
+        .arg(&["CREATE", "orders:events", "billing", "0", "MKSTREAM"])
+        .ignore();
+    for nth in 1..=40 {
+        let id = format!("{nth}-0");
+        pipe.cmd("XADD")
+            .arg(&["orders:events", &id, "amount", "\u{1b}]0;x\u{7}"])
+            .ignore();
+    }
+    pipe.cmd("XREADGROUP")
+        .arg(&[
+            "GROUP",
+            "billing",
+            "billing-1",
+            "COUNT",
+            "10",
+            "STREAMS",
+            "orders:events",
+            ">",
+        ])
+        .ignore();
+    // A deletion in the middle: from here on the server does not know the lag.
+    pipe.cmd("XDEL").arg(&["orders:events", "30-0"]).ignore();
+    let () = pipe
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    let mut terminal = console(&world).await;
+    terminal.press("7").await;
+    terminal.until_shows("orders:events").await;
+    terminal.press("/orders\r").await;
+    terminal.until_shows("29~").await;
+    terminal.until_shows("billing-1").await;
+    terminal.until_shows("␛]0;x").await;
+    terminal.press("\t").await;
+    terminal.until_shows("Consumers").await;
+    terminal.press("\t").await;
+    terminal.until_shows("40-0").await;
+    leave(terminal).await;
+    servers.stop().await;
+}

@@ -57,7 +57,7 @@ fn check(shown: Shown, state: State, size: Size, look: &Look) {
     });
 }
 
-const VIEWS: [Shown; 8] = [
+const VIEWS: [Shown; 9] = [
     Shown::Overview,
     Shown::Jobs,
     Shown::Job,
@@ -65,6 +65,7 @@ const VIEWS: [Shown; 8] = [
     Shown::Workers,
     Shown::Dead,
     Shown::Trace,
+    Shown::Streams,
     Shown::Activity,
 ];
 const FLOATING: [Shown; 4] = [Shown::Help, Shown::Dialog, Shown::Palette, Shown::Sent];
@@ -137,7 +138,7 @@ fn the_other_views_in_their_conditions() {
     ] {
         check(Shown::Jobs, state, SMALL, &DARK);
     }
-    for shown in [Shown::Pending, Shown::Dead, Shown::Activity] {
+    for shown in [Shown::Pending, Shown::Dead, Shown::Streams, Shown::Activity] {
         for state in [
             State::Empty,
             State::Loading,

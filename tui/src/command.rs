@@ -75,6 +75,8 @@ pub enum CommandId {
     Workers,
     /// Show the dead by their cause.
     Dead,
+    /// Show the streams of the whole server.
+    Streams,
     /// Show the operators' book.
     Activity,
     /// Show a trace.
@@ -213,7 +215,7 @@ const fn write(
 }
 
 /// Every command.
-pub const COMMANDS: [Command; 47] = [
+pub const COMMANDS: [Command; 48] = [
     look(
         CommandId::Overview,
         Group::Move,
@@ -255,6 +257,13 @@ pub const COMMANDS: [Command; 47] = [
         "trace",
         "trace",
         "what is it doing now, what did it cost?",
+    ),
+    look(
+        CommandId::Streams,
+        Group::Move,
+        "streams",
+        "streams",
+        "which group falls behind, can the figure be trusted?",
     ),
     look(
         CommandId::Activity,

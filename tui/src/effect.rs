@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::model::filter::Filter;
 use crate::model::pending::Place;
+use crate::model::streams::{StreamKey, StreamPane};
 use crate::msg::WorkerProcess;
 
 /// What is on the screen and must be asked for.
@@ -30,6 +31,13 @@ pub enum Wish {
     Dead {
         /// The cause whose jobs are listed.
         unfolded: Option<String>,
+    },
+    /// The streams of the whole server.
+    Streams {
+        /// The row under the cursor.
+        near: Option<StreamKey>,
+        /// What is told of it.
+        pane: StreamPane,
     },
     /// The newest actions.
     Activity {

@@ -166,6 +166,7 @@ const OVERVIEW: Scope = Scope::In(View::Overview);
 const JOBS: Scope = Scope::In(View::Jobs);
 const PENDING: Scope = Scope::In(View::Pending);
 const DEAD: Scope = Scope::In(View::Dead);
+const STREAMS: Scope = Scope::In(View::Streams);
 const ACTIVITY: Scope = Scope::In(View::Activity);
 const JOB: Scope = Scope::In(View::Job);
 const TRACE: Scope = Scope::In(View::Trace);
@@ -179,6 +180,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(ANY, Key::Char('4'), CommandId::Workers, Footer::No),
     bind(ANY, Key::Char('5'), CommandId::Dead, Footer::No),
     bind(ANY, Key::Char('6'), CommandId::Trace, Footer::No),
+    bind(ANY, Key::Char('7'), CommandId::Streams, Footer::No),
     bind(ANY, Key::Char('8'), CommandId::Activity, Footer::No),
     bind(ANY, Key::Enter, CommandId::Enter, Footer::First),
     bind(ANY, Key::Esc, CommandId::Out, Footer::No),
@@ -234,6 +236,10 @@ pub const BINDINGS: &[Binding] = &[
     bind(DEAD, Key::Char('/'), CommandId::Filter, Footer::First),
     bind(DEAD, Key::Char('s'), CommandId::Sort, Footer::First),
     bind(DEAD, Key::Char('S'), CommandId::Turn, Footer::First),
+    bind(STREAMS, Key::Tab, CommandId::NextPane, Footer::First),
+    bind(STREAMS, Key::Char('/'), CommandId::Filter, Footer::First),
+    bind(STREAMS, Key::Char('s'), CommandId::Sort, Footer::First),
+    bind(STREAMS, Key::Char('S'), CommandId::Turn, Footer::First),
     bind(ACTIVITY, Key::Char('/'), CommandId::Filter, Footer::First),
     bind(JOB, Key::Char('t'), CommandId::ShowTrace, Footer::First),
     bind(JOB, Key::Tab, CommandId::NextPane, Footer::First),

@@ -19,6 +19,7 @@ use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
 use crate::model::notice::Tone;
 use crate::model::pending::PendingPage;
+use crate::model::streams::StreamsPage;
 use crate::model::trace::{SpanText, TraceFacts};
 use crate::model::view::Size;
 use crate::model::workers::{WorkerLine, WorkerName};
@@ -36,6 +37,8 @@ pub enum Answer {
     Pending(PendingPage),
     /// The dead by their cause.
     Dead(DeadPage),
+    /// The streams of the whole server.
+    Streams(StreamsPage),
     /// The newest actions.
     Activity(ActivityPage),
     /// One job, or that there is none of that id.
@@ -61,6 +64,8 @@ pub enum Topic {
     Pending,
     /// [`Answer::Dead`].
     Dead,
+    /// [`Answer::Streams`].
+    Streams,
     /// [`Answer::Activity`].
     Activity,
     /// [`Answer::Job`].

@@ -24,6 +24,8 @@ pub enum Shown {
     Workers,
     /// The dead by their cause.
     Dead,
+    /// The streams of the whole server.
+    Streams,
     /// The operators' book.
     Activity,
     /// The help over the jobs.
@@ -94,6 +96,7 @@ fn story(shown: Shown) -> Model {
         Shown::Workers => sample::workers(),
         Shown::Pending => sample::pending(),
         Shown::Dead => sample::dead(),
+        Shown::Streams => sample::streams(),
         Shown::Activity => sample::activity(),
         Shown::Help => sample::help(),
         Shown::Dialog => sample::dialog(),
@@ -111,6 +114,7 @@ fn path(shown: Shown) -> Vec<View> {
         Shown::Job => vec![View::Overview, View::Jobs, View::Job],
         Shown::Pending => vec![View::Overview, View::Pending],
         Shown::Dead => vec![View::Overview, View::Dead],
+        Shown::Streams => vec![View::Overview, View::Streams],
         Shown::Activity => vec![View::Overview, View::Activity],
         Shown::Trace => vec![View::Overview, View::Trace],
         Shown::Workers | Shown::Dialog => vec![View::Overview, View::Workers],

@@ -4,7 +4,7 @@
 //! update changes it, neither knows the other. Text from outside is `Untrusted` from its first line here.
 //!
 //! * [`remote`]: a value on a server with its age; [`connection`]: the lamps and our own load.
-//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`activity`]: a screen each.
+//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
 //! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod overview;
 pub mod pending;
 pub mod remote;
+pub mod streams;
 pub mod time;
 pub mod trace;
 pub mod view;
@@ -50,6 +51,7 @@ use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
 use pending::Pending;
+use streams::Streams;
 use trace::Trace;
 use view::{Size, View};
 use workers::Workers;
@@ -144,6 +146,8 @@ pub struct Model {
     pub pending: Pending,
     /// The dead by their cause.
     pub dead: Dead,
+    /// The streams of the whole server.
+    pub streams: Streams,
     /// The operators' book.
     pub activity: Activity,
     /// The trace that was opened last.
@@ -189,6 +193,7 @@ impl Model {
             job: None,
             pending: Pending::new(now),
             dead: Dead::new(now),
+            streams: Streams::new(now),
             activity: Activity::new(now),
             trace: Trace::new(None, now),
             workers: Workers::new(now),

@@ -112,7 +112,10 @@ impl StreamLine {
 
     /// Until nothing lags; nothing when that is not known, and no time when it never comes.
     pub fn drains(&self) -> Option<Option<Duration>> {
-        let lag = self.lag.figure().filter(|_| !matches!(self.lag, Lag::AtLeast(_)))?;
+        let lag = self
+            .lag
+            .figure()
+            .filter(|_| !matches!(self.lag, Lag::AtLeast(_)))?;
         if lag == 0 {
             return None;
         }
@@ -394,9 +397,16 @@ mod tests {
         assert_eq!(now.drains(), Some(Some(Duration::from_secs(20))));
         now.added = Some(0);
         now.at += TimeDelta::seconds(2);
-        let again = StreamLine { added: Some(0), ..now.clone() };
+        let again = StreamLine {
+            added: Some(0),
+            ..now.clone()
+        };
         let mut reset = again;
-        reset.learn(&StreamLine { added: Some(7), at: before.at, ..now });
+        reset.learn(&StreamLine {
+            added: Some(7),
+            at: before.at,
+            ..now
+        });
         assert_eq!(reset.in_per_s, None);
         assert_eq!(reset.drains(), None, "never a forecast from what is not known");
     }

@@ -25,6 +25,8 @@ pub enum View {
     Pending,
     /// Which one cause makes most of it?
     Dead,
+    /// Which group falls behind, can the figure be trusted?
+    Streams,
     /// Who did that, and what came of it?
     Activity,
     /// One job in full; which one stands in [`Model::job`].
@@ -37,13 +39,14 @@ pub enum View {
 
 impl View {
     /// The views that have a number, with it, in the order of the tabs.
-    pub const TABS: [(char, Self); 7] = [
+    pub const TABS: [(char, Self); 8] = [
         ('1', Self::Overview),
         ('2', Self::Jobs),
         ('3', Self::Pending),
         ('4', Self::Workers),
         ('5', Self::Dead),
         ('6', Self::Trace),
+        ('7', Self::Streams),
         ('8', Self::Activity),
     ];
 
@@ -57,6 +60,7 @@ impl View {
             Self::Workers => "Workers",
             Self::Pending => "Pending",
             Self::Dead => "Dead",
+            Self::Streams => "Streams",
             Self::Activity => "Activity",
         }
     }
@@ -67,6 +71,7 @@ impl View {
             Self::Overview => "Over",
             Self::Pending => "Pend",
             Self::Workers => "Work",
+            Self::Streams => "Strm",
             Self::Activity => "Act",
             other => other.name(),
         }
@@ -97,6 +102,8 @@ impl Model {
             View::Pending if height >= 30 => 19,
             View::Pending if height >= 18 => 11,
             View::Pending => 7,
+            View::Streams if height >= 30 => 24,
+            View::Streams => 13,
             View::Dead | View::Activity if height >= 30 => 15,
             View::Dead | View::Activity => 10,
             View::Job => height - (height / 4).min(8),
@@ -118,7 +125,7 @@ impl Model {
             View::Jobs => self.jobs.list.cursor,
             View::Pending => self.pending.selected().and_then(|line| line.job),
             View::Dead => self.dead.selected_job(),
-            View::Activity => None,
+            View::Streams | View::Activity => None,
             View::Overview | View::Workers => self
                 .workers
                 .selected()

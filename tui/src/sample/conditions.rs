@@ -15,6 +15,7 @@ use crate::model::job::Job;
 use crate::model::jobs::JobsPage;
 use crate::model::pending::PendingPage;
 use crate::model::remote::Remote;
+use crate::model::streams::StreamsPage;
 use crate::model::workers::WorkersPage;
 use crate::model::{Access, Frozen, Model};
 
@@ -41,6 +42,7 @@ pub fn empty() -> Model {
     model.jobs.page = Remote::ready(JobsPage::default(), now());
     model.pending.page = Remote::ready(PendingPage::default(), now());
     model.dead.page = Remote::ready(DeadPage::default(), now());
+    model.streams.page = Remote::ready(StreamsPage::default(), now());
     model.activity.page = Remote::ready(ActivityPage::default(), now());
     model.workers.page = Remote::ready(
         WorkersPage {
@@ -81,6 +83,8 @@ pub fn no_match() -> Model {
     model.pending.list.rearrange(&[], 20);
     model.dead.filter = nothing.clone();
     model.dead.list.rearrange(&[], 20);
+    model.streams.filter = nothing.clone();
+    model.streams.list.rearrange(&[], 20);
     model.activity.filter = nothing;
     model.activity.list.rearrange(&[], 20);
     model
@@ -175,6 +179,7 @@ fn lose(model: &mut Model, server: Server, why: &str) {
         Server::Valkey => {
             model.overview.queue.fail(why.clone(), seen);
             model.pending.page.fail(why.clone(), seen);
+            model.streams.page.fail(why.clone(), seen);
             model.workers.page.fail(why, seen);
         }
         Server::Postgres => {

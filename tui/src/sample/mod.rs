@@ -14,6 +14,7 @@ mod jobs;
 mod needs;
 mod pending;
 mod sent;
+mod streams;
 mod trace;
 mod workers;
 
@@ -94,6 +95,10 @@ pub fn story() -> Model {
     model.dead.page = Remote::ready(dead::page(), now());
     let causes = model.dead.wanted();
     model.dead.list.rearrange(&causes, 20);
+    model.streams.page = Remote::ready(streams::page(), now());
+    let names = model.streams.wanted();
+    model.streams.list.rearrange(&names, 20);
+    model.streams.list.select(&streams::chosen(), 20);
     model.activity.page = Remote::ready(activity::page(), now());
     let actions = model.activity.wanted();
     model.activity.list.rearrange(&actions, 20);
@@ -176,6 +181,11 @@ pub fn dead() -> Model {
     let wanted = model.dead.wanted();
     model.dead.list.rearrange(&wanted, 20);
     model
+}
+
+/// The streams of the whole server.
+pub fn streams() -> Model {
+    at(&[View::Overview, View::Streams])
 }
 
 /// The operators' book.
@@ -293,6 +303,7 @@ mod tests {
             trace(),
             pending(),
             dead(),
+            streams(),
             activity(),
             workers(),
             help(),
@@ -304,6 +315,7 @@ mod tests {
             assert!(model.jobs.selected().is_some());
             assert!(model.pending.selected().is_some());
             assert!(model.dead.selected().is_some());
+            assert!(model.streams.selected().is_some());
             assert!(model.activity.selected().is_some());
             assert!(model.trace.selected_span().is_some());
         }

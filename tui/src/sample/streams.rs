@@ -93,25 +93,25 @@ fn held() -> Vec<HeldLine> {
             250_000,
             9,
             fields(
-                &[("type", "refund"), ("order", "88121"), ("amount", "\u{1b}]0;x\u{200b}")],
+                &[
+                    ("type", "refund"),
+                    ("order", "88121"),
+                    ("amount", "\u{1b}]0;x\u{200b}"),
+                ],
                 212,
             ),
         ),
-        line(
-            1_795_269_702_440,
-            1,
-            "billing-3",
-            98_000,
-            4,
-            Payload::Gone,
-        ),
+        line(1_795_269_702_440, 1, "billing-3", 98_000, 4, Payload::Gone),
         line(
             1_795_269_790_113,
             4,
             "billing-1",
             1_200,
             1,
-            fields(&[("type", "paid"), ("order", "90417"), ("raw", "\\xff\\xfe\\x00")], 96),
+            fields(
+                &[("type", "paid"), ("order", "90417"), ("raw", "\\xff\\xfe\\x00")],
+                96,
+            ),
         ),
     ]
 }

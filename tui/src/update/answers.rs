@@ -52,6 +52,7 @@ pub fn receive(model: &mut Model, answer: Answer) {
             model.pending.receive(page, now, height);
         }
         Answer::Dead(page) => model.dead.page.receive(page, now),
+        Answer::Streams(page) => model.streams.receive(page, now),
         Answer::Activity(page) => model.activity.page.receive(page, now),
         Answer::Job(id, facts) => {
             if let Some(job) = model.job.as_mut().filter(|job| job.id == id) {
@@ -104,6 +105,7 @@ pub fn miss(model: &mut Model, topic: Topic, why: &Untrusted) {
             model.pending.page.fail(why, now);
         }
         Topic::Dead => model.dead.page.fail(why, now),
+        Topic::Streams => model.streams.page.fail(why, now),
         Topic::Activity => model.activity.page.fail(why, now),
         Topic::Job(id) => {
             if let Some(job) = model.job.as_mut().filter(|job| job.id == id) {
@@ -286,6 +288,8 @@ pub fn arrange_all(model: &mut Model) {
     model.pending.arrange(height);
     let keys = model.dead.wanted();
     model.dead.list.arrange(&keys, height);
+    let keys = model.streams.wanted();
+    model.streams.list.arrange(&keys, height);
     let numbers = model.activity.wanted();
     model.activity.list.arrange(&numbers, height);
     let rows: Vec<TraceKey> = model.trace.rows(now).iter().map(|row| row.key).collect();
@@ -330,6 +334,10 @@ pub fn rearrange(model: &mut Model) {
         View::Dead => {
             let keys = model.dead.wanted();
             model.dead.list.rearrange(&keys, height);
+        }
+        View::Streams => {
+            let keys = model.streams.wanted();
+            model.streams.list.rearrange(&keys, height);
         }
         View::Activity => {
             let numbers = model.activity.wanted();

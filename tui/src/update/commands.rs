@@ -62,6 +62,7 @@ fn go(model: &mut Model, command: CommandId) {
         CommandId::Jobs => open_tab(model, View::Jobs),
         CommandId::Pending => open_tab(model, View::Pending),
         CommandId::Dead => open_tab(model, View::Dead),
+        CommandId::Streams => open_tab(model, View::Streams),
         CommandId::Activity => open_tab(model, View::Activity),
         CommandId::Workers => open_tab(model, View::Workers),
         CommandId::Trace => open_trace_tab(model),
@@ -174,6 +175,7 @@ fn enter(model: &mut Model) {
             model.dead.toggle();
             answers::rearrange(model);
         }
+        View::Streams => next_pane(model),
         View::Activity => {}
         View::Job => show_chosen_trace(model),
         View::Trace => toggle_fold(model),
@@ -239,6 +241,7 @@ fn move_cursor(model: &mut Model, step: Step) {
         View::Jobs => model.jobs.list.step(step, height),
         View::Pending => model.pending.list.step(step, height),
         View::Dead => model.dead.list.step(step, height),
+        View::Streams => model.streams.list.step(step, height),
         View::Activity => model.activity.list.step(step, height),
         View::Trace => model.trace.list.step(step, height),
         View::Job => {
@@ -281,6 +284,8 @@ fn sort(model: &mut Model, turn: bool) {
         View::Pending => model.pending.sort = model.pending.sort.next(),
         View::Dead if turn => model.dead.turned = !model.dead.turned,
         View::Dead => model.dead.sort = model.dead.sort.next(),
+        View::Streams if turn => model.streams.turned = !model.streams.turned,
+        View::Streams => model.streams.sort = model.streams.sort.next(),
         View::Overview | View::Job | View::Trace | View::Activity => return,
     }
     answers::rearrange(model);
@@ -305,7 +310,9 @@ fn mark_in<K: Ord + Clone + std::hash::Hash>(list: &mut List<K>, command: Comman
 }
 
 fn next_pane(model: &mut Model) {
-    if let Some(job) = model.job.as_mut() {
+    if model.view() == View::Streams {
+        model.streams.pane = model.streams.pane.next();
+    } else if let Some(job) = model.job.as_mut() {
         job.pane = job.pane.next();
     }
 }

@@ -166,6 +166,7 @@ pub fn filter_text(model: &mut Model) -> Option<&mut String> {
         View::Workers => Some(&mut model.workers.filter.text),
         View::Pending => Some(&mut model.pending.filter.text),
         View::Dead => Some(&mut model.dead.filter.text),
+        View::Streams => Some(&mut model.streams.filter.text),
         View::Activity => Some(&mut model.activity.filter.text),
         View::Overview | View::Job => None,
     }

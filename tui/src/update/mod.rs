@@ -115,6 +115,7 @@ fn grow_old(model: &mut Model, now: DateTime<Utc>) {
         View::Jobs => model.jobs.page.outlive(limit, now),
         View::Pending => model.pending.page.outlive(limit, now),
         View::Dead => model.dead.page.outlive(limit, now),
+        View::Streams => model.streams.page.outlive(limit, now),
         View::Activity => model.activity.page.outlive(limit, now),
         View::Trace => model.trace.facts.outlive(limit, now),
         View::Job => {

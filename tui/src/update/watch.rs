@@ -20,6 +20,10 @@ pub fn wish(model: &Model) -> Wish {
         View::Dead => Wish::Dead {
             unfolded: model.dead.unfolded.clone(),
         },
+        View::Streams => Wish::Streams {
+            near: model.streams.list.cursor.clone(),
+            pane: model.streams.shown_pane(),
+        },
         View::Activity => Wish::Activity {
             limit: model.activity.limit,
         },

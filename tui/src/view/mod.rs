@@ -2,8 +2,8 @@
 //!
 //! * [`shell`] is around every view: header, tabs, message, keys. [`tiny`] is what is left of it on a
 //!   screen too small for any of them.
-//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`activity`] are the screens,
-//!   [`overlay`] what floats over them, [`condition`] what a screen says instead of data.
+//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`] are the
+//!   screens, [`overlay`] what floats over them, [`condition`] what a screen says instead of data.
 //! * [`canvas`] and [`words`] are what everything is drawn with, [`widgets`] what is drawn.
 
 pub mod activity;
@@ -17,6 +17,7 @@ pub mod overview;
 pub mod pending;
 pub mod shell;
 pub mod state;
+pub mod streams;
 pub mod tiny;
 pub mod trace;
 pub mod widgets;
@@ -86,6 +87,7 @@ fn screen(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
         View::Jobs => jobs::draw(canvas, model, airy),
         View::Pending => pending::draw(canvas, model, airy),
         View::Dead => dead::draw(canvas, model, airy),
+        View::Streams => streams::draw(canvas, model, airy),
         View::Activity => activity::draw(canvas, model, airy),
         View::Job => job::draw(canvas, model, airy),
         View::Trace => trace::draw(canvas, model, airy),

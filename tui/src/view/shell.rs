@@ -192,15 +192,23 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
     let wide = Room::of(canvas.width()) == Room::Wide;
     let width = canvas.width();
     canvas.fill(0, 2, width, glyph::RULE, theme.rule);
-    let mut x = if wide { 2 } else { 1 };
+    let start = if wide { 2 } else { 1 };
     let gap = if wide { 3 } else { 2 };
-    for (number, view) in View::TABS {
-        let open = model.view().tab() == view;
-        let style = if open { theme.strong() } else { theme.muted };
-        let words = Words::of(format!("{number} {}", tab_name(view, wide)), style)
-            .then(tab_count(canvas, model, view, style));
-        let end = canvas.words(x, 1, &words);
-        if open {
+    let widest = |tabs: &[(View, Words)]| {
+        let words: u16 = tabs.iter().map(|(_, words)| words.width() + gap).sum();
+        start + words
+    };
+    // A figure too many would push the last view off the screen.
+    let choices = [(wide, true), (false, true), (false, false)];
+    let all = choices.map(|(long, counted)| tab_words(canvas, model, long, counted));
+    let tabs = all
+        .iter()
+        .find(|tabs| widest(tabs) <= width + gap)
+        .unwrap_or(&all[2]);
+    let mut x = start;
+    for (view, words) in tabs {
+        let end = canvas.words(x, 1, words);
+        if model.view().tab() == *view {
             canvas.fill(x - 1, 2, end - x + 2, glyph::HEAVY, theme.accent);
         }
         x = end + gap;
@@ -218,8 +226,22 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
     }
 }
 
-const fn tab_name(view: View, wide: bool) -> &'static str {
-    if wide { view.name() } else { view.short_name() }
+/// The tabs, with long names or short ones, with their figures or without.
+fn tab_words(canvas: &Canvas<'_>, model: &Model, long: bool, counted: bool) -> Vec<(View, Words)> {
+    let theme = canvas.theme;
+    let tab = |(number, view): (char, View)| {
+        let is_open = model.view().tab() == view;
+        let style = if is_open { theme.strong() } else { theme.muted };
+        let name = if long { view.name() } else { view.short_name() };
+        let words = Words::of(format!("{number} {name}"), style);
+        let count = if counted {
+            tab_count(canvas, model, view, style)
+        } else {
+            Words::default()
+        };
+        (view, words.then(count))
+    };
+    View::TABS.map(tab).into()
 }
 
 /// The figure behind a tab: workers that are there, jobs that are dead.
@@ -259,7 +281,9 @@ fn tab_count(canvas: &Canvas<'_>, model: &Model, view: View, style: Style) -> Wo
                 ),
             }
         }
-        View::Overview | View::Jobs | View::Job | View::Trace | View::Activity => Words::default(),
+        View::Overview | View::Jobs | View::Job | View::Trace | View::Streams | View::Activity => {
+            Words::default()
+        }
     }
 }
 

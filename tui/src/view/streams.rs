@@ -4,7 +4,7 @@ use crate::format::{self, Trust};
 use crate::glyph;
 use crate::model::Model;
 use crate::model::pending::Payload;
-use crate::model::streams::{ConsumerLine, Detail, HeldLine, Lag, StreamLine, StreamPane, StreamSort, StreamsPage};
+use crate::model::streams::{ConsumerLine, Detail, HeldLine, Lag, StreamLine, StreamPane, StreamsPage};
 use crate::theme::Theme;
 use crate::view::Room;
 use crate::view::canvas::Canvas;
@@ -100,7 +100,11 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
         return;
     };
     let sort = title::sort(canvas, streams.sort.word(), streams.turned, streams.list.waiting);
-    title::draw(canvas, &left, &[seen(model, page, theme), stale, sort, counted(model, page, theme)]);
+    title::draw(
+        canvas,
+        &left,
+        &[seen(model, page, theme), stale, sort, counted(model, page, theme)],
+    );
 }
 
 /// `5 groups on 4 streams`, with a mark while names are looked for or when there are too many.
@@ -117,14 +121,21 @@ fn counted(model: &Model, page: &StreamsPage, theme: &Theme) -> Words {
     if model.streams.filter.is_empty() {
         return words;
     }
-    Words::of(format!("{} of ", format::count(model.streams.list.len() as u64)), theme.strong()).then(words)
+    Words::of(
+        format!("{} of ", format::count(model.streams.list.len() as u64)),
+        theme.strong(),
+    )
+    .then(words)
 }
 
 /// How the names were found, and when.
 fn seen(model: &Model, page: &StreamsPage, theme: &Theme) -> Words {
     let text = match page.scanned_at {
         _ if page.capped => "only the first 1,000 names are kept".to_owned(),
-        Some(at) => format!("names by SCAN {} ago", format::age(format::between(at, model.now))),
+        Some(at) => format!(
+            "names by SCAN {} ago",
+            format::age(format::between(at, model.now))
+        ),
         None => "still looking for names".to_owned(),
     };
     Words::of(text, theme.muted)
@@ -180,8 +191,16 @@ fn row(line: &StreamLine, stale: bool, theme: &Theme) -> Row {
             .map_or_else(none, |group| Words::outside(group, theme.text)),
         text(format::count(line.length)),
         lag(line.lag, stale, theme),
-        if has_group { text(format::count(line.pending)) } else { none() },
-        if has_group { text(format::count(line.consumers)) } else { none() },
+        if has_group {
+            text(format::count(line.pending))
+        } else {
+            none()
+        },
+        if has_group {
+            text(format::count(line.consumers))
+        } else {
+            none()
+        },
         rate(line.in_per_s),
         if has_group { rate(line.out_per_s) } else { none() },
         drains(line, stale, theme),
@@ -204,7 +223,11 @@ fn lag(lag: Lag, stale: bool, theme: &Theme) -> Words {
         Lag::Unknown => Trust::Unknown,
     };
     let figure = lag.figure().map_or_else(String::new, format::count);
-    let style = if lag.figure() > Some(0) { theme.strong() } else { theme.text };
+    let style = if lag.figure() > Some(0) {
+        theme.strong()
+    } else {
+        theme.text
+    };
     Words::of(figure, style).and(mark.mark(), theme.muted)
 }
 
@@ -231,7 +254,11 @@ fn details(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
     };
     let pane = model.streams.shown_pane();
     let name = name.gap(3).and(pane.name(), theme.accent);
-    let whose = if line.ours { "ours" } else { "foreign: only looked at" };
+    let whose = if line.ours {
+        "ours"
+    } else {
+        "foreign: only looked at"
+    };
     let id = |id: Option<millstream::domain::EntryId>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     let note = match Room::of(canvas.width()) {
         Room::Wide => format!("{} {} {}   {whose}", id(line.first), glyph::MORE, id(line.last)),
@@ -314,15 +341,16 @@ fn table(canvas: &mut Canvas<'_>, columns: &[Column], rows: impl Iterator<Item =
 /// `type=refund order=88121 … 212 B`.
 fn payload(payload: &Payload, theme: &Theme) -> Words {
     match payload {
-        Payload::There { fields, bytes } => fields
-            .iter()
-            .fold(Words::of(format::bytes(*bytes), theme.muted), |words, (name, value)| {
+        Payload::There { fields, bytes } => fields.iter().fold(
+            Words::of(format::bytes(*bytes), theme.muted),
+            |words, (name, value)| {
                 words
                     .gap(2)
                     .and_outside(name, theme.muted)
                     .and("=", theme.muted)
                     .and_outside(value, theme.text)
-            }),
+            },
+        ),
         Payload::Gone => Words::of(format!("{} gone", glyph::LOST), theme.lost),
         Payload::Unread => Words::of("?", theme.muted),
     }

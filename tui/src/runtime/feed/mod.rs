@@ -9,6 +9,7 @@ mod operators;
 mod pending;
 mod postgres;
 mod rows;
+mod streams;
 mod valkey;
 
 use std::time::Duration;
@@ -65,6 +66,7 @@ pub struct Feed {
     /// The workers as Valkey saw them last.
     seen: Vec<Seen>,
     memory: postgres::Memory,
+    search: streams::Search,
 }
 
 /// Why a question has no answer.
@@ -98,6 +100,7 @@ impl Feed {
             valkey_lost: false,
             seen: Vec::new(),
             memory: postgres::Memory::default(),
+            search: streams::Search::default(),
         };
         (feed, control)
     }
@@ -152,6 +155,7 @@ impl Feed {
         }
         match wish {
             Wish::Overview | Wish::Workers => self.glance(wish).await,
+            Wish::Streams { near, pane } => self.streams(near.as_ref(), *pane).await,
             Wish::Pending { place, limit } => self.pending(*place, *limit).await,
             _ => self.ping().await,
         }

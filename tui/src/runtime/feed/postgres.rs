@@ -97,8 +97,8 @@ impl Feed {
             Wish::Workers => Topic::Workers,
             Wish::Dead { .. } => Topic::Dead,
             Wish::Activity { .. } => Topic::Activity,
-            // The one asks on its own, the other for nothing.
-            Wish::Pending { .. } | Wish::Nothing => return,
+            // The first asks on its own, the others need nothing of it.
+            Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => return,
         };
         let done = match wish {
             Wish::Overview => self.overview().await,
@@ -108,7 +108,7 @@ impl Feed {
             Wish::Workers => self.workers().await,
             Wish::Dead { unfolded } => self.dead(unfolded.as_deref()).await,
             Wish::Activity { limit } => self.activity(*limit).await,
-            Wish::Pending { .. } | Wish::Nothing => Ok(()),
+            Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => Ok(()),
         };
         if let Err(why) = done {
             // What was read before may be out of date when the server is back.
