@@ -553,8 +553,6 @@ async fn end(
 ) -> Result<Fence, StoreError> {
     let error = ending.failure.map(|failure| clean(&failure.message).into_owned());
     let class = ending.failure.map(|failure| failure.class.word());
-    let is_buried = ending.state == "dead";
-    let cause = is_buried.then(|| fingerprint(class, error.as_deref()));
     let ended = sqlx::query(END)
         .bind(lease.job.0)
         .bind(lease.attempt)
@@ -564,7 +562,7 @@ async fn end(
         .bind(&error)
         .bind(class)
         .bind(ending.run_at.map(|delay| delay.as_secs_f64()))
-        .bind(cause)
+        .bind((ending.state == "dead").then(|| fingerprint(class, error.as_deref())))
         .execute(&mut *transaction)
         .await?;
     if ended.rows_affected() == 0 {
