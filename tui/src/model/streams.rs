@@ -51,7 +51,7 @@ impl Lag {
             Self::Counter(_) => "counter whole",
             Self::Ours(_) => "ours",
             Self::Counted(_) => "counted by id",
-            Self::AtLeast(_) => "more than counted",
+            Self::AtLeast(_) => "one slice",
             Self::Unknown => "not counted",
             Self::None => "no group",
         }

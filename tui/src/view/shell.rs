@@ -213,17 +213,29 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
         }
         x = end + gap;
     }
-    let all = [(CommandId::Palette, "command"), (CommandId::Help, "help")];
-    // Where the tabs leave no room for both, the one that tells of the other.
-    let help = if wide { &all[..] } else { &all[1..] };
-    let words = help.iter().fold(Words::default(), |words, (command, word)| {
-        let key = keymap::key(model.view(), *command).map_or_else(String::new, keymap::Key::label);
-        let word = if wide { format!("{key} {word}") } else { key };
-        words.gap(2).and(word, theme.muted)
-    });
-    if x + words.width() < width {
-        canvas.words_before(width.saturating_sub(1), 1, &words);
+    // As much as there is room for behind the last tab.
+    let hints = [
+        (&[CommandId::Palette, CommandId::Help][..], true),
+        (&[CommandId::Help][..], false),
+    ];
+    let hints = hints.map(|(commands, wordy)| hint_words(canvas, model, commands, wordy));
+    if let Some(words) = hints.iter().find(|words| x + words.width() + 2 <= width + gap) {
+        canvas.words_before(width.saturating_sub(1), 1, words);
     }
+}
+
+/// Keys that work everywhere, with their words or without.
+fn hint_words(canvas: &Canvas<'_>, model: &Model, commands: &[CommandId], wordy: bool) -> Words {
+    commands.iter().fold(Words::default(), |words, command| {
+        let key = keymap::key(model.view(), *command).map_or_else(String::new, keymap::Key::label);
+        let text = if wordy {
+            format!("{key} {}", command.command().short)
+        } else {
+            key
+        };
+        let gap = if words.is_empty() { 0 } else { 2 };
+        words.gap(gap).and(text, canvas.theme.muted)
+    })
 }
 
 /// The tabs, with long names or short ones, with their figures or without.
