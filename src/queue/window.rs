@@ -165,14 +165,15 @@ impl Look<'_> {
         let whole = self.stretch(early, end, self.limit).await?;
         let mut found = whole.rows;
         // From `early` on there are more than are wanted, from `late` on too few.
+        let mut step = self.limit as u128;
         for _ in 0..HALVINGS {
-            let middle = early + late.saturating_sub(early) / 2;
+            let middle = between(early, late, step);
             if !whole.full || middle == early {
                 break;
             }
             let Stretch { rows, full } = self.stretch(middle, end, self.limit).await?;
             if full {
-                early = middle;
+                (early, step) = (middle, step.saturating_mul(2));
                 continue;
             }
             let enough = rows.len() * 2 >= self.limit;
@@ -359,6 +360,18 @@ pub(super) fn there(flat: Vec<Vec<u8>>) -> Payload {
         })
         .collect();
     Payload::There { fields, bytes }
+}
+
+/// A place between two ids: half way in time, and within a millisecond, where ids are dense at the beginning of what
+/// can be counted, by steps.
+const fn between(early: u128, late: u128, step: u128) -> u128 {
+    let (from, to) = (id(early).ms, id(late).ms);
+    if to.saturating_sub(from) > 1 {
+        let ms = from + (to - from) / 2;
+        return number(EntryId { ms, seq: 0 });
+    }
+    let half = late.saturating_sub(early) / 2;
+    early + if half < step { half } else { step }
 }
 
 /// An id as one number, in the same order.

@@ -172,7 +172,7 @@ impl Feed {
             let mut found = self.queue.consumers(stream, group).await?;
             found.sort_by(|a, b| b.pending.cmp(&a.pending).then_with(|| a.name.cmp(&b.name)));
             found.truncate(DETAIL);
-            let rows = found.into_iter().map(consumer).collect();
+            let rows = found.iter().map(consumer).collect();
             return Ok((Detail::Consumers(Some(rows)), 1));
         }
         let spot = Spot {
@@ -230,7 +230,7 @@ fn held(row: Held) -> HeldLine {
     }
 }
 
-fn consumer(row: ConsumerFacts) -> ConsumerLine {
+fn consumer(row: &ConsumerFacts) -> ConsumerLine {
     ConsumerLine {
         name: Untrusted::new(text(&row.name)),
         pending: row.pending,
