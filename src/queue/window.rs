@@ -370,6 +370,10 @@ const fn between(early: u128, late: u128, step: u128) -> u128 {
         let ms = from + (to - from) / 2;
         return number(EntryId { ms, seq: 0 });
     }
+    let edge = number(EntryId { ms: to, seq: 0 });
+    if early < edge && edge < late {
+        return edge;
+    }
     let half = late.saturating_sub(early) / 2;
     early + if half < step { half } else { step }
 }
@@ -391,6 +395,26 @@ const fn id(number: u128) -> EntryId {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_crowd_within_a_millisecond_is_found_in_few_steps() {
+        // A million entries in bursts of 2,000: the place where the last 100 begin.
+        let wanted = number(EntryId { ms: 499, seq: 1_900 });
+        let (mut early, mut late) = (0, number(EntryId { ms: 500, seq: 7 }));
+        let (mut step, mut steps) = (200, 0);
+        while late - early > 1 {
+            let middle = between(early, late, step);
+            assert!((early..late).contains(&middle));
+            if middle <= wanted {
+                (early, step) = (middle, step * 2);
+            } else {
+                late = middle;
+            }
+            steps += 1;
+        }
+        assert_eq!(early, wanted);
+        assert!(steps < 40, "{steps} steps");
+    }
 
     proptest! {
         #[test]
