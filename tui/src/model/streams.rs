@@ -249,7 +249,14 @@ impl StreamSort {
             Self::Name => Ordering::Equal,
             // What nobody knows may be anything: it stands behind what is known to lag, before what does not.
             Self::Lag => {
-                let rank = |line: &StreamLine| line.lag.figure().map_or(1, |lag| lag * 2);
+                let rank = |line: &StreamLine| match line.lag {
+                    Lag::None => 0,
+                    Lag::Unknown => 2,
+                    known => known
+                        .figure()
+                        .filter(|lag| *lag > 0)
+                        .map_or(1, |lag| lag.saturating_add(2)),
+                };
                 rank(b).cmp(&rank(a))
             }
             Self::Pending => b.pending.cmp(&a.pending),
