@@ -30,7 +30,8 @@ pub fn fingerprint(class: Option<&str>, error: Option<&str>) -> String {
 }
 
 /// A failure's text without what differs from one job to the next.
-fn form(text: &str) -> String {
+#[must_use]
+pub fn form(text: &str) -> String {
     let beginning: String = text.chars().take(READ).collect();
     let words: Vec<String> = without_quoted(&beginning)
         .split_whitespace()

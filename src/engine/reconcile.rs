@@ -156,6 +156,8 @@ impl Reconciler {
             self.pay(&owed).await?;
         }
         self.mend_pause(&queue).await?;
+        // An older version buries without a cause.
+        self.store.bounded(self.store.name_causes(&queue, PAGE)).await?;
         let incarnation = self.incarnation().await?;
         let changed = known
             .as_ref()

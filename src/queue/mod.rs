@@ -15,7 +15,7 @@
 //! what a reference worker cannot run, the third, `{queue}:high`, what is urgent. Nothing here knows Postgres.
 //!
 //! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
-//! [`lease`], [`takeover`]; [`inspect`], [`glance`] and [`pending`] only look,
+//! [`lease`], [`takeover`]; [`inspect`], [`glance`], [`pending`], [`window`], [`held`] and [`streams`] only look,
 //! [`progress`] tells what runs, [`withdraw`], [`pause`] and [`letters`] are an operator's.
 
 pub mod connect;
@@ -24,6 +24,7 @@ pub mod entry;
 pub mod error;
 pub mod fetch;
 pub mod glance;
+pub mod held;
 pub mod inspect;
 pub mod keys;
 pub mod lease;
@@ -35,7 +36,9 @@ pub mod progress;
 pub mod reader;
 mod scripts;
 pub mod settle;
+pub mod streams;
 pub mod takeover;
+pub mod window;
 pub mod withdraw;
 
 pub use connect::{Patience, Queue};

@@ -1,5 +1,6 @@
 //! The operators' book: what was wanted before it was done, what came of it after.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::connect::Store;
@@ -10,7 +11,43 @@ use super::text::clean_value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActionId(i64);
 
+/// An action as it stands in the book.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct ActionRow {
+    /// Its number.
+    pub id: i64,
+    /// When it was wanted.
+    pub at: DateTime<Utc>,
+    /// By whom, as `cli:ada`.
+    pub actor: String,
+    /// What was wanted.
+    pub verb: String,
+    /// Of what.
+    pub detail: Value,
+    /// When it was over.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How, in a word.
+    pub outcome: Option<String>,
+    /// What came of it.
+    pub result: Option<Value>,
+}
+
 impl Store {
+    /// The newest actions, newest first.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn actions(&self, limit: u32) -> Result<Vec<ActionRow>, StoreError> {
+        let rows = sqlx::query_as(
+            "select id, at, actor, verb, detail, ended_at, outcome, result
+             from millstream.actions order by id desc limit $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool())
+        .await?;
+        Ok(rows)
+    }
+
     /// Writes down what an operator wants, before anything happens.
     ///
     /// # Errors

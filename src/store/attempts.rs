@@ -15,6 +15,7 @@ use super::connect::Store;
 use super::error::StoreError;
 use super::telemetry::EventRow;
 use super::text::{clean, clean_value};
+use crate::domain::fingerprint::fingerprint;
 use crate::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 
 /// An entry whose start is asked for.
@@ -205,7 +206,7 @@ const END: &str = "
 update millstream.jobs
 set state = $4, finished_at = case when $4 in ('done', 'dead') then now() end, updated_at = now(),
     failures = failures + $5, error = coalesce($6, error), error_class = coalesce($7, error_class),
-    run_at = now() + make_interval(secs => $8), entry_id = case when $4 = 'scheduled' then null else entry_id end,
+    fingerprint = $9, run_at = now() + make_interval(secs => $8), entry_id = case when $4 = 'scheduled' then null else entry_id end,
     delivery = case when $4 = 'scheduled' then 0 else delivery end
 where id = $1 and attempt = $2 and worker = $3 and state = 'running'";
 
@@ -562,6 +563,7 @@ async fn end(
         .bind(&error)
         .bind(class)
         .bind(ending.run_at.map(|delay| delay.as_secs_f64()))
+        .bind((ending.state == "dead").then(|| fingerprint(class, error.as_deref())))
         .execute(&mut *transaction)
         .await?;
     if ended.rows_affected() == 0 {

@@ -357,6 +357,26 @@ impl Store {
         Ok(count)
     }
 
+    /// The newest of the dead that died of a cause.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn dead_of(&self, queue: &str, cause: &str, limit: u32) -> Result<Vec<ConsoleJob>, StoreError> {
+        let condition = "j.queue = $1 and j.state = 'dead' and j.fingerprint = $2
+            order by j.finished_at desc, j.id limit $3";
+        let statement = format!(
+            "{} order by j.finished_at desc, j.id",
+            JOB.replace("CONDITION", condition)
+        );
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+            .bind(queue)
+            .bind(cause)
+            .bind(i64::from(limit.min(2_000)))
+            .fetch_all(&self.pool())
+            .await?;
+        Ok(rows)
+    }
+
     /// One job as a list shows it.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 
 pub mod actions;
 pub mod attempts;
+pub mod causes;
 pub mod checkpoints;
 pub mod connect;
 pub mod console;

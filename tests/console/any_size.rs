@@ -44,14 +44,23 @@ fn key() -> impl Strategy<Value = Key> {
         Key::End,
     ];
     prop_oneof![
-        4 => prop::sample::select("1246jkgGtTpr/?@:nb+-KDsSm*uchl<>ioaJyI q".chars().collect::<Vec<_>>()).prop_map(Key::Char),
+        4 => prop::sample::select("12345678jkgGtTpr/?@:nb+-KsSm*uchl<>ioaJyI q".chars().collect::<Vec<_>>()).prop_map(Key::Char),
         2 => prop::sample::select(named.to_vec()),
         1 => any::<char>().prop_map(Key::Char),
     ]
 }
 
 fn topic() -> impl Strategy<Value = Topic> {
-    prop::sample::select(vec![Topic::Queue, Topic::Ledger, Topic::Jobs, Topic::Workers])
+    prop::sample::select(vec![
+        Topic::Queue,
+        Topic::Ledger,
+        Topic::Jobs,
+        Topic::Pending,
+        Topic::Dead,
+        Topic::Streams,
+        Topic::Activity,
+        Topic::Workers,
+    ])
 }
 
 /// Answers of servers, in every order.
@@ -63,6 +72,10 @@ fn answer() -> impl Strategy<Value = Answer> {
         answers.extend(model.overview.queue.value().cloned().map(Answer::Queue));
         answers.extend(model.overview.ledger.value().cloned().map(Answer::Ledger));
         answers.extend(model.jobs.page.value().cloned().map(Answer::Jobs));
+        answers.extend(model.pending.page.value().cloned().map(Answer::Pending));
+        answers.extend(model.dead.page.value().cloned().map(Answer::Dead));
+        answers.extend(model.streams.page.value().cloned().map(Answer::Streams));
+        answers.extend(model.activity.page.value().cloned().map(Answer::Activity));
         answers.extend(
             model
                 .workers
@@ -119,6 +132,10 @@ fn start() -> impl Strategy<Value = Model> {
         sample::jobs(),
         sample::job(),
         sample::trace(),
+        sample::pending(),
+        sample::dead(),
+        sample::streams(),
+        sample::activity(),
         sample::workers(),
         sample::dialog(),
         sample::empty(),

@@ -6,5 +6,6 @@
 
 mod any_size;
 mod leaving;
+mod looking;
 mod pictures;
 mod terminal;

@@ -57,12 +57,16 @@ fn check(shown: Shown, state: State, size: Size, look: &Look) {
     });
 }
 
-const VIEWS: [Shown; 5] = [
+const VIEWS: [Shown; 9] = [
     Shown::Overview,
     Shown::Jobs,
     Shown::Job,
-    Shown::Trace,
+    Shown::Pending,
     Shown::Workers,
+    Shown::Dead,
+    Shown::Trace,
+    Shown::Streams,
+    Shown::Activity,
 ];
 const FLOATING: [Shown; 4] = [Shown::Help, Shown::Dialog, Shown::Palette, Shown::Sent];
 
@@ -133,6 +137,18 @@ fn the_other_views_in_their_conditions() {
         State::Failed,
     ] {
         check(Shown::Jobs, state, SMALL, &DARK);
+    }
+    for shown in [Shown::Pending, Shown::Dead, Shown::Streams, Shown::Activity] {
+        for state in [
+            State::Empty,
+            State::Loading,
+            State::NoMatch,
+            State::Stale,
+            State::Failed,
+            State::ReadOnly,
+        ] {
+            check(shown, state, SMALL, &DARK);
+        }
     }
     for state in [State::Empty, State::Loading, State::ValkeyLost] {
         check(Shown::Workers, state, SMALL, &DARK);

@@ -1,6 +1,8 @@
 //! The queue protocol on a real server: ownership, parking, takeover, and what a foreign hand does.
 
 mod bounds;
+mod streams;
+mod window;
 
 use std::time::Duration;
 

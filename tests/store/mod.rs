@@ -1,5 +1,7 @@
 //! The store on a real Postgres.
 
+mod causes;
+
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 use millstream::store::console::JobsAsked;
 use millstream::store::jobs::{Accepted, IdempotencyKey, NewJob};

@@ -69,8 +69,16 @@ pub enum CommandId {
     Overview,
     /// Show the jobs.
     Jobs,
+    /// Show what is pending.
+    Pending,
     /// Show the workers.
     Workers,
+    /// Show the dead by their cause.
+    Dead,
+    /// Show the streams of the whole server.
+    Streams,
+    /// Show the operators' book.
+    Activity,
     /// Show a trace.
     Trace,
     /// Go into the row under the cursor.
@@ -127,8 +135,6 @@ pub enum CommandId {
     ShowTrace,
     /// Show the job.
     ShowJob,
-    /// Show the jobs that were given up.
-    ShowDead,
     /// Mark a row.
     Mark,
     /// Mark all rows that the filter matches.
@@ -209,7 +215,7 @@ const fn write(
 }
 
 /// Every command.
-pub const COMMANDS: [Command; 45] = [
+pub const COMMANDS: [Command; 48] = [
     look(
         CommandId::Overview,
         Group::Move,
@@ -225,6 +231,13 @@ pub const COMMANDS: [Command; 45] = [
         "where is mine, why did it end so?",
     ),
     look(
+        CommandId::Pending,
+        Group::Move,
+        "pending",
+        "pending",
+        "who holds what, is it stuck?",
+    ),
+    look(
         CommandId::Workers,
         Group::Move,
         "workers",
@@ -232,11 +245,32 @@ pub const COMMANDS: [Command; 45] = [
         "who works, who is slow, who is gone?",
     ),
     look(
+        CommandId::Dead,
+        Group::Move,
+        "dead",
+        "dead",
+        "which one cause makes most of it?",
+    ),
+    look(
         CommandId::Trace,
         Group::Move,
         "trace",
         "trace",
         "what is it doing now, what did it cost?",
+    ),
+    look(
+        CommandId::Streams,
+        Group::Move,
+        "streams",
+        "streams",
+        "which group falls behind, can the figure be trusted?",
+    ),
+    look(
+        CommandId::Activity,
+        Group::Move,
+        "activity",
+        "activity",
+        "who did that, and what came of it?",
     ),
     look(
         CommandId::Enter,
@@ -289,7 +323,7 @@ pub const COMMANDS: [Command; 45] = [
         Group::See,
         "filter",
         "filter",
-        "narrow the rows: words, status: class: worker: verdict: id:",
+        "narrow the rows: words, status: class: worker: id: idle>5m",
     ),
     look(
         CommandId::Sort,
@@ -389,14 +423,7 @@ pub const COMMANDS: [Command; 45] = [
         Group::Act,
         "show-job",
         "job",
-        "the job of this trace",
-    ),
-    look(
-        CommandId::ShowDead,
-        Group::Act,
-        "dead",
-        "dead",
-        "the jobs that were given up",
+        "the job of this trace or entry",
     ),
     look(
         CommandId::Mark,
@@ -506,7 +533,7 @@ impl CommandId {
         match self {
             Self::KillWorker | Self::DrainWorker => no_worker(model),
             Self::ShowTrace if model.chosen_job().is_none() => Some("no job is under the cursor"),
-            Self::ShowJob if model.trace.id.is_none() => Some("no trace is open"),
+            Self::ShowJob if model.chosen_job().is_none() => Some("no job is under the cursor"),
             Self::Trace if model.trace.id.is_none() && model.chosen_job().is_none() => {
                 Some("no job is chosen: 2, a row, t")
             }

@@ -4,6 +4,8 @@ use millstream::domain::{JobId, SpanId};
 use serde::Serialize;
 
 use crate::model::filter::Filter;
+use crate::model::pending::Place;
+use crate::model::streams::{StreamKey, StreamPane};
 use crate::msg::WorkerProcess;
 
 /// What is on the screen and must be asked for.
@@ -16,6 +18,30 @@ pub enum Wish {
         /// The filter.
         filter: Filter,
         /// At most so many rows.
+        limit: u32,
+    },
+    /// A window of what is pending.
+    Pending {
+        /// Where it stands.
+        place: Place,
+        /// At most so many rows.
+        limit: u32,
+    },
+    /// The dead by their cause.
+    Dead {
+        /// The cause whose jobs are listed.
+        unfolded: Option<String>,
+    },
+    /// The streams of the whole server.
+    Streams {
+        /// The row under the cursor.
+        near: Option<StreamKey>,
+        /// What is told of it.
+        pane: StreamPane,
+    },
+    /// The newest actions.
+    Activity {
+        /// At most so many.
         limit: u32,
     },
     /// One job.

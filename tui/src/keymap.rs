@@ -164,6 +164,10 @@ const fn bind(scope: Scope, key: Key, command: CommandId, footer: Footer) -> Bin
 const ANY: Scope = Scope::Anywhere;
 const OVERVIEW: Scope = Scope::In(View::Overview);
 const JOBS: Scope = Scope::In(View::Jobs);
+const PENDING: Scope = Scope::In(View::Pending);
+const DEAD: Scope = Scope::In(View::Dead);
+const STREAMS: Scope = Scope::In(View::Streams);
+const ACTIVITY: Scope = Scope::In(View::Activity);
 const JOB: Scope = Scope::In(View::Job);
 const TRACE: Scope = Scope::In(View::Trace);
 const WORKERS: Scope = Scope::In(View::Workers);
@@ -172,8 +176,12 @@ const WORKERS: Scope = Scope::In(View::Workers);
 pub const BINDINGS: &[Binding] = &[
     bind(ANY, Key::Char('1'), CommandId::Overview, Footer::No),
     bind(ANY, Key::Char('2'), CommandId::Jobs, Footer::No),
+    bind(ANY, Key::Char('3'), CommandId::Pending, Footer::No),
     bind(ANY, Key::Char('4'), CommandId::Workers, Footer::No),
+    bind(ANY, Key::Char('5'), CommandId::Dead, Footer::No),
     bind(ANY, Key::Char('6'), CommandId::Trace, Footer::No),
+    bind(ANY, Key::Char('7'), CommandId::Streams, Footer::No),
+    bind(ANY, Key::Char('8'), CommandId::Activity, Footer::No),
     bind(ANY, Key::Enter, CommandId::Enter, Footer::First),
     bind(ANY, Key::Esc, CommandId::Out, Footer::No),
     bind(ANY, Key::Backspace, CommandId::Previous, Footer::No),
@@ -208,15 +216,31 @@ pub const BINDINGS: &[Binding] = &[
     bind(OVERVIEW, Key::Char('K'), CommandId::KillWorker, Footer::First),
     bind(OVERVIEW, Key::Char('n'), CommandId::Submit, Footer::First),
     bind(OVERVIEW, Key::Char('b'), CommandId::Burst, Footer::First),
-    bind(OVERVIEW, Key::Char('D'), CommandId::ShowDead, Footer::First),
     bind(JOBS, Key::Char('t'), CommandId::ShowTrace, Footer::First),
     bind(JOBS, Key::Char('/'), CommandId::Filter, Footer::First),
     bind(JOBS, Key::Char('s'), CommandId::Sort, Footer::First),
     bind(JOBS, Key::Char('S'), CommandId::Turn, Footer::First),
-    bind(JOBS, Key::Char('D'), CommandId::ShowDead, Footer::No),
     bind(JOBS, Key::Char(' '), CommandId::Mark, Footer::First),
     bind(JOBS, Key::Char('*'), CommandId::MarkAll, Footer::No),
     bind(JOBS, Key::Char('u'), CommandId::Unmark, Footer::No),
+    bind(PENDING, Key::Char('t'), CommandId::ShowTrace, Footer::First),
+    bind(PENDING, Key::Char('/'), CommandId::Filter, Footer::First),
+    bind(PENDING, Key::Char('s'), CommandId::Sort, Footer::First),
+    bind(PENDING, Key::Char('S'), CommandId::Turn, Footer::First),
+    bind(PENDING, Key::Char('g'), CommandId::First, Footer::First),
+    bind(PENDING, Key::Char('G'), CommandId::Last, Footer::First),
+    bind(PENDING, Key::Char(' '), CommandId::Mark, Footer::No),
+    bind(PENDING, Key::Char('*'), CommandId::MarkAll, Footer::No),
+    bind(PENDING, Key::Char('u'), CommandId::Unmark, Footer::No),
+    bind(DEAD, Key::Char('t'), CommandId::ShowTrace, Footer::First),
+    bind(DEAD, Key::Char('/'), CommandId::Filter, Footer::First),
+    bind(DEAD, Key::Char('s'), CommandId::Sort, Footer::First),
+    bind(DEAD, Key::Char('S'), CommandId::Turn, Footer::First),
+    bind(STREAMS, Key::Tab, CommandId::NextPane, Footer::First),
+    bind(STREAMS, Key::Char('/'), CommandId::Filter, Footer::First),
+    bind(STREAMS, Key::Char('s'), CommandId::Sort, Footer::First),
+    bind(STREAMS, Key::Char('S'), CommandId::Turn, Footer::First),
+    bind(ACTIVITY, Key::Char('/'), CommandId::Filter, Footer::First),
     bind(JOB, Key::Char('t'), CommandId::ShowTrace, Footer::First),
     bind(JOB, Key::Tab, CommandId::NextPane, Footer::First),
     bind(JOB, Key::Esc, CommandId::Out, Footer::First),

@@ -11,11 +11,15 @@ use serde::Serialize;
 
 use crate::keymap::Key;
 use crate::model::Fleet;
+use crate::model::activity::ActivityPage;
 use crate::model::connection::{Load, Sent, Server};
+use crate::model::dead::DeadPage;
 use crate::model::figures::{LedgerFigures, QueueFigures};
 use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
 use crate::model::notice::Tone;
+use crate::model::pending::PendingPage;
+use crate::model::streams::StreamsPage;
 use crate::model::trace::{SpanText, TraceFacts};
 use crate::model::view::Size;
 use crate::model::workers::{WorkerLine, WorkerName};
@@ -29,6 +33,14 @@ pub enum Answer {
     Ledger(LedgerFigures),
     /// A page of jobs.
     Jobs(JobsPage),
+    /// A window of what is pending.
+    Pending(PendingPage),
+    /// The dead by their cause.
+    Dead(DeadPage),
+    /// The streams of the whole server.
+    Streams(StreamsPage),
+    /// The newest actions.
+    Activity(ActivityPage),
     /// One job, or that there is none of that id.
     Job(JobId, Option<JobFacts>),
     /// One trace, or that there is no such job.
@@ -48,6 +60,14 @@ pub enum Topic {
     Ledger,
     /// [`Answer::Jobs`].
     Jobs,
+    /// [`Answer::Pending`].
+    Pending,
+    /// [`Answer::Dead`].
+    Dead,
+    /// [`Answer::Streams`].
+    Streams,
+    /// [`Answer::Activity`].
+    Activity,
     /// [`Answer::Job`].
     Job(JobId),
     /// [`Answer::Trace`].

@@ -14,7 +14,7 @@ use crate::model::view::Size;
 use crate::model::{Access, Model, Profile};
 use crate::reach::place;
 use crate::runtime::{self, Console, log};
-use crate::verbs::console::{attempts_allowed, look};
+use crate::verbs::console::{look, rules};
 
 /// Opens the console, and returns when its user leaves it.
 ///
@@ -28,11 +28,13 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
         demo.folder.path().display()
     );
     let (hands, link) = Hands::new(Arc::clone(&demo.fleet), feed);
+    let (attempts_allowed, lease) = rules()?;
     let console = Console {
         model: model(demo, args),
         queue: demo.queue.clone(),
         store: demo.store.clone(),
-        attempts_allowed: attempts_allowed()?,
+        attempts_allowed,
+        lease,
         link: Some(link),
         log: log.as_ref().map(|log| log.path.clone()),
     };

@@ -18,8 +18,16 @@ pub enum Shown {
     Job,
     /// The waterfall of a job that runs.
     Trace,
+    /// What is pending.
+    Pending,
     /// The workers.
     Workers,
+    /// The dead by their cause.
+    Dead,
+    /// The streams of the whole server.
+    Streams,
+    /// The operators' book.
+    Activity,
     /// The help over the jobs.
     Help,
     /// The question before a worker is killed.
@@ -86,6 +94,10 @@ fn story(shown: Shown) -> Model {
         Shown::Job => sample::job(),
         Shown::Trace => sample::trace(),
         Shown::Workers => sample::workers(),
+        Shown::Pending => sample::pending(),
+        Shown::Dead => sample::dead(),
+        Shown::Streams => sample::streams(),
+        Shown::Activity => sample::activity(),
         Shown::Help => sample::help(),
         Shown::Dialog => sample::dialog(),
         Shown::Palette | Shown::Sent => Model {
@@ -100,6 +112,10 @@ fn path(shown: Shown) -> Vec<View> {
         Shown::Overview | Shown::Palette | Shown::Sent => vec![View::Overview],
         Shown::Jobs | Shown::Help => vec![View::Overview, View::Jobs],
         Shown::Job => vec![View::Overview, View::Jobs, View::Job],
+        Shown::Pending => vec![View::Overview, View::Pending],
+        Shown::Dead => vec![View::Overview, View::Dead],
+        Shown::Streams => vec![View::Overview, View::Streams],
+        Shown::Activity => vec![View::Overview, View::Activity],
         Shown::Trace => vec![View::Overview, View::Trace],
         Shown::Workers | Shown::Dialog => vec![View::Overview, View::Workers],
     }

@@ -4,12 +4,14 @@
 //! update changes it, neither knows the other. Text from outside is `Untrusted` from its first line here.
 //!
 //! * [`remote`]: a value on a server with its age; [`connection`]: the lamps and our own load.
-//! * [`overview`], [`jobs`], [`job`], [`trace`], [`workers`]: a screen each.
+//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
 //! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
 
+pub mod activity;
 pub mod connection;
+pub mod dead;
 pub mod figures;
 pub mod filter;
 pub mod happening;
@@ -22,7 +24,9 @@ pub mod need;
 pub mod notice;
 pub mod overlay;
 pub mod overview;
+pub mod pending;
 pub mod remote;
+pub mod streams;
 pub mod time;
 pub mod trace;
 pub mod view;
@@ -35,7 +39,9 @@ use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
 use serde::Serialize;
 
+use activity::Activity;
 use connection::{Connection, Lamp, Load, Sent};
+use dead::Dead;
 use happening::Happenings;
 use history::History;
 use job::Job;
@@ -44,6 +50,8 @@ use look::Look;
 use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
+use pending::Pending;
+use streams::Streams;
 use trace::Trace;
 use view::{Size, View};
 use workers::Workers;
@@ -134,6 +142,14 @@ pub struct Model {
     pub jobs: Jobs,
     /// The job that was opened last.
     pub job: Option<Job>,
+    /// What is pending.
+    pub pending: Pending,
+    /// The dead by their cause.
+    pub dead: Dead,
+    /// The streams of the whole server.
+    pub streams: Streams,
+    /// The operators' book.
+    pub activity: Activity,
     /// The trace that was opened last.
     pub trace: Trace,
     /// The workers.
@@ -175,6 +191,10 @@ impl Model {
             overview: Overview::new(now),
             jobs: Jobs::new(now),
             job: None,
+            pending: Pending::new(now),
+            dead: Dead::new(now),
+            streams: Streams::new(now),
+            activity: Activity::new(now),
             trace: Trace::new(None, now),
             workers: Workers::new(now),
             happenings: Happenings::default(),

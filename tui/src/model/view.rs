@@ -21,6 +21,14 @@ pub enum View {
     Overview,
     /// Where is mine, why did it end so?
     Jobs,
+    /// Who holds what, is it stuck?
+    Pending,
+    /// Which one cause makes most of it?
+    Dead,
+    /// Which group falls behind, can the figure be trusted?
+    Streams,
+    /// Who did that, and what came of it?
+    Activity,
     /// One job in full; which one stands in [`Model::job`].
     Job,
     /// What is it doing now, what did it cost? Which one stands in [`Model::trace`].
@@ -31,11 +39,15 @@ pub enum View {
 
 impl View {
     /// The views that have a number, with it, in the order of the tabs.
-    pub const TABS: [(char, Self); 4] = [
+    pub const TABS: [(char, Self); 8] = [
         ('1', Self::Overview),
         ('2', Self::Jobs),
+        ('3', Self::Pending),
         ('4', Self::Workers),
+        ('5', Self::Dead),
         ('6', Self::Trace),
+        ('7', Self::Streams),
+        ('8', Self::Activity),
     ];
 
     /// Its name in tabs and breadcrumbs.
@@ -46,6 +58,22 @@ impl View {
             Self::Job => "Job",
             Self::Trace => "Trace",
             Self::Workers => "Workers",
+            Self::Pending => "Pending",
+            Self::Dead => "Dead",
+            Self::Streams => "Streams",
+            Self::Activity => "Activity",
+        }
+    }
+
+    /// Its name where there is little room for it.
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::Overview => "Over",
+            Self::Pending => "Pend",
+            Self::Workers => "Work",
+            Self::Streams => "Strm",
+            Self::Activity => "Act",
+            other => other.name(),
         }
     }
 
@@ -71,6 +99,13 @@ impl Model {
             // Header, tabs, rule, title, empty, headings above; detail, rule, footer below.
             View::Jobs if height >= 30 => 10,
             View::Jobs => 7,
+            View::Pending if height >= 30 => 19,
+            View::Pending if height >= 18 => 11,
+            View::Pending => 7,
+            View::Streams if height >= 30 => 24,
+            View::Streams => 13,
+            View::Dead | View::Activity if height >= 30 => 15,
+            View::Dead | View::Activity => 10,
             View::Job => height - (height / 4).min(8),
             View::Trace if height >= 30 => 22,
             View::Trace => 12,
@@ -88,6 +123,9 @@ impl Model {
             View::Job => self.job.as_ref().map(|job| job.id),
             View::Trace => self.trace.id,
             View::Jobs => self.jobs.list.cursor,
+            View::Pending => self.pending.selected().and_then(|line| line.job),
+            View::Dead => self.dead.selected_job(),
+            View::Streams | View::Activity => None,
             View::Overview | View::Workers => self
                 .workers
                 .selected()

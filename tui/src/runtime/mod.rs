@@ -68,6 +68,8 @@ pub struct Console {
     pub store: Store,
     /// How often a job may be started.
     pub attempts_allowed: u32,
+    /// How long a silent worker keeps its jobs.
+    pub lease: Duration,
     /// The demo's processes, if it is a demo.
     pub link: Option<DemoLink>,
     /// Where its log is, if it could be written.
@@ -84,6 +86,7 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         queue,
         store,
         attempts_allowed,
+        lease,
         link,
         log,
     } = console;
@@ -98,7 +101,7 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         }
         None => (None, None),
     };
-    let (feed, control) = Feed::new(queue, store, attempts_allowed, ours, sender.clone());
+    let (feed, control) = Feed::new(queue, store, (attempts_allowed, lease), ours, sender.clone());
     tasks.spawn(feed.run());
     tasks.spawn(input::read(sender.clone()));
     tasks.spawn(tell_time(sender.clone()));

@@ -6,12 +6,16 @@ use chrono::TimeDelta;
 use millstream::untrusted::Untrusted;
 
 use super::{figures, id, jobs, jobs_page, lamps, now, story, unanswered, workers};
+use crate::model::activity::ActivityPage;
 use crate::model::connection::Server;
+use crate::model::dead::DeadPage;
 use crate::model::figures::{Counts, LedgerFigures, QueueFigures};
 use crate::model::filter::Filter;
 use crate::model::job::Job;
 use crate::model::jobs::JobsPage;
+use crate::model::pending::PendingPage;
 use crate::model::remote::Remote;
+use crate::model::streams::StreamsPage;
 use crate::model::workers::WorkersPage;
 use crate::model::{Access, Frozen, Model};
 
@@ -36,6 +40,10 @@ pub fn empty() -> Model {
         now(),
     );
     model.jobs.page = Remote::ready(JobsPage::default(), now());
+    model.pending.page = Remote::ready(PendingPage::default(), now());
+    model.dead.page = Remote::ready(DeadPage::default(), now());
+    model.streams.page = Remote::ready(StreamsPage::default(), now());
+    model.activity.page = Remote::ready(ActivityPage::default(), now());
     model.workers.page = Remote::ready(
         WorkersPage {
             rows: vec![workers::idle()],
@@ -70,6 +78,15 @@ pub fn no_match() -> Model {
         now(),
     );
     model.jobs.list.rearrange(&[], 20);
+    let nothing = Filter::new("worker:w-ffff");
+    model.pending.filter = nothing.clone();
+    model.pending.list.rearrange(&[], 20);
+    model.dead.filter = nothing.clone();
+    model.dead.list.rearrange(&[], 20);
+    model.streams.filter = nothing.clone();
+    model.streams.list.rearrange(&[], 20);
+    model.activity.filter = nothing;
+    model.activity.list.rearrange(&[], 20);
     model
 }
 
@@ -115,6 +132,10 @@ pub fn failed() -> Model {
         .page
         .fail("reach Postgres: Connection refused (os error 111)".into(), now());
     model
+        .pending
+        .page
+        .fail("reach Valkey: Connection refused (os error 111)".into(), now());
+    model
         .trace
         .facts
         .fail("reach Postgres: Connection refused (os error 111)".into(), now());
@@ -157,9 +178,13 @@ fn lose(model: &mut Model, server: Server, why: &str) {
     match server {
         Server::Valkey => {
             model.overview.queue.fail(why.clone(), seen);
+            model.pending.page.fail(why.clone(), seen);
+            model.streams.page.fail(why.clone(), seen);
             model.workers.page.fail(why, seen);
         }
         Server::Postgres => {
+            model.dead.page.fail(why.clone(), seen);
+            model.activity.page.fail(why.clone(), seen);
             model.overview.ledger.fail(why.clone(), seen);
             model.jobs.page.fail(why.clone(), seen);
             model.trace.facts.fail(why.clone(), seen);

@@ -4,13 +4,17 @@
 //! time-outs has buried four jobs. Ids and clock never change, and figures agree from view to view.
 //! `conditions` has the same story while servers are away, [`crowd`] as much as a console ever shows.
 
+mod activity;
 mod conditions;
 mod crowd;
+mod dead;
 mod figures;
 mod flow;
 mod jobs;
 mod needs;
+mod pending;
 mod sent;
+mod streams;
 mod trace;
 mod workers;
 
@@ -28,6 +32,7 @@ use crate::model::filter::Filter;
 use crate::model::job::Job;
 use crate::model::jobs::{JobSort, JobsPage};
 use crate::model::overlay::{Button, Dialog, Intent, Overlay};
+use crate::model::pending::PendingSort;
 use crate::model::remote::Remote;
 use crate::model::trace::{SpanText, Trace, TraceKey};
 use crate::model::view::{Size, View};
@@ -85,6 +90,18 @@ pub fn story() -> Model {
     model.jobs.page = Remote::ready(jobs_page(Filter::default()), now());
     let wanted = model.jobs.wanted(now());
     model.jobs.list.rearrange(&wanted, 20);
+    model.pending.page = Remote::ready(pending::page(), now());
+    model.pending.arrange(20);
+    model.dead.page = Remote::ready(dead::page(), now());
+    let causes = model.dead.wanted();
+    model.dead.list.rearrange(&causes, 20);
+    model.streams.page = Remote::ready(streams::page(), now());
+    let names = model.streams.wanted();
+    model.streams.list.rearrange(&names, 20);
+    model.streams.list.select(&streams::chosen(), 20);
+    model.activity.page = Remote::ready(activity::page(), now());
+    let actions = model.activity.wanted();
+    model.activity.list.rearrange(&actions, 20);
     model.job = Some(open_job());
     model.trace = open_trace();
     model.sent = sent::sent();
@@ -146,6 +163,34 @@ pub fn job() -> Model {
 /// The trace of 8f2c1a, which runs.
 pub fn trace() -> Model {
     at(&[View::Overview, View::Trace])
+}
+
+/// What is pending, the gravest first.
+pub fn pending() -> Model {
+    let mut model = at(&[View::Overview, View::Pending]);
+    model.pending.sort = PendingSort::State;
+    let wanted = model.pending.wanted();
+    model.pending.list.rearrange(&wanted, 20);
+    model
+}
+
+/// The dead by their cause, the largest unfolded.
+pub fn dead() -> Model {
+    let mut model = at(&[View::Overview, View::Dead]);
+    model.dead.unfolded = Some("e3a91c07b4d2".to_owned());
+    let wanted = model.dead.wanted();
+    model.dead.list.rearrange(&wanted, 20);
+    model
+}
+
+/// The streams of the whole server.
+pub fn streams() -> Model {
+    at(&[View::Overview, View::Streams])
+}
+
+/// The operators' book.
+pub fn activity() -> Model {
+    at(&[View::Overview, View::Activity])
 }
 
 /// The workers.
@@ -245,6 +290,8 @@ mod tests {
         assert_eq!(ledger.counts.running, running);
         let done: u64 = workers.rows.iter().map(|worker| worker.done).sum();
         assert_eq!(ledger.counts.done, done);
+        assert_eq!(model.pending.page.value().unwrap().total, queue.pending);
+        assert_eq!(model.dead.page.value().unwrap().total, ledger.counts.dead);
     }
 
     #[test]
@@ -254,6 +301,10 @@ mod tests {
             jobs(),
             job(),
             trace(),
+            pending(),
+            dead(),
+            streams(),
+            activity(),
             workers(),
             help(),
             dialog(),
@@ -262,6 +313,10 @@ mod tests {
         ] {
             assert!(model.workers.selected().is_some());
             assert!(model.jobs.selected().is_some());
+            assert!(model.pending.selected().is_some());
+            assert!(model.dead.selected().is_some());
+            assert!(model.streams.selected().is_some());
+            assert!(model.activity.selected().is_some());
             assert!(model.trace.selected_span().is_some());
         }
         assert_eq!(jobs().jobs.list.position(), Some(1));

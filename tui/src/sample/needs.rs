@@ -19,7 +19,7 @@ pub fn needs() -> Vec<Need> {
             harm: Harm::Dead,
             what: "4 dead by one cause: timeout".into(),
             detail: "chat claude-haiku-4-5: no reply within 30 s".into(),
-            command: CommandId::ShowDead,
+            command: CommandId::Dead,
             target: Target::Jobs("status:dead class:timeout".to_owned()),
         },
         Need {

@@ -47,6 +47,13 @@ pub fn receive(model: &mut Model, answer: Answer) {
                 model.jobs.page.receive(page, now);
             }
         }
+        Answer::Pending(page) => {
+            let height = model.list_height();
+            model.pending.receive(page, now, height);
+        }
+        Answer::Dead(page) => model.dead.page.receive(page, now),
+        Answer::Streams(page) => model.streams.receive(page, now),
+        Answer::Activity(page) => model.activity.page.receive(page, now),
         Answer::Job(id, facts) => {
             if let Some(job) = model.job.as_mut().filter(|job| job.id == id) {
                 job.facts.receive(facts, now);
@@ -80,6 +87,7 @@ pub fn confirm(model: &mut Model, topic: Topic) {
             }
         }
         Topic::Trace(id) if model.trace.id == Some(id) => model.trace.facts.confirm(now),
+        Topic::Dead => model.dead.page.confirm(now),
         _ => {}
     }
 }
@@ -92,6 +100,13 @@ pub fn miss(model: &mut Model, topic: Topic, why: &Untrusted) {
         Topic::Ledger => model.overview.ledger.fail(why, now),
         Topic::Jobs => model.jobs.page.fail(why, now),
         Topic::Workers => model.workers.page.fail(why, now),
+        Topic::Pending => {
+            model.pending.moving = false;
+            model.pending.page.fail(why, now);
+        }
+        Topic::Dead => model.dead.page.fail(why, now),
+        Topic::Streams => model.streams.page.fail(why, now),
+        Topic::Activity => model.activity.page.fail(why, now),
         Topic::Job(id) => {
             if let Some(job) = model.job.as_mut().filter(|job| job.id == id) {
                 job.facts.fail(why, now);
@@ -270,6 +285,13 @@ pub fn arrange_all(model: &mut Model) {
     model.workers.list.arrange(&names, height);
     let ids = model.jobs.wanted(now);
     model.jobs.list.arrange(&ids, height);
+    model.pending.arrange(height);
+    let keys = model.dead.wanted();
+    model.dead.list.arrange(&keys, height);
+    let keys = model.streams.wanted();
+    model.streams.list.arrange(&keys, height);
+    let numbers = model.activity.wanted();
+    model.activity.list.arrange(&numbers, height);
     let rows: Vec<TraceKey> = model.trace.rows(now).iter().map(|row| row.key).collect();
     // The waterfall is a tree: its rows have no other order than the one they stand in.
     model.trace.list.rearrange(&rows, height);
@@ -304,6 +326,22 @@ pub fn rearrange(model: &mut Model) {
         View::Overview | View::Workers => {
             let names = model.workers.wanted();
             model.workers.list.rearrange(&names, height);
+        }
+        View::Pending => {
+            let keys = model.pending.wanted();
+            model.pending.list.rearrange(&keys, height);
+        }
+        View::Dead => {
+            let keys = model.dead.wanted();
+            model.dead.list.rearrange(&keys, height);
+        }
+        View::Streams => {
+            let keys = model.streams.wanted();
+            model.streams.list.rearrange(&keys, height);
+        }
+        View::Activity => {
+            let numbers = model.activity.wanted();
+            model.activity.list.rearrange(&numbers, height);
         }
         View::Trace => arrange_all(model),
         View::Job => {}

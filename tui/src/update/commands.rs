@@ -10,7 +10,7 @@ use crate::command::CommandId;
 use crate::effect::Effect;
 use crate::model::filter::Filter;
 use crate::model::job::{Job, JobPane};
-use crate::model::list::Step;
+use crate::model::list::{List, Step};
 use crate::model::look::ThemeName;
 use crate::model::need::Target;
 use crate::model::notice::{Notice, Tone};
@@ -60,6 +60,10 @@ fn go(model: &mut Model, command: CommandId) {
     match command {
         CommandId::Overview => open_tab(model, View::Overview),
         CommandId::Jobs => open_tab(model, View::Jobs),
+        CommandId::Pending => open_tab(model, View::Pending),
+        CommandId::Dead => open_tab(model, View::Dead),
+        CommandId::Streams => open_tab(model, View::Streams),
+        CommandId::Activity => open_tab(model, View::Activity),
         CommandId::Workers => open_tab(model, View::Workers),
         CommandId::Trace => open_trace_tab(model),
         CommandId::Enter => enter(model),
@@ -73,11 +77,10 @@ fn go(model: &mut Model, command: CommandId) {
         CommandId::Last => step(model, Step::Last),
         CommandId::ShowTrace => show_chosen_trace(model),
         CommandId::ShowJob => {
-            if let Some(id) = model.trace.id {
+            if let Some(id) = model.chosen_job() {
                 open_job(model, id);
             }
         }
-        CommandId::ShowDead => show_jobs(model, "status:dead"),
         CommandId::CriticalPath => model.trace.critical = !model.trace.critical,
         CommandId::HideShort => hide_short(model),
         CommandId::ZoomIn => model.trace.zoom.change(true),
@@ -141,6 +144,14 @@ fn open_job(model: &mut Model, id: JobId) {
     open_view(model, View::Job);
 }
 
+/// The job of the row under the cursor, if that has one.
+fn open_chosen_job(model: &mut Model) {
+    match model.chosen_job() {
+        Some(id) => open_job(model, id),
+        None => refuse(model, "no job can be read from this entry"),
+    }
+}
+
 fn show_jobs(model: &mut Model, text: &str) {
     model.jobs.filter = Filter::new(text);
     open_view(model, View::Jobs);
@@ -158,6 +169,14 @@ fn enter(model: &mut Model) {
                 open_job(model, id);
             }
         }
+        View::Pending => open_chosen_job(model),
+        View::Dead if model.dead.selected_job().is_some() => open_chosen_job(model),
+        View::Dead => {
+            model.dead.toggle();
+            answers::rearrange(model);
+        }
+        View::Streams => next_pane(model),
+        View::Activity => {}
         View::Job => show_chosen_trace(model),
         View::Trace => toggle_fold(model),
         View::Workers => {
@@ -207,8 +226,11 @@ fn step(model: &mut Model, step: Step) {
         answers::rearrange(model);
     }
     move_cursor(model, step);
-    if model.view() == View::Jobs {
-        ask_for_more(model);
+    match model.view() {
+        View::Jobs => ask_for_more(model),
+        View::Pending => model.pending.follow(step),
+        View::Activity => model.activity.follow(),
+        _ => {}
     }
 }
 
@@ -217,6 +239,10 @@ fn move_cursor(model: &mut Model, step: Step) {
     match model.view() {
         View::Overview | View::Workers => model.workers.list.step(step, height),
         View::Jobs => model.jobs.list.step(step, height),
+        View::Pending => model.pending.list.step(step, height),
+        View::Dead => model.dead.list.step(step, height),
+        View::Streams => model.streams.list.step(step, height),
+        View::Activity => model.activity.list.step(step, height),
         View::Trace => model.trace.list.step(step, height),
         View::Job => {
             if let Some(job) = &mut model.job {
@@ -254,25 +280,39 @@ fn sort(model: &mut Model, turn: bool) {
         View::Jobs => model.jobs.sort = model.jobs.sort.next(),
         View::Workers if turn => model.workers.turned = !model.workers.turned,
         View::Workers => model.workers.sort = model.workers.sort.next(),
-        View::Overview | View::Job | View::Trace => return,
+        View::Pending if turn => model.pending.turned = !model.pending.turned,
+        View::Pending => model.pending.sort = model.pending.sort.next(),
+        View::Dead if turn => model.dead.turned = !model.dead.turned,
+        View::Dead => model.dead.sort = model.dead.sort.next(),
+        View::Streams if turn => model.streams.turned = !model.streams.turned,
+        View::Streams => model.streams.sort = model.streams.sort.next(),
+        View::Overview | View::Job | View::Trace | View::Activity => return,
     }
     answers::rearrange(model);
 }
 
 fn mark(model: &mut Model, command: CommandId) {
-    let list = &mut model.jobs.list;
+    match model.view() {
+        View::Pending => mark_in(&mut model.pending.list, command),
+        _ => mark_in(&mut model.jobs.list, command),
+    }
+    if command == CommandId::Mark {
+        step(model, Step::By(1));
+    }
+}
+
+fn mark_in<K: Ord + Clone + std::hash::Hash>(list: &mut List<K>, command: CommandId) {
     match command {
-        CommandId::Mark => {
-            list.toggle_mark();
-            step(model, Step::By(1));
-        }
-        CommandId::MarkAll => list.marks = list.order.iter().copied().collect(),
+        CommandId::Mark => list.toggle_mark(),
+        CommandId::MarkAll => list.marks = list.order.iter().cloned().collect(),
         _ => list.marks.clear(),
     }
 }
 
 fn next_pane(model: &mut Model) {
-    if let Some(job) = model.job.as_mut() {
+    if model.view() == View::Streams {
+        model.streams.pane = model.streams.pane.next();
+    } else if let Some(job) = model.job.as_mut() {
         job.pane = job.pane.next();
     }
 }

@@ -164,6 +164,10 @@ pub fn filter_text(model: &mut Model) -> Option<&mut String> {
         View::Jobs => Some(&mut model.jobs.filter.text),
         View::Trace => Some(&mut model.trace.filter.text),
         View::Workers => Some(&mut model.workers.filter.text),
+        View::Pending => Some(&mut model.pending.filter.text),
+        View::Dead => Some(&mut model.dead.filter.text),
+        View::Streams => Some(&mut model.streams.filter.text),
+        View::Activity => Some(&mut model.activity.filter.text),
         View::Overview | View::Job => None,
     }
 }

@@ -100,7 +100,7 @@ fn dead(model: &Model) -> Option<Need> {
             fresh => format!("{dead} dead, {fresh} in the last minute"),
         }),
         detail: Untrusted::new(detail),
-        command: CommandId::ShowDead,
+        command: CommandId::Dead,
         target: Target::Jobs("status:dead".to_owned()),
     })
 }

@@ -10,6 +10,8 @@ use crate::effect::{Effect, Wish};
 use crate::keymap::{self, Key};
 use crate::model::connection::Server;
 use crate::model::overlay::Overlay;
+use crate::model::pending::Place;
+use crate::model::streams::StreamPane;
 use crate::model::view::{Size, View};
 use crate::model::workers::WorkerState;
 use crate::model::{Access, Model};
@@ -40,8 +42,86 @@ fn numbers_open_views_and_escape_goes_out() {
     assert_eq!(model.path, [View::Jobs, View::Job, View::Trace]);
     press(&mut model, "<esc><esc>");
     assert_eq!(model.view(), View::Jobs);
-    press(&mut model, "35789");
-    assert_eq!(model.view(), View::Jobs, "views that are not built have no key");
+    for (number, view) in View::TABS {
+        press(&mut model, &number.to_string());
+        assert_eq!(model.view(), view);
+    }
+    press(&mut model, "90");
+    assert_eq!(model.view(), View::Activity, "there is no ninth view");
+}
+
+#[test]
+fn a_pending_entry_leads_to_its_job_and_back_to_its_row() {
+    let mut model = sample::pending();
+    press(&mut model, "j");
+    let key = model.pending.list.cursor;
+    press(&mut model, "<enter>");
+    assert_eq!(model.view(), View::Job);
+    let id = model.pending.selected().unwrap().job;
+    assert_eq!(model.job.as_ref().map(|job| job.id), id);
+    press(&mut model, "<esc>");
+    assert_eq!((model.view(), model.pending.list.cursor), (View::Pending, key));
+    // The first row's payload is gone: nobody can read its job.
+    press(&mut model, "g<enter>");
+    assert_eq!(model.view(), View::Pending);
+    assert!(model.notice.is_some());
+}
+
+#[test]
+fn a_pending_list_asks_for_the_end_once_and_an_old_answer_moves_nothing() {
+    let mut model = sample::pending();
+    let mut page = model.pending.page.value().unwrap().clone();
+    page.after = true;
+    answer(&mut model, Answer::Pending(page.clone()));
+    let effects = press(&mut model, "G");
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Watch(Wish::Pending {
+            place: Place::Last,
+            ..
+        })
+    )));
+    assert!(press(&mut model, "GG").is_empty(), "one question at a time");
+    answer(&mut model, Answer::Pending(page));
+    assert_eq!(
+        model.pending.place,
+        Place::Last,
+        "an answer to another place is nobody's"
+    );
+}
+
+#[test]
+fn enter_unfolds_a_cause_and_its_jobs_are_asked_for() {
+    let mut model = sample::dead();
+    press(&mut model, "<enter>");
+    assert_eq!(model.dead.list.len(), 3);
+    let effects = press(&mut model, "<enter>");
+    assert!(
+        matches!(&effects[..], [Effect::Watch(Wish::Dead { unfolded: Some(cause) })] if cause.starts_with("e3a91c"))
+    );
+    press(&mut model, "j<enter>");
+    assert_eq!(model.view(), View::Job);
+    press(&mut model, "<esc>/class:input<enter>");
+    assert_eq!(model.dead.list.len(), 1);
+}
+
+#[test]
+fn tab_turns_what_is_told_of_a_stream() {
+    let mut model = sample::streams();
+    let effects = press(&mut model, "<tab>");
+    assert!(matches!(
+        &effects[..],
+        [Effect::Watch(Wish::Streams {
+            pane: StreamPane::Consumers,
+            near: Some(_)
+        })]
+    ));
+    assert!(
+        model.streams.detail().is_none(),
+        "what was told of another pane is not shown in this one"
+    );
+    press(&mut model, "/mail<enter>");
+    assert_eq!(model.streams.list.len(), 1);
 }
 
 #[test]

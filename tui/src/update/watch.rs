@@ -13,6 +13,20 @@ pub fn wish(model: &Model) -> Wish {
             filter: Filter::new(model.jobs.filter.text.trim()),
             limit: model.jobs.limit,
         },
+        View::Pending => Wish::Pending {
+            place: model.pending.place,
+            limit: model.pending.limit(),
+        },
+        View::Dead => Wish::Dead {
+            unfolded: model.dead.unfolded.clone(),
+        },
+        View::Streams => Wish::Streams {
+            near: model.streams.list.cursor.clone(),
+            pane: model.streams.shown_pane(),
+        },
+        View::Activity => Wish::Activity {
+            limit: model.activity.limit,
+        },
         View::Job => model.job.as_ref().map_or(Wish::Nothing, |job| Wish::Job(job.id)),
         View::Trace => model.trace.id.map_or(Wish::Nothing, |id| Wish::Trace {
             id,

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use millstream::settings::{EngineSettings, Reader, process_environment};
 use millstream::untrusted::Untrusted;
@@ -24,7 +25,7 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
         let text = "the console needs a terminal; `millstream status` and `millstream jobs` print";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let attempts_allowed = attempts_allowed()?;
+    let (attempts_allowed, lease) = rules()?;
     let reach = Reach::find(Needs::Either).await?;
     // The log is whole once this is dropped, after the screen is given back.
     let log = log::start(&log_folder(&reach));
@@ -38,6 +39,7 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
         queue: reach.queue,
         store: reach.store,
         attempts_allowed,
+        lease,
         link: None,
         log: log.as_ref().map(|log| log.path.clone()),
     };
@@ -45,14 +47,16 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// How often a job may be started: a worker's setting, which is usually the same here.
+/// How often a job may be started, and how long a silent worker keeps it: a worker's settings, which are usually
+/// the same here.
 ///
 /// # Errors
 /// When a setting is wrong.
-pub fn attempts_allowed() -> Result<u32, Failure> {
+pub fn rules() -> Result<(u32, Duration), Failure> {
     let mut reader = Reader::new(&process_environment);
     let settings = EngineSettings::read(&mut reader);
-    Ok(reader.finish(settings)?.max_attempts)
+    let settings = reader.finish(settings)?;
+    Ok((settings.max_attempts, settings.visibility_timeout))
 }
 
 /// How the terminal wants it, and how its user does.

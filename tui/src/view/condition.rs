@@ -1,12 +1,14 @@
 //! What a view says when it has nothing to show: still loading, failed, empty, nothing that matches.
 
 use chrono::{DateTime, Utc};
+use ratatui::style::Modifier;
 
 use crate::command::CommandId;
 use crate::format;
 use crate::glyph;
 use crate::keymap;
 use crate::model::Model;
+use crate::model::filter::Filter;
 use crate::model::remote::Remote;
 use crate::view::canvas::Canvas;
 use crate::view::words::Words;
@@ -32,6 +34,17 @@ pub fn staleness<T>(remote: &Remote<T>, now: DateTime<Utc>) -> Option<String> {
     let age = remote.age(now).filter(|_| remote.is_stale())?;
     let why = remote.why().map_or_else(String::new, |why| format!(": {why}"));
     Some(format!("{} old{why}", format::age(age)))
+}
+
+/// `No entry matches class:timeout.   Esc clears it`.
+pub fn no_match(canvas: &mut Canvas<'_>, y: u16, subject: &str, filter: &Filter) {
+    let theme = canvas.theme;
+    let words = Words::of(format!("{subject} matches "), theme.text)
+        .and_outside(&filter.text.as_str().into(), theme.accent)
+        .and(".   ", theme.text)
+        .and("Esc", theme.accent.add_modifier(Modifier::BOLD))
+        .and(" clears it", theme.muted);
+    canvas.fitted(1, y, &words, canvas.width().saturating_sub(2));
 }
 
 /// A sentence, with the keys that change it: `Nothing waits.  n submit  b burst`.

@@ -1,7 +1,6 @@
 //! Where is mine, why did it end so?
 
 use millstream::domain::JobState;
-use ratatui::style::Modifier;
 
 use crate::command::CommandId;
 use crate::format::{self, Trust};
@@ -117,7 +116,6 @@ fn list(canvas: &mut Canvas<'_>, model: &Model) {
 }
 
 fn empty(canvas: &mut Canvas<'_>, model: &Model) {
-    let theme = canvas.theme;
     let filter = &model.jobs.filter;
     if filter.is_empty() {
         condition::sentence(
@@ -129,12 +127,7 @@ fn empty(canvas: &mut Canvas<'_>, model: &Model) {
         );
         return;
     }
-    let words = Words::of("No job matches ", theme.text)
-        .and_outside(&filter.text.as_str().into(), theme.accent)
-        .and(".   ", theme.text)
-        .and("Esc", theme.accent.add_modifier(Modifier::BOLD))
-        .and(" clears it", theme.muted);
-    canvas.fitted(1, 2, &words, canvas.width().saturating_sub(2));
+    condition::no_match(canvas, 2, "No job", filter);
 }
 
 const fn sorted_column(sort: JobSort) -> Option<&'static str> {

@@ -2,18 +2,22 @@
 //!
 //! * [`shell`] is around every view: header, tabs, message, keys. [`tiny`] is what is left of it on a
 //!   screen too small for any of them.
-//! * [`overview`], [`jobs`], [`job`], [`trace`], [`workers`] are the screens, [`overlay`] what floats
-//!   over them, [`condition`] what a screen says instead of data.
+//! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`] are the
+//!   screens, [`overlay`] what floats over them, [`condition`] what a screen says instead of data.
 //! * [`canvas`] and [`words`] are what everything is drawn with, [`widgets`] what is drawn.
 
+pub mod activity;
 pub mod canvas;
 pub mod condition;
+pub mod dead;
 pub mod job;
 pub mod jobs;
 pub mod overlay;
 pub mod overview;
+pub mod pending;
 pub mod shell;
 pub mod state;
+pub mod streams;
 pub mod tiny;
 pub mod trace;
 pub mod widgets;
@@ -81,6 +85,10 @@ fn screen(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     match model.view() {
         View::Overview => overview::draw(canvas, model, airy),
         View::Jobs => jobs::draw(canvas, model, airy),
+        View::Pending => pending::draw(canvas, model, airy),
+        View::Dead => dead::draw(canvas, model, airy),
+        View::Streams => streams::draw(canvas, model, airy),
+        View::Activity => activity::draw(canvas, model, airy),
         View::Job => job::draw(canvas, model, airy),
         View::Trace => trace::draw(canvas, model, airy),
         View::Workers => workers::draw(canvas, model, airy),

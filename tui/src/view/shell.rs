@@ -192,24 +192,68 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
     let wide = Room::of(canvas.width()) == Room::Wide;
     let width = canvas.width();
     canvas.fill(0, 2, width, glyph::RULE, theme.rule);
-    let mut x = if wide { 2 } else { 1 };
-    for (number, view) in View::TABS {
-        let open = model.view().tab() == view;
-        let style = if open { theme.strong() } else { theme.muted };
-        let words =
-            Words::of(format!("{number} {}", view.name()), style).then(tab_count(canvas, model, view, style));
-        let end = canvas.words(x, 1, &words);
-        if open {
+    let start = if wide { 2 } else { 1 };
+    let gap = if wide { 3 } else { 2 };
+    let widest = |tabs: &[(View, Words)]| {
+        let words: u16 = tabs.iter().map(|(_, words)| words.width() + gap).sum();
+        start + words
+    };
+    // A figure too many would push the last view off the screen.
+    let choices = [(wide, true), (false, true), (false, false)];
+    let all = choices.map(|(long, counted)| tab_words(canvas, model, long, counted));
+    let tabs = all
+        .iter()
+        .find(|tabs| widest(tabs) <= width + gap)
+        .unwrap_or(&all[2]);
+    let mut x = start;
+    for (view, words) in tabs {
+        let end = canvas.words(x, 1, words);
+        if model.view().tab() == *view {
             canvas.fill(x - 1, 2, end - x + 2, glyph::HEAVY, theme.accent);
         }
-        x = end + if wide { 3 } else { 2 };
+        x = end + gap;
     }
-    let help = [(CommandId::Palette, "command"), (CommandId::Help, "help")];
-    let words = help.into_iter().fold(Words::default(), |words, (command, word)| {
-        let key = keymap::key(model.view(), command).map_or_else(String::new, keymap::Key::label);
-        words.gap(2).and(format!("{key} {word}"), theme.muted)
-    });
-    canvas.words_before(width.saturating_sub(1), 1, &words);
+    // As much as there is room for behind the last tab.
+    let hints = [
+        (&[CommandId::Palette, CommandId::Help][..], true),
+        (&[CommandId::Help][..], false),
+    ];
+    let hints = hints.map(|(commands, wordy)| hint_words(canvas, model, commands, wordy));
+    if let Some(words) = hints.iter().find(|words| x + words.width() + 2 <= width + gap) {
+        canvas.words_before(width.saturating_sub(1), 1, words);
+    }
+}
+
+/// Keys that work everywhere, with their words or without.
+fn hint_words(canvas: &Canvas<'_>, model: &Model, commands: &[CommandId], wordy: bool) -> Words {
+    commands.iter().fold(Words::default(), |words, command| {
+        let key = keymap::key(model.view(), *command).map_or_else(String::new, keymap::Key::label);
+        let text = if wordy {
+            format!("{key} {}", command.command().short)
+        } else {
+            key
+        };
+        let gap = if words.is_empty() { 0 } else { 2 };
+        words.gap(gap).and(text, canvas.theme.muted)
+    })
+}
+
+/// The tabs, with long names or short ones, with their figures or without.
+fn tab_words(canvas: &Canvas<'_>, model: &Model, long: bool, counted: bool) -> Vec<(View, Words)> {
+    let theme = canvas.theme;
+    let tab = |(number, view): (char, View)| {
+        let is_open = model.view().tab() == view;
+        let style = if is_open { theme.strong() } else { theme.muted };
+        let name = if long { view.name() } else { view.short_name() };
+        let words = Words::of(format!("{number} {name}"), style);
+        let count = if counted {
+            tab_count(canvas, model, view, style)
+        } else {
+            Words::default()
+        };
+        (view, words.then(count))
+    };
+    View::TABS.map(tab).into()
 }
 
 /// The figure behind a tab: workers that are there, jobs that are dead.
@@ -219,12 +263,28 @@ fn tab_count(canvas: &Canvas<'_>, model: &Model, view: View, style: Style) -> Wo
             let count = model.workers.page.value().map(|page| page.rows.len());
             count.map_or_else(Words::default, |count| Words::of(format!(" {count}"), style))
         }
-        View::Jobs => {
-            let dead = model
-                .overview
-                .ledger
-                .value()
-                .map_or(0, |ledger| ledger.counts.dead);
+        View::Pending => {
+            let queue = model.overview.queue.value().map(|queue| queue.pending);
+            let own = model.pending.page.value().map(|page| page.total);
+            // The open view's own figure is the newest one.
+            let newest = if model.view() == View::Pending {
+                own.or(queue)
+            } else {
+                queue.or(own)
+            };
+            newest.map_or_else(Words::default, |count| {
+                Words::of(format!(" {}", format::count(count)), style)
+            })
+        }
+        View::Dead => {
+            let dead = model.overview.ledger.value().map(|ledger| ledger.counts.dead);
+            let own = model.dead.page.value().map(|page| page.total);
+            let dead = if model.view() == View::Dead {
+                own.or(dead)
+            } else {
+                dead.or(own)
+            };
+            let dead = dead.unwrap_or(0);
             match dead {
                 0 => Words::default(),
                 dead => Words::of(
@@ -233,7 +293,9 @@ fn tab_count(canvas: &Canvas<'_>, model: &Model, view: View, style: Style) -> Wo
                 ),
             }
         }
-        View::Overview | View::Job | View::Trace => Words::default(),
+        View::Overview | View::Jobs | View::Job | View::Trace | View::Streams | View::Activity => {
+            Words::default()
+        }
     }
 }
 

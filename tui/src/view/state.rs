@@ -4,9 +4,11 @@ use millstream::domain::{JobState, SpanStatus};
 use ratatui::style::Style;
 
 use crate::glyph;
+use crate::model::activity::Ended;
 use crate::model::happening::HappeningKind;
 use crate::model::job::Outcome;
 use crate::model::need::Harm;
+use crate::model::pending::Hold;
 use crate::model::workers::WorkerState;
 use crate::theme::Theme;
 use crate::view::words::Words;
@@ -88,6 +90,30 @@ pub const fn happening(theme: &Theme, kind: HappeningKind) -> (&'static str, Sty
         HappeningKind::Joined => (glyph::JOINED, theme.accent),
         HappeningKind::Left => (glyph::LEFT, theme.accent),
         HappeningKind::Lost => (glyph::LOST, theme.lost),
+    }
+}
+
+/// Glyph and colour of how an action ended.
+#[must_use]
+pub const fn ended(theme: &Theme, ended: Ended) -> (&'static str, Style) {
+    match ended {
+        Ended::Running => (glyph::RUNNING, theme.busy),
+        Ended::Unheard => (glyph::LOST, theme.lost),
+        Ended::Done => (glyph::DONE, theme.ok),
+        Ended::Partly => (glyph::LOST, theme.retrying),
+        Ended::Refused => (glyph::DEAD, theme.dead),
+    }
+}
+
+/// Glyph and colour of a pending entry.
+#[must_use]
+pub const fn hold(theme: &Theme, hold: Hold) -> (&'static str, Style) {
+    match hold {
+        Hold::Lost => (glyph::LOST, theme.lost),
+        Hold::Stuck => (glyph::LOST, theme.retrying),
+        Hold::Due | Hold::Retrying => (glyph::RETRYING, theme.retrying),
+        Hold::Foreign => (glyph::LATER, theme.waiting),
+        Hold::Running => (glyph::RUNNING, theme.busy),
     }
 }
 

@@ -5,8 +5,11 @@
 //! for a moment and asked again; the console never ends for it.
 
 mod load;
+mod operators;
+mod pending;
 mod postgres;
 mod rows;
+mod streams;
 mod valkey;
 
 use std::time::Duration;
@@ -49,6 +52,8 @@ pub struct Feed {
     store: Store,
     /// How often a job may be started.
     attempts_allowed: u32,
+    /// How long a silent worker keeps its jobs.
+    lease: Duration,
     /// The processes that are the demo's own.
     ours: Option<watch::Receiver<Vec<u32>>>,
     sender: mpsc::Sender<Msg>,
@@ -61,6 +66,7 @@ pub struct Feed {
     /// The workers as Valkey saw them last.
     seen: Vec<Seen>,
     memory: postgres::Memory,
+    search: streams::Search,
 }
 
 /// Why a question has no answer.
@@ -71,7 +77,7 @@ impl Feed {
     pub fn new(
         queue: Queue,
         store: Store,
-        attempts_allowed: u32,
+        (attempts_allowed, lease): (u32, Duration),
         ours: Option<watch::Receiver<Vec<u32>>>,
         sender: mpsc::Sender<Msg>,
     ) -> (Self, watch::Sender<Plan>) {
@@ -85,6 +91,7 @@ impl Feed {
             queue,
             store,
             attempts_allowed,
+            lease,
             ours,
             sender,
             plan,
@@ -93,6 +100,7 @@ impl Feed {
             valkey_lost: false,
             seen: Vec::new(),
             memory: postgres::Memory::default(),
+            search: streams::Search::default(),
         };
         (feed, control)
     }
@@ -147,6 +155,8 @@ impl Feed {
         }
         match wish {
             Wish::Overview | Wish::Workers => self.glance(wish).await,
+            Wish::Streams { near, pane } => self.streams(near.as_ref(), *pane).await,
+            Wish::Pending { place, limit } => self.pending(*place, *limit).await,
             _ => self.ping().await,
         }
     }

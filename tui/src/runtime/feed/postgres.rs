@@ -27,6 +27,13 @@ const FLOW_AGAIN: TimeDelta = TimeDelta::seconds(10);
 /// As far back as the lanes go, and a little.
 const LANE_BACK: Duration = Duration::from_secs(65);
 
+/// The dead as they were counted by cause.
+#[derive(Debug)]
+pub struct DeadMemory {
+    /// How many they were.
+    pub dead: i64,
+}
+
 /// What was answered before, so that it need not be asked again.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -38,6 +45,7 @@ pub struct Memory {
     /// How many jobs passed which filter.
     matching: Option<(JobsAsked, i64)>,
     fared: Vec<FaredRow>,
+    pub(super) dead: Option<DeadMemory>,
     slow_at: Option<Instant>,
     /// Jobs that have ended do not change: which was read in full, and its row's time.
     whole_job: Option<(JobId, DateTime<Utc>)>,
@@ -48,7 +56,7 @@ pub struct Memory {
 
 impl Memory {
     /// Whether the slow figures are due; they are noted as asked for.
-    fn slow_figures_due(&mut self) -> bool {
+    pub(super) fn slow_figures_due(&mut self) -> bool {
         let due = self.slow_at.is_none_or(|at| at.elapsed() >= SLOW_FIGURES);
         if due {
             self.slow_at = Some(Instant::now());
@@ -68,6 +76,7 @@ impl Memory {
                 self.whole_trace = None;
             }
             self.text_of = None;
+            self.dead = None;
             self.wish = Some(wish.clone());
         }
     }
@@ -86,7 +95,10 @@ impl Feed {
             Wish::Job(id) => Topic::Job(*id),
             Wish::Trace { id, .. } => Topic::Trace(*id),
             Wish::Workers => Topic::Workers,
-            Wish::Nothing => return,
+            Wish::Dead { .. } => Topic::Dead,
+            Wish::Activity { .. } => Topic::Activity,
+            // The first asks on its own, the others need nothing of it.
+            Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => return,
         };
         let done = match wish {
             Wish::Overview => self.overview().await,
@@ -94,7 +106,9 @@ impl Feed {
             Wish::Job(id) => self.job(*id).await,
             Wish::Trace { id, span } => self.trace(*id, *span).await,
             Wish::Workers => self.workers().await,
-            Wish::Nothing => Ok(()),
+            Wish::Dead { unfolded } => self.dead(unfolded.as_deref()).await,
+            Wish::Activity { limit } => self.activity(*limit).await,
+            Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => Ok(()),
         };
         if let Err(why) = done {
             // What was read before may be out of date when the server is back.
@@ -108,7 +122,7 @@ impl Feed {
     }
 
     /// One question: timed, counted, and told.
-    async fn question<T>(
+    pub(super) async fn question<T>(
         &mut self,
         text: &str,
         question: impl Future<Output = Result<T, StoreError>>,
@@ -150,7 +164,7 @@ impl Feed {
     }
 
     /// The counts, without what was counted before.
-    async fn counts(&mut self, queue: &str) -> Result<Counts, Why> {
+    pub(super) async fn counts(&mut self, queue: &str) -> Result<Counts, Why> {
         let (store, settled) = (self.store.clone(), self.memory.settled);
         let counts = self
             .question("counts by state", store.counts_since(queue, settled))

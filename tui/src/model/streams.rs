@@ -1,0 +1,432 @@
+//! Every stream on the server with its groups: which one falls behind, and can the figure be trusted?
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use millstream::domain::EntryId;
+use millstream::untrusted::Untrusted;
+use serde::Serialize;
+
+use super::filter::Filter;
+use super::list::List;
+use super::pending::Payload;
+use super::remote::Remote;
+use super::time::since;
+
+/// A stream by its key, and one of its groups; names are bytes.
+pub type StreamKey = (Vec<u8>, Option<Vec<u8>>);
+
+/// How many entries a group has not been given, and how that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Lag {
+    /// By the server's own counters.
+    Counter(u64),
+    /// Of our own queue: what is there less what is pending.
+    Ours(u64),
+    /// One by one.
+    Counted(u64),
+    /// There are more than were counted.
+    AtLeast(u64),
+    /// Nobody has counted them.
+    Unknown,
+    /// There is no group that could lag.
+    None,
+}
+
+impl Lag {
+    /// The figure, as far as there is one.
+    pub const fn figure(self) -> Option<u64> {
+        match self {
+            Self::Counter(lag) | Self::Ours(lag) | Self::Counted(lag) | Self::AtLeast(lag) => Some(lag),
+            Self::Unknown | Self::None => None,
+        }
+    }
+
+    /// Why its mark is the one it is.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Counter(0) => "at the end",
+            Self::Counter(_) => "counter whole",
+            Self::Ours(_) => "ours",
+            Self::Counted(_) => "counted by id",
+            Self::AtLeast(_) => "one slice",
+            Self::Unknown => "not counted",
+            Self::None => "no group",
+        }
+    }
+}
+
+/// A row: a stream with one of its groups, or a stream that has none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StreamLine {
+    /// What it is known by.
+    pub key: StreamKey,
+    /// The stream's name.
+    pub stream: Untrusted,
+    /// The group's name.
+    pub group: Option<Untrusted>,
+    /// Whether it belongs to the queue that is looked at.
+    pub ours: bool,
+    /// Entries on the stream.
+    pub length: u64,
+    /// The first of them.
+    pub first: Option<EntryId>,
+    /// The last of them.
+    pub last: Option<EntryId>,
+    /// Entries that were ever added.
+    pub added: Option<u64>,
+    /// Entries that the group was ever given.
+    pub read: Option<u64>,
+    /// Entries that it has not been given.
+    pub lag: Lag,
+    /// Entries that its consumers hold.
+    pub pending: u64,
+    /// Its consumers.
+    pub consumers: u64,
+    /// When this was read.
+    pub at: DateTime<Utc>,
+    /// Entries added a second, lately.
+    pub in_per_s: Option<f64>,
+    /// Entries given out a second, lately.
+    pub out_per_s: Option<f64>,
+}
+
+impl StreamLine {
+    /// Rates from what was read before; they settle over a few readings.
+    fn learn(&mut self, before: &Self) {
+        let seconds = since(before.at, self.at).as_secs_f64();
+        if seconds < 0.2 {
+            (self.in_per_s, self.out_per_s) = (before.in_per_s, before.out_per_s);
+            return;
+        }
+        let rate = |now: Option<u64>, then: Option<u64>, known: Option<f64>| {
+            // A counter that falls was begun anew.
+            let grown = now?.checked_sub(then?)? as f64 / seconds;
+            Some(known.map_or(grown, |known| known * 0.7 + grown * 0.3))
+        };
+        self.in_per_s = rate(self.added, before.added, before.in_per_s);
+        self.out_per_s = rate(self.read, before.read, before.out_per_s);
+    }
+
+    /// Until nothing lags; nothing when that is not known, and no time when it never comes.
+    pub fn drains(&self) -> Option<Option<Duration>> {
+        let lag = self
+            .lag
+            .figure()
+            .filter(|_| !matches!(self.lag, Lag::AtLeast(_)))?;
+        if lag == 0 {
+            return None;
+        }
+        let gain = self.out_per_s? - self.in_per_s?;
+        Some((gain > 0.01).then(|| super::time::seconds(lag as f64 / gain)))
+    }
+
+    fn passes(&self, filter: &Filter) -> bool {
+        let group = self.group.as_ref().map_or("", Untrusted::raw).to_lowercase();
+        let stream = self.stream.raw().to_lowercase();
+        filter.text.split_whitespace().all(|part| {
+            let lower = part.to_lowercase();
+            match (lower.split_once(':'), lower.split_once('>')) {
+                (Some(("stream", word)), _) => stream.starts_with(word),
+                (Some(("group", word)), _) => group.starts_with(word),
+                (_, Some(("lag", least))) => least
+                    .parse::<u64>()
+                    .is_ok_and(|least| self.lag.figure().is_some_and(|lag| lag > least)),
+                _ => stream.contains(&lower) || group.contains(&lower),
+            }
+        })
+    }
+}
+
+/// A pending entry of the row under the cursor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeldLine {
+    /// Its id.
+    pub entry: EntryId,
+    /// Who holds it.
+    pub consumer: Untrusted,
+    /// Since its last delivery.
+    pub idle: Duration,
+    /// How often it was delivered.
+    pub reads: u64,
+    /// What it holds.
+    pub payload: Payload,
+}
+
+/// A consumer of the row under the cursor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConsumerLine {
+    /// Its name.
+    pub name: Untrusted,
+    /// Entries that it holds.
+    pub pending: u64,
+    /// Since it last asked for anything.
+    pub idle: Duration,
+}
+
+/// What is told of the row under the cursor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Detail {
+    /// What its consumers hold, oldest first.
+    Pending(Vec<HeldLine>),
+    /// Who they are; nothing when there are too many to be told.
+    Consumers(Option<Vec<ConsumerLine>>),
+    /// The last entries of the stream, newest first.
+    Entries(Vec<(EntryId, Payload)>),
+}
+
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum StreamPane {
+    /// [`Detail::Pending`].
+    #[default]
+    Pending,
+    /// [`Detail::Consumers`].
+    Consumers,
+    /// [`Detail::Entries`].
+    Entries,
+}
+
+impl StreamPane {
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Pending => Self::Consumers,
+            Self::Consumers => Self::Entries,
+            Self::Entries => Self::Pending,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Consumers => "Consumers",
+            Self::Entries => "Last entries",
+        }
+    }
+}
+
+/// The columns that the rows can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum StreamSort {
+    /// By name.
+    #[default]
+    Name,
+    /// The greatest lag first.
+    Lag,
+    /// Most pending first.
+    Pending,
+    /// The longest first.
+    Length,
+}
+
+impl StreamSort {
+    const ALL: [Self; 4] = [Self::Name, Self::Lag, Self::Pending, Self::Length];
+
+    /// The word in the title.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Name => "STREAM",
+            Self::Lag => "LAG",
+            Self::Pending => "PENDING",
+            Self::Length => "LENGTH",
+        }
+    }
+
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let here = Self::ALL.iter().position(|sort| *sort == self).unwrap_or(0);
+        Self::ALL[(here + 1) % Self::ALL.len()]
+    }
+
+    fn compare(self, a: &StreamLine, b: &StreamLine) -> Ordering {
+        let first = match self {
+            Self::Name => Ordering::Equal,
+            // What nobody knows may be anything: it stands behind what is known to lag, before what does not.
+            Self::Lag => {
+                let rank = |line: &StreamLine| match line.lag {
+                    Lag::None => 0,
+                    Lag::Unknown => 2,
+                    known => known
+                        .figure()
+                        .filter(|lag| *lag > 0)
+                        .map_or(1, |lag| lag.saturating_add(2)),
+                };
+                rank(b).cmp(&rank(a))
+            }
+            Self::Pending => b.pending.cmp(&a.pending),
+            Self::Length => b.length.cmp(&a.length),
+        };
+        first.then_with(|| a.key.cmp(&b.key))
+    }
+}
+
+/// What Valkey answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct StreamsPage {
+    /// A row for each group of the streams that were looked into so far.
+    pub rows: Vec<StreamLine>,
+    /// Names of streams that are known.
+    pub names: u64,
+    /// Whether there are more names than are kept.
+    pub capped: bool,
+    /// When all names had been seen last; nothing before the first time.
+    pub scanned_at: Option<DateTime<Utc>>,
+    /// What is told of a row.
+    pub detail: Option<(StreamKey, Detail)>,
+}
+
+/// The view: data, list, filter, sort, and what is told of the row under the cursor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Streams {
+    /// The data.
+    pub page: Remote<StreamsPage>,
+    /// Cursor, scroll.
+    pub list: List<StreamKey>,
+    /// The filter.
+    pub filter: Filter,
+    /// The sort.
+    pub sort: StreamSort,
+    /// Whether the sort is turned round.
+    pub turned: bool,
+    /// What is told of the row under the cursor.
+    pub pane: StreamPane,
+}
+
+impl Streams {
+    /// The view before its first answer.
+    pub fn new(now: DateTime<Utc>) -> Self {
+        Self {
+            page: Remote::asked(now),
+            list: List::default(),
+            filter: Filter::default(),
+            sort: StreamSort::default(),
+            turned: false,
+            pane: StreamPane::default(),
+        }
+    }
+
+    /// Takes an answer, and learns from the one before.
+    pub fn receive(&mut self, mut page: StreamsPage, now: DateTime<Utc>) {
+        if let Some(before) = self.page.value() {
+            let known: HashMap<&StreamKey, &StreamLine> =
+                before.rows.iter().map(|line| (&line.key, line)).collect();
+            for line in &mut page.rows {
+                if let Some(before) = known.get(&line.key) {
+                    line.learn(before);
+                }
+            }
+        }
+        self.page.receive(page, now);
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<&StreamLine> {
+        let key = self.list.cursor.as_ref()?;
+        self.page.value()?.rows.iter().find(|line| line.key == *key)
+    }
+
+    /// What is told of the row under the cursor, if it was asked for.
+    pub fn detail(&self) -> Option<&Detail> {
+        let (key, detail) = self.page.value()?.detail.as_ref()?;
+        let pane = match detail {
+            Detail::Pending(_) => StreamPane::Pending,
+            Detail::Consumers(_) => StreamPane::Consumers,
+            Detail::Entries(_) => StreamPane::Entries,
+        };
+        (self.list.cursor.as_ref() == Some(key) && self.shown_pane() == pane).then_some(detail)
+    }
+
+    /// The pane that is shown: a stream without a group has nothing but entries.
+    pub fn shown_pane(&self) -> StreamPane {
+        match &self.list.cursor {
+            Some((_, None)) => StreamPane::Entries,
+            _ => self.pane,
+        }
+    }
+
+    /// The rows that `height` lines show, in order; `true` for the one under the cursor.
+    pub fn visible(&self, height: usize) -> Vec<(&StreamLine, bool)> {
+        let rows = self.page.value().map_or(&[][..], |page| &page.rows);
+        let by_key: HashMap<&StreamKey, &StreamLine> = rows.iter().map(|line| (&line.key, line)).collect();
+        self.list.order[self.list.window(height)]
+            .iter()
+            .filter_map(|key| {
+                by_key
+                    .get(key)
+                    .map(|line| (*line, self.list.cursor.as_ref() == Some(key)))
+            })
+            .collect()
+    }
+
+    /// The keys of the rows that pass the filter, in the order of the sort.
+    pub fn wanted(&self) -> Vec<StreamKey> {
+        let rows = self.page.value().map_or(&[][..], |page| &page.rows);
+        let mut lines: Vec<&StreamLine> = rows.iter().filter(|line| line.passes(&self.filter)).collect();
+        lines.sort_by(|a, b| self.sort.compare(a, b));
+        if self.turned {
+            lines.reverse();
+        }
+        lines.into_iter().map(|line| line.key.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn rates_are_learned_from_two_readings_and_a_reset_counter_says_nothing() {
+        let first = crate::sample::streams().streams;
+        let before = first.page.value().unwrap().rows[0].clone();
+        let mut now = StreamLine {
+            at: before.at + TimeDelta::seconds(2),
+            added: before.added.map(|added| added + 20),
+            read: before.read.map(|read| read + 60),
+            in_per_s: None,
+            out_per_s: None,
+            lag: Lag::Counter(400),
+            ..before.clone()
+        };
+        let still = StreamLine {
+            in_per_s: None,
+            out_per_s: None,
+            ..before.clone()
+        };
+        now.learn(&still);
+        assert_eq!((now.in_per_s, now.out_per_s), (Some(10.0), Some(30.0)));
+        assert_eq!(now.drains(), Some(Some(Duration::from_secs(20))));
+        now.added = Some(0);
+        now.at += TimeDelta::seconds(2);
+        let again = StreamLine {
+            added: Some(0),
+            ..now.clone()
+        };
+        let mut reset = again;
+        reset.learn(&StreamLine {
+            added: Some(7),
+            at: before.at,
+            ..now
+        });
+        assert_eq!(reset.in_per_s, None);
+        assert_eq!(reset.drains(), None, "never a forecast from what is not known");
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_sorted_or_shown_as_nought() {
+        let mut streams = crate::sample::streams().streams;
+        streams.sort = StreamSort::Lag;
+        let rows = streams.page.value().unwrap().rows.clone();
+        let lag = |key: &StreamKey| rows.iter().find(|line| line.key == *key).unwrap().lag;
+        let order: Vec<Lag> = streams.wanted().iter().map(lag).collect();
+        let unknown = order.iter().position(|lag| *lag == Lag::Unknown).unwrap();
+        assert!(order[..unknown].iter().all(|lag| lag.figure() > Some(0)));
+        assert_eq!(Lag::Unknown.figure(), None);
+    }
+}

@@ -1,0 +1,357 @@
+//! Which group falls behind, and can the figure be trusted?
+
+use crate::format::{self, Trust};
+use crate::glyph;
+use crate::model::Model;
+use crate::model::pending::Payload;
+use crate::model::streams::{ConsumerLine, Detail, HeldLine, Lag, StreamLine, StreamPane, StreamsPage};
+use crate::theme::Theme;
+use crate::view::Room;
+use crate::view::canvas::Canvas;
+use crate::view::condition;
+use crate::view::widgets::table::{Column, Layout, Row};
+use crate::view::widgets::{section, title};
+use crate::view::words::Words;
+
+const fn columns(room: Room) -> [Column; 10] {
+    let (stream, group) = match room {
+        Room::Narrow => (14, 7),
+        Room::Medium => (20, 10),
+        Room::Wide => (19, 10),
+    };
+    [
+        Column::words("STREAM", stream, 10).elastic(40),
+        Column::words("GROUP", group, 9).elastic(20),
+        Column::number("LENGTH", 10, 4),
+        Column::number("LAG", 8, 8),
+        Column::number("PENDING", 7, 7),
+        Column::number("CONSUMERS", 9, 3),
+        Column::number("IN/S", 6, 2),
+        Column::number("OUT/S", 6, 2),
+        Column::number("DRAINS", 7, 6),
+        Column::words("WHY THE MARK", 13, 1).elastic(17),
+    ]
+}
+
+const HELD: [Column; 5] = [
+    Column::words("ENTRY", 17, 9),
+    Column::words("CONSUMER", 12, 8).elastic(24),
+    Column::number("IDLE", 6, 7),
+    Column::number("READS", 5, 6),
+    Column::words("PAYLOAD", 16, 5).elastic(u16::MAX),
+];
+
+const CONSUMERS: [Column; 3] = [
+    Column::words("CONSUMER", 20, 9).elastic(48),
+    Column::number("PENDING", 8, 8),
+    Column::number("IDLE", 8, 7),
+];
+
+const ENTRIES: [Column; 2] = [
+    Column::words("ENTRY", 17, 9),
+    Column::words("PAYLOAD", 20, 8).elastic(u16::MAX),
+];
+
+/// Draws the view.
+pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
+    heading(canvas, model);
+    let gap = u16::from(airy);
+    let top = 1 + gap;
+    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
+    let below = if model.streams.selected().is_some() && detail > 0 {
+        detail + gap
+    } else {
+        0
+    };
+    let rows = canvas.height().saturating_sub(top + below);
+    list(&mut canvas.part(0, top, u16::MAX, rows), model);
+    if let Some(line) = model.streams.selected().filter(|_| below > 0) {
+        let y = canvas.height() - detail;
+        let aged = canvas.theme.aged();
+        let theme = if model.streams.page.is_stale() {
+            &aged
+        } else {
+            canvas.theme
+        };
+        details(&mut canvas.themed(theme).below(y), line, model);
+    }
+}
+
+/// Lines of the row under the cursor, on a view of so many.
+const fn detail_rows(room: Room, height: u16) -> u16 {
+    match (room, height) {
+        (Room::Narrow, _) | (_, 0..=12) => 0,
+        (_, 13..=24) => 7,
+        _ => 14,
+    }
+}
+
+fn heading(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    let streams = &model.streams;
+    let left =
+        Words::of("Streams", theme.strong())
+            .gap(3)
+            .then(title::filter(canvas, model, &streams.filter));
+    let stale = condition::staleness(&streams.page, model.now)
+        .map_or_else(Words::default, |text| Words::of(text, theme.stale));
+    let Some(page) = streams.page.value() else {
+        title::draw(canvas, &left, &[Words::of(glyph::MORE, theme.muted)]);
+        return;
+    };
+    let sort = title::sort(canvas, streams.sort.word(), streams.turned, streams.list.waiting);
+    title::draw(
+        canvas,
+        &left,
+        &[seen(model, page, theme), stale, sort, counted(model, page, theme)],
+    );
+}
+
+/// `5 groups on 4 streams`, with a mark while names are looked for or when there are too many.
+fn counted(model: &Model, page: &StreamsPage, theme: &Theme) -> Words {
+    let groups = page.rows.iter().filter(|line| line.group.is_some()).count();
+    let groups = format::plural(groups as u64, "group", "groups");
+    let mark = if page.capped || page.scanned_at.is_none() {
+        Trust::AtLeast.mark()
+    } else {
+        ""
+    };
+    let streams = format::plural(page.names, "stream", "streams");
+    let words = Words::of(format!("{groups} on {streams}{mark}"), theme.text);
+    if model.streams.filter.is_empty() {
+        return words;
+    }
+    Words::of(
+        format!("{} of ", format::count(model.streams.list.len() as u64)),
+        theme.strong(),
+    )
+    .then(words)
+}
+
+/// How the names were found, and when.
+fn seen(model: &Model, page: &StreamsPage, theme: &Theme) -> Words {
+    let text = match page.scanned_at {
+        _ if page.capped => "only the first 1,000 names are kept".to_owned(),
+        Some(at) => format!(
+            "names by SCAN {} ago",
+            format::age(format::between(at, model.now))
+        ),
+        None => "still looking for names".to_owned(),
+    };
+    Words::of(text, theme.muted)
+}
+
+fn list(canvas: &mut Canvas<'_>, model: &Model) {
+    let theme = canvas.theme;
+    let streams = &model.streams;
+    let columns = columns(Room::of(canvas.width()));
+    let layout = Layout::new(&columns, canvas.width());
+    layout.head(canvas, Some(streams.sort.word()));
+    if !condition::has_value(canvas, 1, &streams.page) {
+        return;
+    }
+    if streams.list.is_empty() {
+        if streams.filter.is_empty() {
+            condition::sentence(canvas, 1, model, "There is no stream on this server.", &[]);
+        } else {
+            condition::no_match(canvas, 1, "No stream", &streams.filter);
+        }
+        return;
+    }
+    let stale = streams.page.is_stale();
+    let aged = theme.aged();
+    let mut canvas = canvas.themed(if stale { &aged } else { theme });
+    let rows = usize::from(canvas.height().saturating_sub(1));
+    for (y, (line, cursor)) in (1..).zip(streams.visible(rows)) {
+        let drawn = row(line, stale, canvas.theme);
+        layout.row(&mut canvas, y, &Row { cursor, ..drawn });
+    }
+}
+
+fn row(line: &StreamLine, stale: bool, theme: &Theme) -> Row {
+    let text = |text: String| Words::of(text, theme.text);
+    let none = || Words::of("-", theme.muted);
+    let has_group = line.group.is_some();
+    // A rate of what is old is no rate.
+    let rate = |per_s: Option<f64>| match per_s.filter(|_| !stale) {
+        Some(per_s) => text(format::rate(per_s)),
+        None => Words::of("?", theme.muted),
+    };
+    let behind = line.lag.figure() != Some(0) && has_group;
+    let (glyph, style) = match line.lag {
+        Lag::None => (glyph::GRID, theme.muted),
+        _ if behind => (glyph::WAITING, theme.waiting),
+        _ => (glyph::DONE, theme.ok),
+    };
+    let stream = if line.ours { theme.strong() } else { theme.text };
+    let cells = vec![
+        Words::outside(&line.stream, stream),
+        line.group
+            .as_ref()
+            .map_or_else(none, |group| Words::outside(group, theme.text)),
+        text(format::count(line.length)),
+        lag(line.lag, stale, theme),
+        if has_group {
+            text(format::count(line.pending))
+        } else {
+            none()
+        },
+        if has_group {
+            text(format::count(line.consumers))
+        } else {
+            none()
+        },
+        rate(line.in_per_s),
+        if has_group { rate(line.out_per_s) } else { none() },
+        drains(line, stale, theme),
+        Words::of(line.lag.why(), theme.muted),
+    ];
+    Row {
+        glyph: Words::of(glyph, style),
+        cells,
+        ..Row::default()
+    }
+}
+
+fn lag(lag: Lag, stale: bool, theme: &Theme) -> Words {
+    let mark = match lag {
+        Lag::None => return Words::of("-", theme.muted),
+        _ if stale => Trust::Unknown,
+        Lag::Counter(_) | Lag::Ours(_) => Trust::Exact,
+        Lag::Counted(_) => Trust::Estimated,
+        Lag::AtLeast(_) => Trust::AtLeast,
+        Lag::Unknown => Trust::Unknown,
+    };
+    let figure = lag.figure().map_or_else(String::new, format::count);
+    let style = if lag.figure() > Some(0) {
+        theme.strong()
+    } else {
+        theme.text
+    };
+    Words::of(figure, style).and(mark.mark(), theme.muted)
+}
+
+fn drains(line: &StreamLine, stale: bool, theme: &Theme) -> Words {
+    if line.lag == Lag::None || line.lag.figure() == Some(0) {
+        return Words::of("-", theme.muted);
+    }
+    match line.drains().filter(|_| !stale) {
+        Some(Some(time)) => Words::of(format!("~{}", format::age(time)), theme.text),
+        Some(None) => Words::of("never", theme.retrying),
+        None => Words::of("?", theme.muted),
+    }
+}
+
+/// The row under the cursor: its ids, and what its consumers hold, who they are, or what came last.
+fn details(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
+    let theme = canvas.theme;
+    let name = Words::outside(&line.stream, theme.strong());
+    let name = match &line.group {
+        Some(group) => name
+            .and(format!(" {} ", glyph::WITHIN), theme.muted)
+            .and_outside(group, theme.strong()),
+        None => name,
+    };
+    let pane = model.streams.shown_pane();
+    let name = name.gap(3).and(pane.name(), theme.accent);
+    let whose = if line.ours {
+        "ours"
+    } else {
+        "foreign: only looked at"
+    };
+    let id = |id: Option<millstream::domain::EntryId>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let note = match Room::of(canvas.width()) {
+        Room::Wide => format!("{} {} {}   {whose}", id(line.first), glyph::MORE, id(line.last)),
+        Room::Medium | Room::Narrow => whose.to_owned(),
+    };
+    section::rule(canvas, &name, &Words::of(note, theme.muted));
+    let mut below = canvas.below(1);
+    match (model.streams.detail(), pane) {
+        (Some(Detail::Pending(rows)), _) if rows.is_empty() => {
+            below.put(1, 0, "Nothing is pending here.", theme.muted);
+        }
+        (Some(Detail::Pending(rows)), _) => held(&mut below, rows),
+        (Some(Detail::Consumers(Some(rows))), _) if rows.is_empty() => {
+            below.put(1, 0, "No consumer has asked for anything yet.", theme.muted);
+        }
+        (Some(Detail::Consumers(Some(rows))), _) => consumers(&mut below, rows),
+        (Some(Detail::Consumers(None)), _) => {
+            let text = format!(
+                "{} consumers: the server tells all of them or none, so they are only counted",
+                format::count(line.consumers)
+            );
+            below.put(1, 0, &text, theme.muted);
+        }
+        (Some(Detail::Entries(rows)), _) if rows.is_empty() => {
+            below.put(1, 0, "The stream is empty.", theme.muted);
+        }
+        (Some(Detail::Entries(rows)), _) => entries(&mut below, rows),
+        (None, StreamPane::Pending | StreamPane::Consumers | StreamPane::Entries) => {
+            below.put(1, 0, glyph::MORE, theme.muted);
+        }
+    }
+}
+
+fn held(canvas: &mut Canvas<'_>, rows: &[HeldLine]) {
+    let theme = canvas.theme;
+    let cells = rows.iter().map(|line| {
+        vec![
+            Words::of(line.entry.to_string(), theme.text),
+            Words::outside(&line.consumer, theme.text),
+            Words::of(format::took(line.idle), theme.text),
+            Words::of(format::count(line.reads), theme.text),
+            payload(&line.payload, theme),
+        ]
+    });
+    table(canvas, &HELD, cells);
+}
+
+fn consumers(canvas: &mut Canvas<'_>, rows: &[ConsumerLine]) {
+    let theme = canvas.theme;
+    let cells = rows.iter().map(|line| {
+        vec![
+            Words::outside(&line.name, theme.text),
+            Words::of(format::count(line.pending), theme.text),
+            Words::of(format::age(line.idle), theme.text),
+        ]
+    });
+    table(canvas, &CONSUMERS, cells);
+}
+
+fn entries(canvas: &mut Canvas<'_>, rows: &[(millstream::domain::EntryId, Payload)]) {
+    let theme = canvas.theme;
+    let cells = rows
+        .iter()
+        .map(|(id, held)| vec![Words::of(id.to_string(), theme.text), payload(held, theme)]);
+    table(canvas, &ENTRIES, cells);
+}
+
+fn table(canvas: &mut Canvas<'_>, columns: &[Column], rows: impl Iterator<Item = Vec<Words>>) {
+    let layout = Layout::new(columns, canvas.width());
+    layout.head(canvas, None);
+    for (y, cells) in (1..canvas.height()).zip(rows) {
+        let row = Row {
+            cells,
+            ..Row::default()
+        };
+        layout.row(canvas, y, &row);
+    }
+}
+
+/// `type=refund order=88121 … 212 B`.
+fn payload(payload: &Payload, theme: &Theme) -> Words {
+    match payload {
+        Payload::There { fields, bytes } => fields.iter().fold(
+            Words::of(format::bytes(*bytes), theme.muted),
+            |words, (name, value)| {
+                words
+                    .gap(2)
+                    .and_outside(name, theme.muted)
+                    .and("=", theme.muted)
+                    .and_outside(value, theme.text)
+            },
+        ),
+        Payload::Gone => Words::of(format!("{} gone", glyph::LOST), theme.lost),
+        Payload::Unread => Words::of("?", theme.muted),
+    }
+}
