@@ -86,6 +86,18 @@ impl Yard {
         .await;
     }
 
+    /// The findings that stand twice and the attempts of their jobs, for a test that fails.
+    async fn doubled(&self) -> Vec<String> {
+        let rows = sqlx::query_scalar(
+            "select format('%s: %s; %s', f.review_id, string_agg(f.agent || ' ' || f.created_at, ', '),
+                    (select string_agg(format('attempt %s of %s from %s to %s: %s', attempt, worker, started_at,
+                                              ended_at, outcome), ', ')
+                     from millstream.attempts a where a.job_id = f.review_id))
+             from findings f group by f.review_id having count(*) > count(distinct f.agent)",
+        );
+        rows.fetch_all(&self.world.sql).await.expect("postgres is there")
+    }
+
     /// Waits until ours have taken in what the reference has recorded.
     async fn until_adopted(&self) {
         until("every job is done", || async {
@@ -121,7 +133,12 @@ impl Yard {
             .count("select count(*) from (select distinct review_id, agent from findings) f")
             .await;
         let wanted = (reviews * AGENTS.len()) as i64;
-        assert_eq!((found, distinct), (wanted, wanted), "each agent's finding, once");
+        assert_eq!(
+            (found, distinct),
+            (wanted, wanted),
+            "each agent's finding, once: {:?}",
+            self.doubled().await
+        );
         let twice = self
             .count(
                 "select count(*) from (select job_id from millstream.attempts where outcome = 'done'
