@@ -49,12 +49,12 @@ with causes as (
            max(finished_at) as last_at, count(distinct worker) as workers, min(attempt) as least_tries,
            max(attempt) as most_tries, array_agg(distinct kind) as kinds,
            count(*) over () as causes, (sum(count(*)) over ())::bigint as dead
-    from millstream.jobs where queue = $1 and state = 'dead' and finished_at is not null
+    from millstream.jobs where queue = $1 and given_up = 'dead' and finished_at is not null
     group by fingerprint order by count(*) desc, max(finished_at) desc limit $2
 ), lately as (
     select fingerprint, floor(extract(epoch from now() - finished_at) / 30)::int as ago, count(*) as count
     from millstream.jobs
-    where queue = $1 and state = 'dead' and finished_at > now() - interval '5 min'
+    where queue = $1 and given_up = 'dead' and finished_at > now() - interval '5 min'
     group by 1, 2
 )
 select c.*, s.error,
@@ -65,19 +65,19 @@ select c.*, s.error,
 from causes c
 left join lateral (
     select left(j.error, 2000) as error from millstream.jobs j
-    where j.queue = $1 and j.state = 'dead' and j.fingerprint = c.fingerprint
+    where j.queue = $1 and j.given_up = 'dead' and j.fingerprint = c.fingerprint
     order by j.finished_at desc limit 1
 ) s on true
 order by c.count desc, c.last_at desc";
 
 const UNNAMED: &str = "
 select id, error_class, left(error, 4000) from millstream.jobs
-where queue = $1 and state = 'dead' and fingerprint is null limit $2";
+where queue = $1 and given_up = 'dead' and fingerprint is null limit $2";
 
 const NAME: &str = "
 update millstream.jobs j set fingerprint = g.fingerprint
 from unnest($1::uuid[], $2::text[]) as g (id, fingerprint)
-where j.id = g.id and j.state = 'dead' and j.fingerprint is null";
+where j.id = g.id and j.given_up = 'dead' and j.fingerprint is null";
 
 impl Store {
     /// The causes that most of the dead died of, the largest first.

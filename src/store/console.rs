@@ -362,7 +362,7 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn dead_of(&self, queue: &str, cause: &str, limit: u32) -> Result<Vec<ConsoleJob>, StoreError> {
-        let condition = "j.queue = $1 and j.state = 'dead' and j.fingerprint = $2
+        let condition = "j.queue = $1 and j.given_up = 'dead' and j.fingerprint = $2
             order by j.finished_at desc, j.id limit $3";
         let statement = format!(
             "{} order by j.finished_at desc, j.id",

@@ -175,7 +175,8 @@ impl Store {
     }
 
     /// Makes jobs whose entry is gone wait for a new one, and closes the fence behind whoever still
-    /// runs them. A job that has moved on meanwhile is left alone; answers those that were reset.
+    /// runs them. A job that has moved on meanwhile is left alone, and so is one whose result a reference worker has
+    /// recorded since it was looked at; answers those that were reset.
     ///
     /// # Errors
     /// When the server is away.
@@ -190,6 +191,8 @@ impl Store {
                  select j.id from millstream.jobs j
                  join unnest($1::uuid[], $2::text[]) as l (id, entry) on l.id = j.id
                  where j.entry_id is not distinct from l.entry and j.state in ('waiting', 'running', 'retrying')
+                   -- A reference worker that acknowledged the entry had recorded its result before.
+                   and not exists (select 1 from reviews r where r.id = j.id and r.status = 'done')
                  order by j.id for update of j
              ), lost as (
                  update millstream.jobs j
