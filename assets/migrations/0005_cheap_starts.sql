@@ -14,7 +14,8 @@ alter table millstream.jobs
 drop index millstream.jobs_live_idx;
 drop index millstream.jobs_queue_state_idx;
 drop index millstream.jobs_dead_idx;
-create index jobs_live_idx on millstream.jobs (queue, created_at) where live;
+-- The live are walked oldest first, in pages.
+create index jobs_live_idx on millstream.jobs (queue, created_at, id) where live;
 -- Scheduled and retrying jobs by the time at which they are due.
 create index jobs_run_at_idx on millstream.jobs (queue, run_at) where run_at is not null;
 -- The dead are walked newest first, in pages; those thrown away or called off are counted.

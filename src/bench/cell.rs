@@ -108,7 +108,7 @@ pub async fn measure(plan: &Plan, mode: Mode, concurrency: usize) -> Result<Meas
             time(load, NoLedger, jobs.len(), concurrency).await
         }
         Mode::Ledger => {
-            let store = Store::open(&plan.database(), "bench", CONNECTIONS)?;
+            let store = Store::open_for_worker(&plan.database(), "bench", CONNECTIONS)?;
             let new: Vec<NewJob> = (0..plan.jobs / 4).map(|_| job(&load)).collect();
             store.accept_many(&new).await?;
             let jobs: Vec<JobId> = new.iter().map(|job| job.id).collect();

@@ -6,6 +6,7 @@ use super::cell::job;
 use super::load::{self, Load, PAYLOAD};
 use super::{BenchError, Plan};
 use crate::domain::JobId;
+use crate::ops::bulk::accept_many;
 use crate::queue::QueueError;
 use crate::store::Store;
 use crate::store::jobs::NewJob;
@@ -69,17 +70,11 @@ async fn queue(plan: &Plan) -> Result<f64, BenchError> {
 
 async fn ledger(plan: &Plan) -> Result<f64, BenchError> {
     let load = Load::new(plan).await?;
-    let store = Store::open(&plan.database(), "bench", 2)?;
+    let store = Store::open(&plan.database(), "bench", 4)?;
     store.server_version().await?;
     let new: Vec<NewJob> = (0..plan.jobs / 4).map(|_| job(&load)).collect();
     let started = Instant::now();
-    for batch in new.chunks(BATCH) {
-        store.accept_many(batch).await?;
-        let ids: Vec<JobId> = batch.iter().map(|job| job.id).collect();
-        let entries = load.queue.enqueue(&load::entries(&ids)).await?;
-        let pairs: Vec<_> = ids.into_iter().zip(entries).collect();
-        store.enqueued(&pairs).await?;
-    }
+    accept_many(&store, &load.queue, &new).await?;
     let rate = new.len() as f64 / started.elapsed().as_secs_f64();
     store.forget_queue(&load.settings.name).await?;
     store.close().await;

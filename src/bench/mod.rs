@@ -101,6 +101,9 @@ pub enum BenchError {
     /// Postgres failed.
     #[error("failed to {0}")]
     Store(#[from] StoreError),
+    /// Not all jobs were accepted.
+    #[error(transparent)]
+    Bulk(#[from] crate::ops::bulk::BulkError),
     /// The worker under measurement could not run.
     #[error("the worker under measurement ended: {0}")]
     Worker(String),

@@ -174,7 +174,7 @@ async fn engine(plan: &Plan, mode: Mode, entries: usize, idle: Duration) -> Resu
     match mode {
         Mode::Queue => watch(load, NoLedger, None, entries, idle).await,
         Mode::Ledger => {
-            let store = Store::open(&plan.database(), "bench", CONNECTIONS)?;
+            let store = Store::open_for_worker(&plan.database(), "bench", CONNECTIONS)?;
             let queue = load.settings.name.clone();
             let waits = watch(load, store.clone(), Some(store.clone()), entries, idle).await;
             store.forget_queue(&queue).await?;

@@ -219,12 +219,14 @@ impl Reconciler {
         let mut replaced = 0;
         let mut renewed = Instant::now();
         loop {
-            let page = self
+            let (page, last) = self
                 .store
                 .bounded(self.store.live_jobs(queue, after, PAGE))
                 .await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.job);
+            if last.is_none() {
+                break;
+            }
+            after = last;
             replaced += self.replace_gone(&page).await?;
             if self.stop.is_cancelled() {
                 break;

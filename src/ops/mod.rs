@@ -6,11 +6,13 @@
 //! refused; none of them prints.
 //!
 //! * [`submit`]: a review is accepted.
+//! * [`bulk`]: many jobs are accepted at once.
 //! * [`jobs`]: a job is run now, called off, given up, or taken from who holds it.
 //! * [`dead`]: dead jobs are put back, or thrown away.
 //! * [`pause`]: a queue gives nothing out, or runs again.
 
 mod action;
+pub mod bulk;
 pub mod dead;
 mod enqueue;
 mod error;

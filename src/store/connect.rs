@@ -16,6 +16,9 @@ const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 /// What one statement may take, by Postgres' own clock. All of ours take milliseconds.
 const LIMITS: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; \
                       set idle_in_transaction_session_timeout = '15s'";
+/// A worker asks the same statements thousands of times, for a few rows or a few hundred. Postgres would plan the
+/// larger ones anew each time, which takes longer than to run them.
+const PLANNED_ONCE: &str = "set plan_cache_mode = force_generic_plan";
 /// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 /// How long the last connections have to close.
@@ -29,6 +32,8 @@ pub struct Store {
     /// Replaced as a whole when a line falls silent: see [`Store::bounded`].
     pool: Arc<RwLock<PgPool>>,
     answer_within: Duration,
+    /// What each connection sets before its first statement.
+    session: &'static str,
 }
 
 impl Store {
@@ -37,13 +42,35 @@ impl Store {
     /// # Errors
     /// When the address cannot be read.
     pub fn open(url: &SecretString, application: &str, connections: u32) -> Result<Self, StoreError> {
+        Self::open_with(url, application, connections, "")
+    }
+
+    /// The same for a worker: Postgres plans each of its statements once a connection.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn open_for_worker(
+        url: &SecretString,
+        application: &str,
+        connections: u32,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(url, application, connections, PLANNED_ONCE)
+    }
+
+    fn open_with(
+        url: &SecretString,
+        application: &str,
+        connections: u32,
+        session: &'static str,
+    ) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url.expose_secret())
             .map_err(|error| StoreError::Address(error.to_string()))?
             .application_name(application);
-        let pool = Arc::new(RwLock::new(pool(options, connections)));
+        let pool = Arc::new(RwLock::new(pool(options, connections, session)));
         Ok(Self {
             pool,
             answer_within: ANSWER_WITHIN,
+            session,
         })
     }
 
@@ -85,7 +112,7 @@ impl Store {
         let options = (*silent.connect_options()).clone();
         // Two handles of one pool share their options; a replaced one has others.
         if Arc::ptr_eq(&pool.connect_options(), &silent.connect_options()) {
-            *pool = self::pool(options, silent.options().get_max_connections());
+            *pool = self::pool(options, silent.options().get_max_connections(), self.session);
         }
     }
 
@@ -122,16 +149,17 @@ impl Store {
     }
 }
 
-fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+fn pool(options: PgConnectOptions, connections: u32, session: &'static str) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_WITHIN)
         .idle_timeout(Some(Duration::from_secs(60)))
-        .after_connect(|connection, _| {
+        .after_connect(move |connection, _| {
             Box::pin(async move {
                 // A lock that is never given back, or a line that falls silent in a transaction, must
                 // not hold a job's row for ever.
-                sqlx::raw_sql(LIMITS).execute(connection).await.map(|_| ())
+                sqlx::raw_sql(LIMITS).execute(&mut *connection).await?;
+                sqlx::raw_sql(session).execute(connection).await.map(|_| ())
             })
         })
         .connect_lazy_with(options)

@@ -46,6 +46,13 @@ pub struct DeadJob {
     pub error: Option<String>,
 }
 
+/// Where a walk through the live goes on: behind this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveCursor {
+    created_at: DateTime<Utc>,
+    id: Uuid,
+}
+
 type DeadRow = (
     Uuid,
     String,
@@ -114,27 +121,43 @@ impl Store {
         Ok(rows.into_iter().map(read).collect())
     }
 
-    /// A page of all jobs that should have an entry, by id; `after` is the last id of the page before.
+    /// A page of all jobs that should have an entry, oldest first; `after` is where the page before ended.
     ///
     /// # Errors
     /// When the server is away.
     pub async fn live_jobs(
         &self,
         queue: &str,
-        after: Option<JobId>,
+        after: Option<LiveCursor>,
         limit: u32,
-    ) -> Result<Vec<Owed>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "select id, lane, payload, traceparent, entry_id from millstream.jobs
-             where queue = $1 and live and state <> 'scheduled' and ($2::uuid is null or id > $2)
-             order by id limit $3",
+    ) -> Result<(Vec<Owed>, Option<LiveCursor>), StoreError> {
+        let rows: Vec<(
+            Uuid,
+            String,
+            String,
+            Option<String>,
+            Option<String>,
+            DateTime<Utc>,
+        )> = sqlx::query_as(
+            "select id, lane, payload, traceparent, entry_id, created_at from millstream.jobs
+             where queue = $1 and live and state <> 'scheduled'
+               and (created_at, id) > (coalesce($2, '-infinity'::timestamptz), coalesce($3, $5))
+             order by created_at, id limit $4",
         )
         .bind(queue)
-        .bind(after.map(|job| job.0))
+        .bind(after.map(|after| after.created_at))
+        .bind(after.map(|after| after.id))
         .bind(i64::from(limit))
+        .bind(Uuid::nil())
         .fetch_all(&self.pool())
         .await?;
-        Ok(rows.into_iter().map(read).collect())
+        let last = rows.last().map(|row| LiveCursor {
+            created_at: row.5,
+            id: row.0,
+        });
+        let owed =
+            |(job, lane, payload, traceparent, entry, _)| read((job, lane, payload, traceparent, entry));
+        Ok((rows.into_iter().map(owed).collect(), last))
     }
 
     /// A page of the jobs that were dead at a time, oldest first; `after` is where the page before ended.
@@ -151,7 +174,7 @@ impl Store {
         let rows: Vec<DeadRow> = sqlx::query_as(
             "select id, lane, entry_id, worker, finished_at, attempt, error_class, error from millstream.jobs
              where queue = $1 and given_up = 'dead' and finished_at <= $2
-               and ($3::timestamptz is null or (finished_at, id) > ($3, $4))
+               and (finished_at, id) > (coalesce($3, '-infinity'::timestamptz), coalesce($4, $6))
              order by finished_at, id limit $5",
         )
         .bind(queue)
@@ -159,6 +182,7 @@ impl Store {
         .bind(after.map(|(at, _)| at))
         .bind(after.map(|(_, job)| job.0))
         .bind(i64::from(limit))
+        .bind(Uuid::nil())
         .fetch_all(&self.pool())
         .await?;
         let read = |(job, lane, entry, worker, died_at, attempt, class, error): DeadRow| DeadJob {

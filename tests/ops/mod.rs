@@ -1,5 +1,6 @@
 //! An operator's moves on real servers: their effect in both, their refusals, and what they leave alone.
 
+mod bulk;
 mod claim;
 mod dead;
 mod jobs;

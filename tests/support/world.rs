@@ -75,7 +75,7 @@ impl World {
             limit: 10_000,
         };
         let queue = Queue::open(&valkey_url.into(), &settings, wire).expect("an address of ours");
-        let store = Store::open(&database_url.into(), "tests", 6).expect("an address of ours");
+        let store = Store::open_for_worker(&database_url.into(), "tests", 6).expect("an address of ours");
         let sql = PgPool::connect(database_url)
             .await
             .expect("the database is there");
@@ -124,7 +124,7 @@ impl World {
         let queue =
             Queue::open(&valkey.into(), &self.settings, self.queue.wire()).expect("an address of ours");
         let postgres = postgres.through(&self.database_url);
-        let store = Store::open(&postgres.into(), "tests", 4).expect("an address of ours");
+        let store = Store::open_for_worker(&postgres.into(), "tests", 4).expect("an address of ours");
         (queue, store)
     }
 

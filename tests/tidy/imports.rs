@@ -47,7 +47,7 @@ const PARTS: [(&str, &[&str]); 15] = [
     ("src/ops/", &["domain", "clock", "queue", "store", "settings"]),
     (
         "src/bench/",
-        &["domain", "clock", "engine", "queue", "store", "settings"],
+        &["domain", "clock", "engine", "ops", "queue", "store", "settings"],
     ),
     ("src/reports/", &["domain", "queue", "store", "engine::card"]),
     ("src/", &["settings"]),

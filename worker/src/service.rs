@@ -83,7 +83,7 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
         millstream::queue::Wire::REVIEW,
     )
     .map_err(EngineError::from)?;
-    let store = Store::open(&settings.servers.database_url, "millstream worker", CONNECTIONS)
+    let store = Store::open_for_worker(&settings.servers.database_url, "millstream worker", CONNECTIONS)
         .map_err(EngineError::from)?;
     store.check().await.map_err(EngineError::from)?;
     store.migrate().await.map_err(EngineError::from)?;

@@ -44,7 +44,7 @@ async fn until_stopped(told: &Told, stop: &Stop) -> Result<(), String> {
         tries.tick().await;
         let queue = Queue::open(&told.servers.valkey_url, &told.queue, ChaosJob::WIRE);
         let queue = queue.map_err(|error| error.to_string())?;
-        let store = Store::open(&told.servers.database_url, "chaos worker", CONNECTIONS);
+        let store = Store::open_for_worker(&told.servers.database_url, "chaos worker", CONNECTIONS);
         let store = store.map_err(|error| error.to_string())?;
         let hand = Hand {
             notes: Notes::open()?,
