@@ -119,11 +119,18 @@ async fn die(load: &mut Load, dead: WorkerId, living: &[WorkerId]) -> Result<Dur
     }))
 }
 
-async fn beat(load: &Load, workers: &[WorkerId]) -> Result<(), BenchError> {
+/// Notes that these workers were heard; they do not stand for election, as a whole heartbeat would.
+async fn beat(load: &mut Load, workers: &[WorkerId]) -> Result<(), BenchError> {
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME")
+        .query_async(&mut load.aside)
+        .await
+        .map_err(QueueError::from)?;
+    let mut add = redis::cmd("ZADD");
+    add.arg(&load.queue.keys().workers);
     for worker in workers {
-        // Not steady: none of them is elected to sweep.
-        load.queue.beat(*worker, "{}", false).await?;
+        add.arg(seconds * 1_000 + micros / 1_000).arg(worker.to_string());
     }
+    let () = add.query_async(&mut load.aside).await.map_err(QueueError::from)?;
     Ok(())
 }
 
@@ -145,8 +152,7 @@ async fn hold(load: &mut Load, worker: WorkerId, count: usize) -> Result<(), Ben
             .map_err(QueueError::from)?;
         left -= part;
     }
-    load.queue.beat(worker, "{}", false).await?;
-    Ok(())
+    beat(load, &[worker]).await
 }
 
 async fn held_by(load: &mut Load, worker: WorkerId) -> Result<usize, BenchError> {
