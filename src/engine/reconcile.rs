@@ -172,6 +172,7 @@ impl Reconciler {
             if changed && !self.queue.has_all_letters().await? {
                 self.restore_letters(&queue).await?;
             }
+            self.clear_letters(&queue).await?;
             // What was under way in the moment of a loss is seen by a second pass soon after.
             let pause = if changed { PASS_AGAIN_AFTER } else { PASS_EVERY };
             *known = Some(Known {
@@ -257,17 +258,11 @@ impl Reconciler {
         let before = crate::clock::now();
         let (mut after, mut restored) = (None, 0);
         let mut renewed = Instant::now();
-        // Another leader may have come half way, and who died since has a letter too.
-        let known = self.queue.jobs_with_letters().await?;
         loop {
             let page = self.store.dead_jobs(queue, before, after, PAGE);
             let page = self.store.bounded(page).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.died_at, last.job));
-            let page = page
-                .into_iter()
-                .filter(|dead| !known.contains(&dead.job))
-                .collect();
             let letters = self.missing_letters(page).await?;
             restored += letters.len();
             self.queue.add_letters(&letters).await?;
@@ -297,7 +292,42 @@ impl Reconciler {
                 .collect();
             dead.retain(|dead| !standing.contains(&dead.job));
         }
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Asked for last: an entry and its letter change places in one step, so whose entry no longer stood has one by
+        // now if its worker buried it. Another leader may have come half way too.
+        let known = self.queue.jobs_with_letters().await?;
+        dead.retain(|dead| !known.contains(&dead.job));
         Ok(dead.into_iter().map(letter).collect())
+    }
+
+    /// Takes out the letters of jobs that are dead no longer: an operator who put them back died before the letter
+    /// went. Read before the rows, so that a job that dies meanwhile keeps the letter of that.
+    async fn clear_letters(&self, queue: &str) -> Result<(), Trouble> {
+        let (mut after, mut cleared) = (None, 0);
+        let mut renewed = Instant::now();
+        loop {
+            let page = self.queue.letter_page(after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            let jobs: Vec<JobId> = page.iter().filter_map(|(_, job)| *job).collect();
+            let not_dead = self.store.bounded(self.store.not_dead_of(queue, &jobs)).await?;
+            let stray = page
+                .iter()
+                .filter(|(_, job)| job.is_some_and(|job| not_dead.contains(&job)));
+            let stray: Vec<EntryId> = stray.map(|(id, _)| *id).collect();
+            cleared += self.queue.remove_letters(&stray).await?;
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            self.keep_lead(&mut renewed).await?;
+            tokio::time::sleep(BREATH).await;
+        }
+        if cleared > 0 {
+            info!("{cleared} dead letters were of jobs that are dead no longer; taken out");
+        }
+        Ok(())
     }
 
     async fn replace_gone(&self, page: &[Owed]) -> Result<usize, Trouble> {

@@ -127,27 +127,37 @@ impl Queue {
     /// # Errors
     /// When the server is away.
     pub async fn jobs_with_letters(&self) -> Result<HashSet<JobId>, QueueError> {
-        let (mut jobs, mut start) = (HashSet::new(), "-".to_owned());
+        let (mut jobs, mut after) = (HashSet::new(), None);
         for _ in 0..PAGES {
-            let rows: Vec<Row> = redis::cmd("XRANGE")
-                .arg(&self.keys().dead)
-                .arg(&start)
-                .arg("+")
-                .arg("COUNT")
-                .arg(PAGE)
-                .query_async(&mut self.connection())
-                .await?;
-            let full = rows.len() == PAGE;
-            for row in rows {
-                let letter = read(row)?;
-                start = format!("({}", letter.id);
-                jobs.extend(letter.job());
-            }
-            if !full {
-                break;
-            }
+            let page = self.letter_page(after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            jobs.extend(page.into_iter().filter_map(|(_, job)| job));
         }
         Ok(jobs)
+    }
+
+    /// A page of the letters, oldest first, each with the job it names; nothing behind the last one.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn letter_page(
+        &self,
+        after: Option<EntryId>,
+    ) -> Result<Vec<(EntryId, Option<JobId>)>, QueueError> {
+        let start = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let rows: Vec<Row> = redis::cmd("XRANGE")
+            .arg(&self.keys().dead)
+            .arg(&start)
+            .arg("+")
+            .arg("COUNT")
+            .arg(PAGE)
+            .query_async(&mut self.connection())
+            .await?;
+        let letters = rows.into_iter().map(read);
+        letters
+            .map(|letter| letter.map(|letter| (letter.id, letter.job())))
+            .collect()
     }
 
     /// Adds letters for jobs that ended outside of a worker, or lost theirs.

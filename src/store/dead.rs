@@ -1,5 +1,6 @@
 //! Dead jobs: walked newest first in pages, put back, thrown away.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -178,6 +179,22 @@ impl Store {
         .fetch_all(&self.pool())
         .await?;
         Ok(rows)
+    }
+
+    /// Those of these jobs that are known and not dead.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn not_dead_of(&self, queue: &str, jobs: &[JobId]) -> Result<HashSet<JobId>, StoreError> {
+        let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
+        let rows: Vec<Uuid> = sqlx::query_scalar(
+            "select id from millstream.jobs where queue = $1 and id = any($2) and state <> 'dead'",
+        )
+        .bind(queue)
+        .bind(&ids)
+        .fetch_all(&self.pool())
+        .await?;
+        Ok(rows.into_iter().map(JobId).collect())
     }
 
     /// Dead jobs wait again, as if they had never failed; answers those that were dead until now. Of two

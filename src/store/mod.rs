@@ -4,7 +4,7 @@
 //! and never changed in shape. A query sits beside the row type it returns.
 //!
 //! * [`jobs`]: a job is accepted, looked up, listed, counted.
-//! * [`attempts`]: starts are issued and ended; every write of an attempt names its number, and one
+//! * [`starts`]: attempts are issued. [`attempts`]: they end; every write of an attempt names its number, and one
 //!   whose number is no longer the job's changes nothing (the fence).
 //! * [`reviews`]: what a review records, in the reference's words and in ours.
 //! * [`telemetry`]: spans and events, written in batches, fenced too.
@@ -30,10 +30,12 @@ pub mod moves;
 pub mod owed;
 pub mod pauses;
 pub mod reviews;
+pub mod starts;
 pub mod stats;
 pub mod telemetry;
 mod text;
 
-pub use attempts::{Asked, Died, Fence, Issued, Lease, Next, Record, Start};
+pub use attempts::{Fence, Lease, Next, Record};
 pub use connect::Store;
 pub use error::StoreError;
+pub use starts::{Asked, Died, Issued, Start};

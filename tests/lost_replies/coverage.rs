@@ -8,6 +8,8 @@ use crate::tidy::source::under;
 
 /// Makes the schema: no part of a job's way.
 const LEFT_OUT: &str = "src/store/migrate.rs";
+/// Takes down what is nobody's, by what it finds there: it is called again within minutes, whether it was heard or not.
+const FORGET: &str = "forget";
 const WRITES: [&str; 3] = ["insert into ", "update ", "delete from "];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -15,6 +17,7 @@ async fn the_scenarios_call_every_script_and_every_statement_that_writes() {
     let places = super::listed().await;
     let steps: BTreeSet<&str> = places.iter().map(|place| place.step.name.as_str()).collect();
     let scripts = scripts_of_ours().into_iter().map(|(name, _)| name);
+    let scripts = scripts.filter(|name| name != FORGET);
     let mut missing: Vec<String> = scripts.filter(|name| !steps.contains(name.as_str())).collect();
     for statement in statements_that_write() {
         let stands = |step: &&&str| step.starts_with(statement.as_str());

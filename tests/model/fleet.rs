@@ -220,6 +220,12 @@ impl Case {
         if !self.streams.letters_noted || self.streams.letters.is_empty() {
             self.restore_letters();
         }
+        let ledger = &self.ledger;
+        let is_dead = |job: JobId| {
+            let found = ledger.jobs.get(&job);
+            found.is_none_or(|job| job.row.state == JobState::Dead)
+        };
+        self.streams.letters.retain(|letter| letter.is_none_or(is_dead));
     }
 
     fn restore_letters(&mut self) {

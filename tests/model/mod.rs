@@ -39,7 +39,7 @@ use step::Step;
 /// Cases of the suite.
 const CASES: u64 = 500;
 /// Cases at a time. The servers are busy with two; the others wait for replies.
-const THREADS: usize = 6;
+const THREADS: usize = 4;
 /// So many cases may fail once and not again.
 const ONCE: u64 = 3;
 /// How often a long run tells how far it is.

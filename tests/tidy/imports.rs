@@ -47,7 +47,16 @@ const PARTS: [(&str, &[&str]); 15] = [
     ("src/ops/", &["domain", "clock", "queue", "store", "settings"]),
     (
         "src/bench/",
-        &["domain", "clock", "engine", "ops", "queue", "store", "settings"],
+        &[
+            "domain",
+            "clock",
+            "engine",
+            "ops",
+            "queue",
+            "store",
+            "settings",
+            "untrusted",
+        ],
     ),
     ("src/reports/", &["domain", "queue", "store", "engine::card"]),
     ("src/", &["settings"]),

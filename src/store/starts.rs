@@ -1,0 +1,247 @@
+//! Starts: attempts are issued for a batch of entries, in one statement.
+
+use uuid::Uuid;
+
+use super::connect::Store;
+use super::error::StoreError;
+use crate::domain::{EntryId, JobId, Lane, WorkerId};
+
+/// An entry whose start is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The job it carries.
+    pub job: JobId,
+    /// The entry.
+    pub entry: EntryId,
+    /// Its stream.
+    pub lane: Lane,
+    /// What it carries.
+    pub payload: String,
+    /// How often the server has delivered it: a start that comes late is known by it.
+    pub delivery: u32,
+}
+
+/// What becomes of an entry whose start was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Run it.
+    Begin(Issued),
+    /// The job is dead and this is its entry: it lacks its dead letter.
+    Dead(Died),
+    /// The job has ended: acknowledge the entry and do nothing.
+    Finished,
+    /// Another entry stands for the job: acknowledge this one and do nothing.
+    Stale,
+    /// This entry stands for the job, and was delivered again since: give it back if it is still held.
+    Late,
+    /// Postgres knows no such job.
+    Unknown,
+}
+
+/// An attempt that was issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// Its number.
+    pub attempt: i32,
+    /// Failed attempts before it.
+    pub failures: u32,
+    /// Workers that vanished with the job.
+    pub crashes: u32,
+}
+
+/// Why a job is dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Died {
+    /// The number of its last attempt.
+    pub attempt: i32,
+    /// The class of its last failure.
+    pub class: String,
+    /// What that said.
+    pub error: String,
+}
+
+const START: &str = "
+with asked as (
+    select * from unnest($3::uuid[], $4::text[], $5::int[]) with ordinality as a (id, entry, delivery, ord)
+), locked as (
+    select j.id, j.state, j.entry_id, j.delivery as seen, j.worker, j.attempt, j.failures, j.crashes, j.error,
+           j.error_class, a.entry, a.delivery,
+           (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
+    -- Not `=`: on a table that was never analysed an index of the queue looks better than the key, and reads it all.
+    from asked a join millstream.jobs j on j.id = a.id and j.queue is not distinct from $2
+    order by j.id
+    for update of j
+), judged as (
+    select l.*, case
+        when l.state = 'dead' and l.entry_id = l.entry then 'dead'
+        when l.state in ('done', 'dead', 'dropped', 'cancelled') then 'finished'
+        when l.foreign_done then 'foreign'
+        -- Held in Postgres until its time: an entry that was not let go of in time stands for nothing.
+        when l.state = 'scheduled' then 'stale'
+        -- The entry has been delivered to somebody else since: who asks was frozen in between. Or the server has lost
+        -- some of its deliveries.
+        when l.entry_id = l.entry and l.delivery < l.seen then 'late'
+        -- The reply to the same question was lost.
+        when l.state = 'running' and l.entry_id = l.entry and l.delivery = l.seen and l.worker = $1 then 'again'
+        when l.state = 'running' and l.entry_id is distinct from l.entry then 'stale'
+        when l.entry_id is not null and
+             (split_part(l.entry, '-', 1)::numeric, split_part(l.entry, '-', 2)::numeric) <
+             (split_part(l.entry_id, '-', 1)::numeric, split_part(l.entry_id, '-', 2)::numeric) then 'stale'
+        else 'begin' end as answer
+    from locked l
+), begun as (
+    update millstream.jobs j
+    set state = 'running', attempt = j.attempt + 1, crashes = j.crashes + (g.state = 'running')::int,
+        worker = $1, entry_id = g.entry, delivery = g.delivery, enqueued_at = coalesce(j.enqueued_at, now()),
+        started_at = now(), run_at = null, updated_at = now()
+    from judged g where g.id = j.id and g.answer = 'begin'
+    returning j.id, j.attempt, j.failures, j.crashes
+), crashed as (
+    update millstream.attempts t
+    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
+        (input_tokens, output_tokens, cost_usd) = (
+            select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
+            from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
+    from judged g
+    where g.answer = 'begin' and t.job_id = g.id and t.attempt <= g.attempt and t.ended_at is null
+), issued as (
+    insert into millstream.attempts (job_id, attempt, worker) select id, attempt, $1 from begun
+), shown as (
+    update reviews r set status = 'running', updated_at = now()
+    from begun b where r.id = b.id and r.status <> 'running'
+), foreign_result as (
+    update millstream.jobs j
+    set state = 'done', finished_at = now(), updated_at = now(), worker = null
+    from judged g where g.id = j.id and g.answer = 'foreign'
+)
+select coalesce(g.answer, 'unknown') as answer, coalesce(b.attempt, g.attempt) as attempt,
+       coalesce(b.failures, g.failures) as failures, coalesce(b.crashes, g.crashes) as crashes,
+       g.error, g.error_class
+from asked a
+left join judged g on g.id = a.id
+left join begun b on b.id = a.id
+order by a.ord";
+
+const ADOPT: &str = "
+insert into millstream.jobs (id, queue, kind, lane, payload, state, enqueued_at, created_at)
+select r.id, $1, 'review', a.lane, r.pr_url, 'waiting', now(), r.created_at
+from unnest($2::uuid[], $3::text[]) as a (id, lane) join reviews r on r.id = a.id
+on conflict (id) do nothing";
+
+/// An answer of [`START`].
+#[derive(sqlx::FromRow)]
+struct StartRow {
+    answer: String,
+    attempt: Option<i32>,
+    failures: Option<i32>,
+    crashes: Option<i32>,
+    error: Option<String>,
+    error_class: Option<String>,
+}
+
+impl StartRow {
+    fn read(self) -> Start {
+        let attempt = self.attempt.unwrap_or(0);
+        match self.answer.as_str() {
+            "begin" | "again" => Start::Begin(Issued {
+                attempt,
+                failures: self.failures.unwrap_or(0).unsigned_abs(),
+                crashes: self.crashes.unwrap_or(0).unsigned_abs(),
+            }),
+            "dead" => Start::Dead(Died {
+                attempt,
+                class: self.error_class.unwrap_or_default(),
+                error: self.error.unwrap_or_default(),
+            }),
+            "finished" | "foreign" => Start::Finished,
+            "unknown" => Start::Unknown,
+            "late" => Start::Late,
+            _ => Start::Stale,
+        }
+    }
+}
+
+impl Store {
+    /// Asks for starts, in one statement for the whole batch: issues the attempts, counts a crash
+    /// where the last one never ended, and tells which entries have nothing to start.
+    ///
+    /// # Errors
+    /// When the server is away; then attempts may have been issued all the same, and the same question again
+    /// is answered with them.
+    pub async fn start(
+        &self,
+        queue: &str,
+        worker: WorkerId,
+        asked: &[Asked],
+    ) -> Result<Vec<Start>, StoreError> {
+        let mut answers = vec![Start::Unknown; asked.len()];
+        for round in rounds(asked) {
+            self.start_round(queue, worker, asked, &round, &mut answers)
+                .await?;
+            let unknown: Vec<usize> = round
+                .into_iter()
+                .filter(|&i| answers[i] == Start::Unknown)
+                .collect();
+            if !unknown.is_empty() {
+                // Another worker may have taken the same row in a moment ago: asked again either way.
+                self.adopt(queue, asked, &unknown).await?;
+                self.start_round(queue, worker, asked, &unknown, &mut answers)
+                    .await?;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn start_round(
+        &self,
+        queue: &str,
+        worker: WorkerId,
+        asked: &[Asked],
+        round: &[usize],
+        answers: &mut [Start],
+    ) -> Result<(), StoreError> {
+        let jobs: Vec<Uuid> = round.iter().map(|&i| asked[i].job.0).collect();
+        let entries: Vec<String> = round.iter().map(|&i| asked[i].entry.to_string()).collect();
+        let delivery = |&i: &usize| i32::try_from(asked[i].delivery).unwrap_or(i32::MAX);
+        let deliveries: Vec<i32> = round.iter().map(delivery).collect();
+        let rows: Vec<StartRow> = sqlx::query_as(START)
+            .bind(worker.to_string())
+            .bind(queue)
+            .bind(&jobs)
+            .bind(&entries)
+            .bind(&deliveries)
+            .fetch_all(&self.pool())
+            .await?;
+        for (&i, row) in round.iter().zip(rows) {
+            answers[i] = row.read();
+        }
+        Ok(())
+    }
+
+    /// Takes rows of a reference producer in.
+    async fn adopt(&self, queue: &str, asked: &[Asked], which: &[usize]) -> Result<(), StoreError> {
+        let jobs: Vec<Uuid> = which.iter().map(|&i| asked[i].job.0).collect();
+        let lanes: Vec<&str> = which.iter().map(|&i| asked[i].lane.word()).collect();
+        sqlx::query(ADOPT)
+            .bind(queue)
+            .bind(&jobs)
+            .bind(&lanes)
+            .execute(&self.pool())
+            .await?;
+        Ok(())
+    }
+}
+
+/// The positions split so that no job stands twice in one statement.
+fn rounds(asked: &[Asked]) -> Vec<Vec<usize>> {
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    let mut seen: std::collections::HashMap<JobId, usize> = std::collections::HashMap::new();
+    for (i, one) in asked.iter().enumerate() {
+        let round = seen.entry(one.job).and_modify(|n| *n += 1).or_insert(0);
+        if rounds.len() <= *round {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(i);
+    }
+    rounds
+}
