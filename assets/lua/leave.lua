@@ -11,8 +11,10 @@ redis.call('DEL', KEYS[1])
 if redis.call('GET', KEYS[3]) == worker then redis.call('DEL', KEYS[3]) end
 local left = 0
 for i = 4, #KEYS do
-    local pending = redis.call('XPENDING', KEYS[i], group, '-', '+', 1, worker)
-    if #pending == 0 then
+    local pending = redis.pcall('XPENDING', KEYS[i], group, '-', '+', 1, worker)
+    if pending.err then
+        -- A stream or a group that is not there holds nothing, and the others are looked at all the same.
+    elseif #pending == 0 then
         redis.call('XGROUP', 'DELCONSUMER', KEYS[i], group, worker)
     else
         left = left + 1

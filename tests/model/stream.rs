@@ -323,7 +323,7 @@ impl Streams {
         }
     }
 
-    /// Takes down the cards of those who have long been silent; stops where a group is missing.
+    /// Takes down the cards of those who have long been silent.
     pub fn tidy(&mut self) {
         let silent: Vec<String> = self
             .cards
@@ -333,9 +333,6 @@ impl Streams {
             .collect();
         for worker in silent {
             self.leave(&worker);
-            if !self.has_groups() {
-                return;
-            }
         }
     }
 
