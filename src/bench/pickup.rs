@@ -52,9 +52,12 @@ pub struct Pickup {
     pub queue_p99_ratio: f64,
 }
 
-/// When each entry was sent and when it was begun.
+/// When an entry was sent and when it was begun.
+type Time = (Instant, Option<Instant>);
+
+/// Those of all entries, by their numbers.
 #[derive(Clone, Default)]
-struct Times(Arc<Mutex<Vec<(Instant, Option<Instant>)>>>);
+struct Times(Arc<Mutex<Vec<Time>>>);
 
 impl Times {
     fn sent(&self) -> usize {
@@ -78,7 +81,7 @@ impl Times {
 
     fn waits(&self) -> Waits {
         let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = |(sent, begun): &(Instant, Option<Instant>)| begun.map(|begun| begun - *sent);
+        let wait = |(sent, begun): &Time| begun.map(|begun| begun - *sent);
         let mut waits: Vec<Duration> = times.iter().filter_map(wait).collect();
         waits.sort();
         let at = |share: f64| {

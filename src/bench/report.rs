@@ -110,7 +110,7 @@ impl Report {
         let of_near = |sample: &&(_, _, _, Measured, Option<Measured>)| {
             sample.4.map(|far| far.jobs_per_s / sample.3.jobs_per_s)
         };
-        let distant: Vec<f64> = of_cell.iter().filter_map(|sample| of_near(sample)).collect();
+        let distant: Vec<f64> = of_cell.iter().filter_map(of_near).collect();
         let cell = Cell {
             distant_ratio: (!distant.is_empty()).then(|| median(distant.into_iter())),
             mode: mode.word(),

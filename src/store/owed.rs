@@ -66,6 +66,16 @@ type DeadRow = (
 
 type Row = (Uuid, String, String, Option<String>, Option<String>);
 
+/// The same with when the job was accepted.
+type LiveRow = (
+    Uuid,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    DateTime<Utc>,
+);
+
 fn read((job, lane, payload, traceparent, entry): Row) -> Owed {
     Owed {
         job: JobId(job),
@@ -131,14 +141,7 @@ impl Store {
         after: Option<LiveCursor>,
         limit: u32,
     ) -> Result<(Vec<Owed>, Option<LiveCursor>), StoreError> {
-        let rows: Vec<(
-            Uuid,
-            String,
-            String,
-            Option<String>,
-            Option<String>,
-            DateTime<Utc>,
-        )> = sqlx::query_as(
+        let rows: Vec<LiveRow> = sqlx::query_as(
             "select id, lane, payload, traceparent, entry_id, created_at from millstream.jobs
              where queue = $1 and live and state <> 'scheduled'
                and (created_at, id) > (coalesce($2, '-infinity'::timestamptz), coalesce($3, $5))

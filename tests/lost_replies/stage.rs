@@ -143,7 +143,7 @@ impl Stage {
             for _ in 1..TRIES {
                 match ended {
                     Err(EngineError::Queue(_) | EngineError::Store(_)) => {
-                        ended = make().run(asked.clone()).await
+                        ended = make().run(asked.clone()).await;
                     }
                     other => return other,
                 }
