@@ -127,7 +127,9 @@ impl Reconciler {
         }
         if leads {
             // It runs out by itself if this is not heard.
-            let _unheard = self.store.yield_lead(&name, &self.worker.to_string()).await;
+            let worker = self.worker.to_string();
+            let yielding = self.store.yield_lead(&name, &worker);
+            let _unheard = self.store.bounded(yielding).await;
         }
     }
 

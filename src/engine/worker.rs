@@ -321,10 +321,11 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             .warnings
             .extend(preflight::clock_offset(self.queue.server_ms().await?));
         if let Some(store) = self.ledger.store() {
-            store.check_schema().await?;
-            report
-                .refusals
-                .extend(preflight::judge_postgres(store.server_version().await?));
+            // Bounded like every call: who starts on a line that fell silent ends, and is started again.
+            store.bounded(store.check_schema()).await?;
+            report.refusals.extend(preflight::judge_postgres(
+                store.bounded(store.server_version()).await?,
+            ));
         }
         for warning in &report.warnings {
             warn!("{warning}");
