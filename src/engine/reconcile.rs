@@ -171,8 +171,8 @@ impl Reconciler {
         {
             self.queue.ensure_groups().await?;
             self.full_pass(&queue).await?;
-            if changed && !self.queue.has_all_letters().await? {
-                self.restore_letters(&queue).await?;
+            if changed && !self.queue.has_all_letters(&incarnation.run_id).await? {
+                self.restore_letters(&queue, &incarnation.run_id).await?;
             }
             self.clear_letters(&queue).await?;
             // What was under way in the moment of a loss is seen by a second pass soon after.
@@ -255,16 +255,22 @@ impl Reconciler {
     }
 
     /// Writes the letters of dead jobs anew, oldest first: the stream went with all other data, the rows did not.
-    async fn restore_letters(&self, queue: &str) -> Result<(), Trouble> {
+    async fn restore_letters(&self, queue: &str, run_id: &str) -> Result<(), Trouble> {
         // Who dies from now on gets a letter from its worker.
         let before = crate::clock::now();
         let (mut after, mut restored) = (None, 0);
         let mut renewed = Instant::now();
+        // Most have theirs, unless all went.
+        let known = self.queue.jobs_with_letters().await?;
         loop {
             let page = self.store.dead_jobs(queue, before, after, PAGE);
             let page = self.store.bounded(page).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.died_at, last.job));
+            let page = page
+                .into_iter()
+                .filter(|dead| !known.contains(&dead.job))
+                .collect();
             let letters = self.missing_letters(page).await?;
             restored += letters.len();
             self.queue.add_letters(&letters).await?;
@@ -274,7 +280,7 @@ impl Reconciler {
             self.keep_lead(&mut renewed).await?;
             tokio::time::sleep(BREATH).await;
         }
-        self.queue.note_all_letters().await?;
+        self.queue.note_all_letters(run_id).await?;
         if restored > 0 {
             info!("{restored} dead letters were gone with the stream; written anew");
         }

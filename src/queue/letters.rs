@@ -96,27 +96,30 @@ fn read((id, flat): Row) -> Result<Letter, QueueError> {
 }
 
 impl Queue {
-    /// Whether every job that was dead had its letter once, and nothing was lost since. Where there are none at all
-    /// nobody can tell.
+    /// Whether every job that was dead had its letter once, and this run of the server has lost nothing since: one that
+    /// was started again may have lost its last second. Where there are none at all nobody can tell.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn has_all_letters(&self) -> Result<bool, QueueError> {
-        let there: u8 = redis::cmd("EXISTS")
-            .arg(&[&self.keys().letters, &self.keys().dead])
+    pub async fn has_all_letters(&self, run_id: &str) -> Result<bool, QueueError> {
+        let (noted, there): (Option<String>, bool) = redis::pipe()
+            .cmd("GET")
+            .arg(&self.keys().letters)
+            .cmd("EXISTS")
+            .arg(&self.keys().dead)
             .query_async(&mut self.connection())
             .await?;
-        Ok(there == 2)
+        Ok(there && noted.as_deref() == Some(run_id))
     }
 
     /// Notes that it is so; a loss of the data takes the note with it.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn note_all_letters(&self) -> Result<(), QueueError> {
+    pub async fn note_all_letters(&self, run_id: &str) -> Result<(), QueueError> {
         let () = redis::cmd("SET")
             .arg(&self.keys().letters)
-            .arg(1)
+            .arg(run_id)
             .query_async(&mut self.connection())
             .await?;
         Ok(())

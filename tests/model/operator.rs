@@ -7,6 +7,7 @@ use millstream::queue::keys::PARKED;
 use millstream::store::moves::HandEnd;
 
 use super::case::Case;
+use super::ledger::Job;
 use super::step::{Reach, Verb};
 
 const REASON: &str = "by hand";
@@ -46,7 +47,11 @@ impl Case {
         } else {
             is_done(&self.site.operator.cancel(&names, Mode::Real).await?)
         };
+        let was = self.ledger.jobs[&job].clone();
         let must = self.ledger.end_by_hand(job, state);
+        if whole && was.row.state == state {
+            self.catch_up(&was);
+        }
         if must && !whole && state == JobState::Dead {
             let known = &self.ledger.jobs[&job];
             let stands = |entry| self.streams.stands(known.lane, entry, job);
@@ -65,6 +70,17 @@ impl Case {
             }
         }
         Ok((done, must))
+    }
+
+    /// The model of a repeated end: its rows are as they were to be, and its entry may not be.
+    fn catch_up(&mut self, job: &Job) {
+        let Some(entry) = job.row.entry else { return };
+        match self.streams.holder(job.lane, entry) {
+            None => {}
+            Some(PARKED) => self.streams.hasten(job.lane, entry),
+            // Without its payload it is acknowledged, and stands for nothing.
+            Some(_) => drop(self.streams.claim(job.lane, entry)),
+        }
     }
 
     async fn run_now(&mut self, job: JobId, whole: bool) -> Result<(bool, bool)> {
