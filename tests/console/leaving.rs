@@ -10,8 +10,9 @@ use crate::support::processes::Home;
 use crate::support::terminal::Terminal;
 use crate::support::{World, until};
 
-/// A console has nothing to finish. On a busy machine a second becomes two.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// A console has nothing to finish, and would wait 30 s and more for whoever does not answer. On a busy machine a second
+/// becomes several.
+const AT_ONCE: Duration = Duration::from_secs(10);
 /// The key that ends a debug build with a panic: Ctrl-\\.
 const PANIC: &str = "\u{1c}";
 

@@ -1,26 +1,13 @@
 //! The views that only look, on real servers: what they show is what Valkey and Postgres have.
 
 use millstream::domain::{JobId, Lane};
-use millstream::ops::submit::{Source, Submission};
-use millstream::ops::{Mode, Operator, Submitter};
+use millstream::ops::{Mode, Operator};
 use millstream::queue::Wire;
 
 use crate::support::World;
 use crate::support::processes::Home;
+use crate::support::reviews::COMMITTED_KEY;
 use crate::support::terminal::Terminal;
-
-const KEY: &str = include_str!("../../assets/demo/committed-key.patch");
-
-async fn submit(world: &World) -> JobId {
-    let (store, queue) = (world.store.clone(), world.queue.clone());
-    let submitter = Submitter::new(store, queue, world.settings.clone(), 1 << 20);
-    let source = Source::Diff {
-        label: None,
-        text: KEY.to_owned(),
-    };
-    let submitted = submitter.submit(Submission::now(source)).await;
-    submitted.expect("accepted").id
-}
 
 async fn console(world: &World) -> Terminal {
     let terminal = Terminal::start(Home::beside(world), &[]);
@@ -49,7 +36,7 @@ async fn deliver(world: &World, lane: Lane, consumer: &str) {
 async fn the_pending_list_shows_who_holds_what_and_goes_to_its_job() {
     let world = World::with(Wire::REVIEW).await;
     world.queue.ensure_groups().await.expect("groups");
-    let job = submit(&world).await;
+    let job = world.submit_patch(COMMITTED_KEY).await;
     deliver(&world, Lane::Own, "worker-\u{1b}[2J").await;
     let pending = world.queue.pending(10).await.expect("valkey is there");
     let mut terminal = console(&world).await;

@@ -8,4 +8,5 @@ mod any_size;
 mod leaving;
 mod looking;
 mod pictures;
+mod size;
 mod terminal;

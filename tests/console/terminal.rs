@@ -1,18 +1,15 @@
 //! The console in a real terminal, on real servers: what a person types, and what it does in Valkey and
 //! Postgres.
 
-use millstream::domain::{JobId, JobState};
-use millstream::ops::Submitter;
-use millstream::ops::submit::{Source, Submission};
+use millstream::domain::JobState;
 use millstream::queue::Wire;
 use millstream::reports::{WorkerReport, WorkerState, workers};
 use millstream_worker::model::offline::Offline;
 
 use crate::support::processes::Home;
+use crate::support::reviews::COMMITTED_KEY;
 use crate::support::terminal::Terminal;
 use crate::support::{World, until};
-
-const KEY: &str = include_str!("../../assets/demo/committed-key.patch");
 
 /// A demo with its console in front, on a world's servers.
 async fn demo(workers: &str) -> (World, Terminal) {
@@ -51,20 +48,6 @@ async fn leave(mut terminal: Terminal) {
         "{}",
         terminal.shows()
     );
-}
-
-async fn submit(world: &World) -> JobId {
-    let (store, queue) = (world.store.clone(), world.queue.clone());
-    let submitter = Submitter::new(store, queue, world.settings.clone(), 1 << 20);
-    let source = Source::Diff {
-        label: None,
-        text: KEY.to_owned(),
-    };
-    submitter
-        .submit(Submission::now(source))
-        .await
-        .expect("accepted")
-        .id
 }
 
 #[tokio::test]
@@ -160,7 +143,7 @@ async fn a_kill_waits_for_a_yes_and_then_another_worker_takes_over() {
 async fn from_the_list_to_the_job_to_its_trace_and_back() {
     let world = World::with(Wire::REVIEW).await;
     let worker = world.reviewer(Offline::new(std::time::Duration::ZERO, 0.0), World::engine());
-    let id = submit(&world).await;
+    let id = world.submit_patch(COMMITTED_KEY).await;
     world.until_state(id, JobState::Done).await;
     let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("IN FLIGHT").await;
@@ -182,7 +165,7 @@ async fn from_the_list_to_the_job_to_its_trace_and_back() {
 #[tokio::test]
 async fn a_filter_narrows_while_it_is_typed_and_goes_with_escape() {
     let world = World::with(Wire::REVIEW).await;
-    let id = submit(&world).await;
+    let id = world.submit_patch(COMMITTED_KEY).await;
     let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("IN FLIGHT").await;
     terminal.press("2").await;
@@ -216,7 +199,7 @@ async fn a_read_only_console_submits_nothing_and_help_says_why() {
 async fn a_server_that_goes_away_leaves_the_last_values_with_their_age() {
     let servers = crate::support::private::valkey().await;
     let world = World::on_valkey(&servers.valkey_url, Wire::REVIEW).await;
-    submit(&world).await;
+    world.submit_patch(COMMITTED_KEY).await;
     let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("accepted 1").await;
     servers.kill_valkey().await.expect("ours");

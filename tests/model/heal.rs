@@ -34,16 +34,7 @@ impl Case {
                 break;
             }
             self.drain_all().await?;
-            self.step(Step::Beat {
-                worker: 0,
-                reach: Reach::Whole,
-            })
-            .await?;
-            self.step(Step::Reconcile {
-                fresh: true,
-                reach: Reach::Whole,
-            })
-            .await?;
+            self.new_leader().await?;
             self.step(Step::Fetch {
                 worker: 0,
                 beyond: 0,
@@ -101,10 +92,8 @@ impl Case {
         Ok(())
     }
 
-    /// All workers leave; one that is new takes down what the dead have left, and leaves too.
-    async fn part(&mut self) -> Result<()> {
-        self.step(Step::Long).await?;
-        self.drain_all().await?;
+    /// A worker that is new is elected, sweeps and reconciles.
+    async fn new_leader(&mut self) -> Result<()> {
         self.step(Step::Beat {
             worker: 0,
             reach: Reach::Whole,
@@ -114,7 +103,14 @@ impl Case {
             fresh: true,
             reach: Reach::Whole,
         })
-        .await?;
+        .await
+    }
+
+    /// All workers leave; one that is new takes down what the dead have left, and leaves too.
+    async fn part(&mut self) -> Result<()> {
+        self.step(Step::Long).await?;
+        self.drain_all().await?;
+        self.new_leader().await?;
         self.drain_all().await
     }
 

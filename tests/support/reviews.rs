@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use millstream::domain::JobId;
+use millstream::ops::Submitter;
+use millstream::ops::submit::{Source, Submission};
 use millstream::settings::EngineSettings;
 use millstream_worker::agent::Limits;
 use millstream_worker::github::{Github, GithubSettings};
@@ -19,6 +22,18 @@ pub const KEY: &str = concat!("AKIA", "Q7FAKE2DEMO4KEY5");
 pub const CLEAN: &str = include_str!("../../assets/demo/clean-rust.patch");
 
 impl World {
+    /// Accepts a patch as producers do.
+    pub async fn submit_patch(&self, text: &str) -> JobId {
+        let (store, queue) = (self.store.clone(), self.queue.clone());
+        let submitter = Submitter::new(store, queue, self.settings.clone(), 1 << 20);
+        let source = Source::Diff {
+            label: None,
+            text: text.to_owned(),
+        };
+        let submitted = submitter.submit(Submission::now(source)).await;
+        submitted.expect("accepted").id
+    }
+
     /// Starts a worker that reviews; it can reach no GitHub.
     pub fn reviewer(&self, model: impl Model + 'static, settings: EngineSettings) -> Running {
         self.reviewer_at("http://127.0.0.1:1", model, settings)

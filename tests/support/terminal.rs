@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pty_process::{Command, OwnedWritePty, Size};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::task::JoinSet;
@@ -128,6 +128,19 @@ impl Terminal {
         let ending = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait());
         let status = ending.await.expect("it ends in time").expect("our child");
         (status, home)
+    }
+
+    /// Gives the window another size, as dragging its corner does.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen_mut().set_size(cells(rows), cells(columns));
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.line, size).expect("a terminal takes a size");
     }
 
     /// Types keys.

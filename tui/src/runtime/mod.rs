@@ -177,6 +177,17 @@ impl Loop {
     fn take(&mut self, msg: Msg) {
         #[cfg(debug_assertions)]
         panic_on_demand(&msg);
+        // A size that changes in the moment of a key is lost on its way: crossterm takes the key and forgets that a
+        // signal came with it. So it is asked for with every tick.
+        if let (Msg::Tick { .. }, Ok(size)) = (&msg, Screen::measure())
+            && size != self.model.size
+        {
+            self.follow(Msg::Resize(size));
+        }
+        self.follow(msg);
+    }
+
+    fn follow(&mut self, msg: Msg) {
         for effect in update(&mut self.model, msg) {
             match effect {
                 crate::effect::Effect::Redraw => self.screen.resized(self.model.size),

@@ -72,6 +72,19 @@ impl Screen {
         Ok(size)
     }
 
+    /// The terminal's size as it is now, whatever is painted. One call to the kernel: no program is started for it, as
+    /// crossterm does where that fails.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn measure() -> io::Result<Size> {
+        let window = terminal::window_size()?;
+        Ok(Size {
+            width: window.columns,
+            height: window.rows,
+        })
+    }
+
     /// Takes a new size; everything is drawn anew.
     pub fn resized(&mut self, size: Size) {
         self.painter.resize(size);
