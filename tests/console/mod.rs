@@ -6,6 +6,7 @@
 
 mod any_size;
 mod leaving;
+mod load;
 mod looking;
 mod pictures;
 mod replay;

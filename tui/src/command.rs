@@ -125,6 +125,8 @@ pub enum CommandId {
     PanLeft,
     /// Show a later time.
     PanRight,
+    /// Make up for clocks that are off, or stop it.
+    Skew,
     /// Show what went in.
     SpanInput,
     /// Show what came out.
@@ -217,7 +219,7 @@ const fn write(
 }
 
 /// Every command.
-pub const COMMANDS: [Command; 49] = [
+pub const COMMANDS: [Command; 50] = [
     look(
         CommandId::Overview,
         Group::Move,
@@ -392,6 +394,13 @@ pub const COMMANDS: [Command; 49] = [
         "an earlier time",
     ),
     look(CommandId::PanRight, Group::See, "later", "pan", "a later time"),
+    look(
+        CommandId::Skew,
+        Group::See,
+        "skew",
+        "skew",
+        "times as workers wrote them, or made up for their clocks",
+    ),
     look(
         CommandId::SpanInput,
         Group::See,

@@ -6,6 +6,7 @@ use crate::glyph;
 use crate::model::Model;
 use crate::model::history::{MarkKind, TimeMark};
 use crate::model::jobs::{short_id, short_input};
+use crate::model::trouble::{self, Trouble};
 use crate::model::workers::{RUN_TIME_BUCKETS, RunningJob, WorkerLine, WorkerSort, WorkerState, WorkersPage};
 use crate::theme::Theme;
 use crate::view::canvas::Canvas;
@@ -44,8 +45,11 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let height = canvas.height();
     let listed = u16::try_from(model.workers.list.len().max(1)).unwrap_or(u16::MAX);
     let many = u16::from(listed > 1 && airy);
-    // The list may take half of what there is; the worker under the cursor has the rest.
-    let rows = listed.min((height / 2).saturating_sub(2).max(3));
+    // The list may take half of what there is, and more of it when it does not fit; the worker under the cursor has the
+    // rest.
+    let half = (height / 2).saturating_sub(2);
+    let most = if listed > half { height * 2 / 3 } else { half };
+    let rows = listed.min(most.max(3));
     let mut y = 1 + gap;
     table(
         &mut canvas.part(0, y, u16::MAX, 1 + rows + many),
@@ -110,7 +114,38 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
     let rate: f64 = page.live().map(|worker| worker.per_minute).sum();
     let rate = Words::of(format!("{} a minute", format::rate(rate)), theme.muted);
     let sort = title::sort(canvas, workers.sort.word(), workers.turned, workers.list.waiting);
-    title::draw(canvas, &left, &[stale, sort, rate, slots, count]);
+    let troubled = troubled(model, page, theme);
+    title::draw(
+        canvas,
+        &left,
+        &[stale, sort, rate, slots, troubled, shown(model), count],
+    );
+}
+
+/// How many of them something is wrong with, lost ones apart, which are told beside it.
+fn troubled(model: &Model, page: &WorkersPage, theme: &Theme) -> Words {
+    let usual = trouble::usual_cost(&page.rows);
+    let now = model.server_now();
+    let count = page
+        .live()
+        .filter(|worker| worker.trouble(now, usual).is_some())
+        .count();
+    match count {
+        0 => Words::default(),
+        count => Words::of(format!("{count} in trouble"), theme.retrying),
+    }
+}
+
+/// How many pass the filter.
+fn shown(model: &Model) -> Words {
+    let all = model.workers.page.value().map_or(0, |page| page.rows.len());
+    if model.workers.filter.is_empty() {
+        return Words::default();
+    }
+    Words::of(
+        format!("{} of {all}", model.workers.list.len()),
+        ratatui::style::Style::default(),
+    )
 }
 
 fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
@@ -204,11 +239,41 @@ fn longest(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
         return Words::of("-", theme.muted);
     };
     let ran = format::between(job.started_at, model.server_now());
+    if let Some(trouble) = trouble_of(worker, model) {
+        return flagged(trouble, worker, theme);
+    }
     let slow = worker.p95.is_some_and(|usual| ran > usual);
     let style = if slow { theme.retrying } else { theme.text };
     let words = Words::of(format::took(ran), style);
     let words = if slow { words.and(" slow", style) } else { words };
     match &job.phase {
+        Some(phase) => words.gap(1).and_outside(phase, theme.muted),
+        None => words,
+    }
+}
+
+fn trouble_of(worker: &WorkerLine, model: &Model) -> Option<Trouble> {
+    let rows = model.workers.page.value().map_or(&[][..], |page| &page.rows);
+    worker.trouble(model.server_now(), trouble::usual_cost(rows))
+}
+
+/// `! stuck 22.1 s, its p95 is 5.0 s judge`: the figures that it is called so for.
+fn flagged(trouble: Trouble, worker: &WorkerLine, theme: &Theme) -> Words {
+    let (figures, job) = match trouble {
+        Trouble::Lost(silence) => (format::age(silence), None),
+        Trouble::Stuck { ran, p95 } => (
+            format!("{}, its p95 is {}", format::took(ran), format::took(p95)),
+            worker.longest(),
+        ),
+        Trouble::Costly { usd, usual } => (
+            format!("{}, usual is {}", format::money(usd), format::money(usual)),
+            worker.dearest(),
+        ),
+        Trouble::Failing { failed, of } => (format!("{failed} of {of} in the last minute"), None),
+    };
+    let words =
+        Words::of(format!("{} {} ", glyph::LOST, trouble.word()), theme.retrying).and(figures, theme.text);
+    match job.and_then(|job| job.phase.as_ref()) {
         Some(phase) => words.gap(1).and_outside(phase, theme.muted),
         None => words,
     }

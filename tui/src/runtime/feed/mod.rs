@@ -4,6 +4,7 @@
 //! the round that runs is dropped and the next one starts at once. A server that does not answer is left alone
 //! for a moment and asked again; the console never ends for it.
 
+mod letters;
 mod load;
 mod operators;
 mod pending;
@@ -67,6 +68,8 @@ pub struct Feed {
     seen: Vec<Seen>,
     memory: postgres::Memory,
     search: streams::Search,
+    /// What is known of the dead letters.
+    walk: letters::Walk,
 }
 
 /// Why a question has no answer.
@@ -101,6 +104,7 @@ impl Feed {
             seen: Vec::new(),
             memory: postgres::Memory::default(),
             search: streams::Search::default(),
+            walk: letters::Walk::default(),
         };
         (feed, control)
     }
@@ -155,8 +159,9 @@ impl Feed {
         }
         match wish {
             Wish::Overview | Wish::Workers => self.glance(wish).await,
-            Wish::Streams { near, pane } => self.streams(near.as_ref(), *pane).await,
+            Wish::Streams { near, pane, open } => self.streams((near.as_ref(), *open), *pane).await,
             Wish::Pending { place, limit } => self.pending(*place, *limit).await,
+            Wish::Dead { unfolded } => self.letters(unfolded.as_deref()).await,
             _ => self.ping().await,
         }
     }
