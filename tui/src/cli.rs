@@ -22,6 +22,7 @@ use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
+use crate::zone::Zone;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -40,13 +41,13 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    console: ConsoleArgs,
+    console: OpenArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Open the console on the running system; so does no verb at all
-    Console(ConsoleArgs),
+    Console(OpenArgs),
     /// Run the whole system on this machine: servers, producer, workers, real diffs
     Demo(DemoArgs),
     /// Run a review worker until SIGTERM
@@ -86,7 +87,21 @@ enum Verb {
     Frame(FrameArgs),
 }
 
-/// How the console is opened.
+/// Which system the console is opened on, and what it may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// Let things be changed from this console: retry, cancel, re-queue, pause, submit
+    #[arg(long, conflicts_with = "read_only")]
+    pub write: bool,
+    /// The servers of that name in the file of profiles
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// How it looks and listens
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+}
+
+/// How the console looks and listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ConsoleArgs {
     /// Only look: nothing can be changed from this console
@@ -101,6 +116,15 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
+    /// Hear the mouse: its wheel moves the cursor, a click chooses, another opens
+    #[arg(long)]
+    pub mouse: bool,
+    /// Keys of your own; without it keys.toml beside the file of profiles, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The zone of the clocks, by its name in the IANA database: Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: Zone,
 }
 
 /// The one option that every verb that only looks has.

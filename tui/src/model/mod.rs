@@ -7,7 +7,7 @@
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
-//! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
+//! * [`overlay`], [`order`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
 
 pub mod activity;
 pub mod connection;
@@ -22,6 +22,7 @@ pub mod list;
 pub mod look;
 pub mod need;
 pub mod notice;
+pub mod order;
 pub mod overlay;
 pub mod overview;
 pub mod pending;
@@ -32,7 +33,7 @@ pub mod trace;
 pub mod view;
 pub mod workers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -46,7 +47,7 @@ use happening::Happenings;
 use history::History;
 use job::Job;
 use jobs::Jobs;
-use look::Look;
+use look::{Look, Tint};
 use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
@@ -56,15 +57,26 @@ use trace::Trace;
 use view::{Size, View};
 use workers::Workers;
 
+use crate::keymap::Keys;
 use crate::msg::Answer;
+use crate::zone::Zone;
 
 /// What the console may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Access {
-    /// It looks.
+    /// It looks, since nobody said that it may do more.
     ReadOnly,
+    /// It looks, since the profile of its servers says so.
+    OnlyRead,
     /// It changes things.
     ReadWrite,
+}
+
+impl Access {
+    /// Whether it may change things.
+    pub const fn may_write(self) -> bool {
+        matches!(self, Self::ReadWrite)
+    }
 }
 
 /// The system that is looked at.
@@ -76,6 +88,10 @@ pub struct Profile {
     pub queue: Untrusted,
     /// Its consumer group.
     pub group: Untrusted,
+    /// The colour of its name.
+    pub tint: Option<Tint>,
+    /// Whether people depend on it: the header says so.
+    pub is_production: bool,
 }
 
 /// The processes that this process started: only the demo has them.
@@ -128,6 +144,8 @@ pub struct Model {
     pub access: Access,
     /// What is looked at.
     pub profile: Profile,
+    /// Which key is which command.
+    pub keys: Keys,
     /// The demo's own processes.
     pub fleet: Option<Fleet>,
     /// How often the screen is refreshed; nothing when it is off.
@@ -136,6 +154,8 @@ pub struct Model {
     pub frozen: Option<Frozen>,
     /// How it is drawn.
     pub look: Look,
+    /// The zone of its clocks.
+    pub zone: Zone,
     /// The first screen.
     pub overview: Overview,
     /// The jobs.
@@ -162,6 +182,12 @@ pub struct Model {
     pub notice: Option<Notice>,
     /// What the console sent, newest first.
     pub sent: VecDeque<Sent>,
+    /// The number of the last order.
+    pub orders: u64,
+    /// The dead that were written to a file, which can be dropped now.
+    pub exported: BTreeSet<String>,
+    /// What was typed behind `:`, newest first.
+    pub typed: VecDeque<String>,
     /// The console ends.
     pub leaving: bool,
 }
@@ -184,10 +210,12 @@ impl Model {
             },
             access: Access::ReadWrite,
             profile,
+            keys: Keys::default(),
             fleet: None,
             interval: Some(Duration::from_secs(1)),
             frozen: None,
             look: Look::default(),
+            zone: Zone::default(),
             overview: Overview::new(now),
             jobs: Jobs::new(now),
             job: None,
@@ -201,6 +229,9 @@ impl Model {
             history: History::default(),
             notice: None,
             sent: VecDeque::new(),
+            orders: 0,
+            exported: BTreeSet::new(),
+            typed: VecDeque::new(),
             leaving: false,
         }
     }
@@ -214,6 +245,11 @@ impl Model {
     pub fn server_now(&self) -> DateTime<Utc> {
         let shown = self.frozen.as_ref().map_or(self.now, |frozen| frozen.since);
         shown + chrono::TimeDelta::milliseconds(self.connection.clock_ahead_ms)
+    }
+
+    /// Whether the queue is paused, as far as that is known.
+    pub fn is_paused(&self) -> Option<bool> {
+        self.overview.queue.fresh().map(|queue| queue.paused)
     }
 
     /// How many refreshes may be missed before data is old: three.

@@ -86,8 +86,13 @@ fn lines() -> Result<Vec<String>, Failure> {
 
 /// Who is asking, for the book of actions.
 pub fn actor() -> String {
+    actor_at("cli")
+}
+
+/// Who is asking, and by what: `console:ada`.
+pub fn actor_at(place: &str) -> String {
     let user = millstream::settings::process_environment("USER").unwrap_or_else(|| "unknown".to_owned());
-    format!("cli:{}", one_line(&user, 60))
+    format!("{place}:{}", one_line(&user, 60))
 }
 
 /// Whoever runs this command, as an operator of the system that was found.

@@ -89,9 +89,9 @@ fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
     for group in Group::ALL {
         let (not_now, now): (Vec<_>, Vec<_>) = keymap::help(model, group)
             .into_iter()
-            .partition(|(_, refusal)| refusal.is_some());
+            .partition(|hint| hint.refusal.is_some());
         if !now.is_empty() {
-            let rows = now.iter().map(|(hint, _)| row(hint, theme, width));
+            let rows = now.iter().map(|hint| row(hint, theme, width));
             blocks.push(block(group.name(), rows, theme));
         }
         refused.extend(not_now);
@@ -99,7 +99,7 @@ fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
     if !refused.is_empty() {
         let rows = refused
             .iter()
-            .map(|(hint, why)| refusal(hint, why.unwrap_or_default(), theme));
+            .map(|hint| refusal(hint, hint.refusal.unwrap_or_default(), theme));
         blocks.push(block("NOT NOW, AND WHY", rows, theme));
     }
     blocks
