@@ -18,7 +18,7 @@ use crate::model::figures::{LedgerFigures, QueueFigures};
 use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
 use crate::model::notice::Tone;
-use crate::model::order::{Came, Order};
+use crate::model::order::{Came, Order, RunNews};
 use crate::model::pending::PendingPage;
 use crate::model::streams::StreamsPage;
 use crate::model::trace::{SpanText, TraceFacts};
@@ -156,6 +156,8 @@ pub enum Msg {
         /// What came of it.
         came: Result<Came, Untrusted>,
     },
+    /// How far a run that is driven here has got.
+    Run(RunNews),
     /// Something that was asked for is done or was refused.
     Told {
         /// How it is meant.

@@ -159,6 +159,12 @@ pub enum CommandId {
     Bury,
     /// Take entries from who holds them.
     Claim,
+    /// Give a dead job another input.
+    Edit,
+    /// Take an action back.
+    Undo,
+    /// End a run before its time.
+    Abort,
     /// Write the dead to a file.
     Export,
     /// Forget the dead.

@@ -28,6 +28,8 @@ pub fn of(id: CommandId, model: &Model) -> Option<&'static str> {
         CommandId::KillWorker | CommandId::DrainWorker => no_worker(model),
         CommandId::Pause if model.is_paused() == Some(true) => Some("it is paused already"),
         CommandId::Resume if model.is_paused() == Some(false) => Some("it is not paused"),
+        CommandId::Abort => Some("name a run: :abort r-41"),
+        CommandId::Undo => no_way_back(model),
         CommandId::ShowTrace | CommandId::ShowJob if model.chosen_job().is_none() => {
             Some("no job is under the cursor")
         }
@@ -66,6 +68,7 @@ const fn verb(id: CommandId) -> Option<Verb> {
         CommandId::Claim => Some(Verb::Claim),
         CommandId::Export => Some(Verb::Export),
         CommandId::Drop => Some(Verb::Drop),
+        CommandId::Edit => Some(Verb::Edit),
         _ => None,
     }
 }
@@ -75,11 +78,14 @@ fn no_row(model: &Model, verb: Verb) -> Option<&'static str> {
     let chosen = model.chosen();
     let Some(first) = chosen.first() else {
         return Some(match verb {
-            Verb::Requeue | Verb::Drop | Verb::Export => "go to 5 Dead",
+            Verb::Requeue | Verb::Drop | Verb::Export | Verb::Edit => "go to 5 Dead",
             Verb::Claim => "go to 3 Pending",
             _ => "no job is under the cursor",
         });
     };
+    if verb == Verb::Edit && chosen.len() > 1 {
+        return Some("one job at a time: u takes the marks away");
+    }
     let fits = |one: &Chosen| why_not(verb, one.standing).is_none();
     if chosen.iter().any(fits) {
         return None;
@@ -110,7 +116,18 @@ pub const fn why_not(verb: Verb, standing: Standing) -> Option<&'static str> {
             Standing::NoCause => Some("its cause is not known yet: a worker sorts it soon"),
             Standing::Job(_) | Standing::Entry(_) | Standing::Nameless(_) => Some("it is not dead"),
         },
-        Verb::Pause | Verb::Resume | Verb::Submit => None,
+        Verb::Edit => match standing {
+            Standing::Job(JobState::Dead) => None,
+            Standing::Cause(_) | Standing::NoCause => Some("one job at a time: Enter unfolds the cause"),
+            Standing::Job(_) | Standing::Entry(_) | Standing::Nameless(_) => Some("it is not dead"),
+        },
+        Verb::Pause
+        | Verb::Resume
+        | Verb::Submit
+        | Verb::Undo
+        | Verb::ResumeRun
+        | Verb::PauseRun
+        | Verb::AbortRun => None,
     }
 }
 
@@ -145,6 +162,18 @@ const fn no_end(standing: Standing) -> Option<&'static str> {
             Some("it is buried already")
         }
         Standing::Nameless(_) => Some("no job can be read from this entry"),
+    }
+}
+
+/// In the book the action under the cursor is meant, elsewhere one's own last one.
+fn no_way_back(model: &Model) -> Option<&'static str> {
+    if model.view() != View::Activity {
+        return None;
+    }
+    match model.activity.selected() {
+        None => Some("no action is under the cursor"),
+        Some(action) if !action.has_way_back() => Some("nothing of this action can come back"),
+        Some(_) => None,
     }
 }
 

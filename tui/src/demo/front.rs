@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream::ops::{Operator, Submitter};
+use millstream::ops::{Operator, Rights, Submitter};
 use millstream::settings::process_environment;
 use millstream::untrusted::Untrusted;
 use tracing::info;
@@ -18,7 +18,7 @@ use crate::reach::{max_patch, place};
 use crate::runtime::orders::Pen;
 use crate::runtime::{self, Console, log};
 use crate::verbs::console::{keys, look, rules, state_folder};
-use crate::verbs::names::actor_at;
+use crate::verbs::names::acting;
 
 /// Opens the console, and returns when its user leaves it.
 ///
@@ -61,17 +61,20 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
 
 /// A demo is its user's own: its console may write.
 fn pen(demo: &Demo) -> Result<Pen, Failure> {
-    let actor = actor_at("console");
     let max_patch = max_patch(&process_environment)?;
     Ok(Pen {
-        operator: Operator::new(demo.store.clone(), demo.queue.clone(), actor.clone()),
+        operator: Operator::new(
+            demo.store.clone(),
+            demo.queue.clone(),
+            acting("console"),
+            Rights::Guarded,
+        ),
         submitter: Submitter::new(
             demo.store.clone(),
             demo.queue.clone(),
             super::queue_settings()?,
             max_patch,
         ),
-        actor,
         max_patch,
     })
 }

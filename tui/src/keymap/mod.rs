@@ -182,6 +182,19 @@ pub fn help(model: &Model, group: Group) -> Vec<Hint> {
         keys.dedup();
         rows.push(hint(model, &keys, binding.command));
     }
+    // Of several commands on one key only what it means now is told.
+    let meant = |row: &Hint| {
+        let stands_in = |other: &Binding| {
+            let means_it = bindings
+                .iter()
+                .any(|own| own.command == row.command && own.key == other.key);
+            means_it && other.command != row.command && other.command.is_available(model)
+        };
+        row.refusal.is_none() || !bindings.iter().any(|other| stands_in(other))
+    };
+    let told: Vec<bool> = rows.iter().map(meant).collect();
+    let mut told = told.into_iter();
+    rows.retain(|_| told.next().unwrap_or(true));
     rows
 }
 
@@ -241,7 +254,8 @@ mod tests {
     fn every_command_has_a_key_but_what_is_typed() {
         for command in COMMANDS {
             let bound = BINDINGS.iter().any(|binding| binding.command == command.id);
-            let is_typed = command.danger == Danger::Forever || command.id == CommandId::Scale;
+            let is_typed = command.danger == Danger::Forever
+                || matches!(command.id, CommandId::Scale | CommandId::Abort);
             assert_eq!(bound, !is_typed, "{:?}", command.id);
         }
     }

@@ -33,7 +33,7 @@ pub mod trace;
 pub mod view;
 pub mod workers;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -184,8 +184,6 @@ pub struct Model {
     pub sent: VecDeque<Sent>,
     /// The number of the last order.
     pub orders: u64,
-    /// The dead that were written to a file, which can be dropped now.
-    pub exported: BTreeSet<String>,
     /// What was typed behind `:`, newest first.
     pub typed: VecDeque<String>,
     /// The console ends.
@@ -230,7 +228,6 @@ impl Model {
             notice: None,
             sent: VecDeque::new(),
             orders: 0,
-            exported: BTreeSet::new(),
             typed: VecDeque::new(),
             leaving: false,
         }

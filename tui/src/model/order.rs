@@ -34,6 +34,16 @@ pub enum Verb {
     Resume,
     /// Something is submitted.
     Submit,
+    /// A dead review gets another input.
+    Edit,
+    /// An action is taken back.
+    Undo,
+    /// A run goes on.
+    ResumeRun,
+    /// A run halts.
+    PauseRun,
+    /// A run ends before its time.
+    AbortRun,
 }
 
 impl Verb {
@@ -50,6 +60,11 @@ impl Verb {
             Self::Pause => "Pause",
             Self::Resume => "Resume",
             Self::Submit => "Submit",
+            Self::Edit => "Re-queue",
+            Self::Undo => "Undo",
+            Self::ResumeRun => "Resume",
+            Self::PauseRun => "Pause",
+            Self::AbortRun => "Abort",
         }
     }
 
@@ -60,12 +75,17 @@ impl Verb {
             Self::Cancel => "Call off",
             Self::Bury => "Bury",
             Self::Claim => "Claim",
-            Self::Requeue => "Re-queue",
+            Self::Requeue => "Re-queue plan",
             Self::Drop => "Drop for good",
             Self::Export => "Export",
             Self::Pause => "Pause the queue",
             Self::Resume => "Resume the queue",
             Self::Submit => "Submit",
+            Self::Edit => "Edit, then re-queue",
+            Self::Undo => "Undo",
+            Self::ResumeRun => "Resume a run",
+            Self::PauseRun => "Pause a run",
+            Self::AbortRun => "Abort a run",
         }
     }
 
@@ -82,6 +102,11 @@ impl Verb {
             Self::Pause => "paused",
             Self::Resume => "resumed",
             Self::Submit => "submitted",
+            Self::Edit => "edited and re-queued",
+            Self::Undo => "taken back",
+            Self::ResumeRun => "resumed",
+            Self::PauseRun => "paused",
+            Self::AbortRun => "aborted",
         }
     }
 }
@@ -100,6 +125,10 @@ pub enum Subject {
     },
     /// What is to be reviewed: an address or a file.
     Input(String),
+    /// An action in the book; nothing means one's own last one.
+    Action(Option<i64>),
+    /// A run by its name, `r-41`.
+    Run(String),
 }
 
 impl Subject {
@@ -123,6 +152,8 @@ pub struct Order {
     pub subject: Subject,
     /// What was typed to confirm it.
     pub typed: Typed,
+    /// The order whose frozen list it is about.
+    pub frozen: Option<u64>,
 }
 
 /// What a person typed to confirm an order.
@@ -134,6 +165,12 @@ pub struct Typed {
     pub count: Option<u64>,
     /// The name of what goes for ever.
     pub name: Option<String>,
+    /// What is to be reviewed instead.
+    pub input: Option<String>,
+    /// So many go first.
+    pub canary: Option<String>,
+    /// So many go in a second.
+    pub pace: Option<String>,
 }
 
 /// What came of an order, or would come of it.
@@ -145,6 +182,46 @@ pub struct Came {
     pub refused: Vec<(String, Untrusted)>,
     /// What else is to be known.
     pub notes: Vec<Untrusted>,
+    /// How a plan would go about its list.
+    pub offer: Option<Offer>,
+    /// The action that would be taken back.
+    pub action: Option<i64>,
+}
+
+/// How a plan would go about its list, as a person is offered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Offer {
+    /// The beginning of the list's hash.
+    pub list: String,
+    /// So many go first, alone.
+    pub canary: u32,
+    /// So many a second.
+    pub pace: String,
+    /// What holds it back and what stops it, in words.
+    pub brakes: String,
+    /// What it will cost, in words.
+    pub cost: String,
+}
+
+/// How far a run has got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunNews {
+    /// Its name.
+    pub run: String,
+    /// Where it stands, in a word.
+    pub state: String,
+    /// Why it stands still.
+    pub why: Option<Untrusted>,
+    /// Jobs on its list.
+    pub total: u32,
+    /// Those that were put back.
+    pub requeued: u32,
+    /// Of these: done.
+    pub done: u32,
+    /// Of these: failed again.
+    pub failed: u32,
+    /// Those whose turn has not come.
+    pub planned: u32,
 }
 
 impl Came {
@@ -184,6 +261,8 @@ pub struct Chosen {
     pub name: String,
     /// In few words, for the dialog.
     pub words: Untrusted,
+    /// What it works on, as submitted.
+    pub input: Untrusted,
     /// How it stands.
     pub standing: Standing,
 }
@@ -212,6 +291,7 @@ impl Model {
             .map(|line| Chosen {
                 name: line.id.to_string(),
                 words: line.short_input(),
+                input: line.input.clone(),
                 standing: Standing::Job(line.state),
             })
             .collect()
@@ -223,6 +303,7 @@ impl Model {
         Some(Chosen {
             name: job.id.to_string(),
             words: line.short_input(),
+            input: line.input.clone(),
             standing: Standing::Job(line.state),
         })
     }
@@ -241,6 +322,7 @@ impl Model {
                     .job
                     .map_or_else(|| line.entry.to_string(), |job| job.to_string()),
                 words: super::pending::input_words(line),
+                input: line.input.clone().unwrap_or_default(),
                 standing: match line.job {
                     Some(_) => Standing::Entry(line.hold),
                     None => Standing::Nameless(line.hold),
@@ -264,6 +346,7 @@ impl Model {
             DeadRow::Cause(cause) => Some(Chosen {
                 name: cause.fingerprint.clone(),
                 words: cause.form(),
+                input: Untrusted::default(),
                 standing: if cause.fingerprint.is_empty() {
                     Standing::NoCause
                 } else {
@@ -274,6 +357,7 @@ impl Model {
             DeadRow::Job(line) => Some(Chosen {
                 name: line.id.to_string(),
                 words: line.short_input(),
+                input: line.input.clone(),
                 standing: Standing::Job(JobState::Dead),
             }),
         })

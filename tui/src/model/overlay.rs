@@ -1,5 +1,6 @@
 //! What floats over a view: help, a question, the palette, the list of commands sent.
 
+use millstream::domain::run::{MOST_AT_ONCE, MOST_CANARY, SLOWEST};
 use millstream::untrusted::Untrusted;
 use serde::Serialize;
 
@@ -33,6 +34,12 @@ pub enum Want {
     Count(usize),
     /// This name.
     Name(String),
+    /// What is to be reviewed: an address or a file.
+    Input,
+    /// How many go first.
+    Canary,
+    /// How many go in a second; `all` means as fast as it goes.
+    Pace,
 }
 
 /// A line to type into.
@@ -67,6 +74,12 @@ impl Field {
             Want::ReasonOrNothing => true,
             Want::Count(count) => text.replace(',', "") == count.to_string(),
             Want::Name(name) => text == name,
+            Want::Input => !text.is_empty(),
+            Want::Canary => text.parse().is_ok_and(|count: u32| count <= MOST_CANARY),
+            Want::Pace => {
+                let rate = text.parse::<f64>();
+                text == "all" || rate.is_ok_and(|rate| (SLOWEST..=f64::from(MOST_AT_ONCE)).contains(&rate))
+            }
         }
     }
 
@@ -79,7 +92,9 @@ impl Field {
         Some(match &self.want {
             Want::Count(count) => format!("you typed {text}, {count} will run"),
             Want::Name(name) => format!("you typed {text}, the name is {name}"),
-            Want::Reason | Want::ReasonOrNothing => return None,
+            Want::Canary => format!("a number up to {MOST_CANARY}"),
+            Want::Pace => format!("{SLOWEST} to {MOST_AT_ONCE}, or all"),
+            Want::Reason | Want::ReasonOrNothing | Want::Input => return None,
         })
     }
 }
@@ -200,6 +215,9 @@ impl Dialog {
                 Want::Reason | Want::ReasonOrNothing => typed.reason = text,
                 Want::Count(count) => typed.count = text.map(|_| *count as u64).filter(|_| field.is_right()),
                 Want::Name(_) => typed.name = text,
+                Want::Input => typed.input = text,
+                Want::Canary => typed.canary = text,
+                Want::Pace => typed.pace = text,
             }
         }
         typed

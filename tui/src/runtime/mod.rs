@@ -3,8 +3,9 @@
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
 //! draws. [`painter`] sends a frame, `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
 //! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
-//! update asks for, [`orders`] carries an operator's orders out, [`log`] keeps what would otherwise be written over the screen.
+//! update asks for, [`orders`] carries an operator's orders out, `drive` goes through a run, [`log`] keeps what would otherwise be written over the screen.
 
+mod drive;
 mod effects;
 mod feed;
 mod input;
@@ -14,6 +15,7 @@ pub mod orders;
 pub mod painter;
 mod terminal;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -122,6 +124,8 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         folder,
         asks: asked,
         sender: sender.clone(),
+        plans: BTreeMap::new(),
+        drives: JoinSet::new(),
     };
     tasks.spawn(office.run());
     let (feed, control) = Feed::new(queue, store, (attempts_allowed, lease), ours, sender.clone());

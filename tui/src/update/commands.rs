@@ -50,6 +50,8 @@ pub fn run(model: &mut Model, command: CommandId) -> Vec<Effect> {
         CommandId::Claim => return orders::ask(model, Verb::Claim),
         CommandId::Export => return orders::ask(model, Verb::Export),
         CommandId::Drop => return orders::ask(model, Verb::Drop),
+        CommandId::Edit => return orders::ask_edit(model),
+        CommandId::Undo => return orders::ask_undo(model),
         CommandId::Pause => return orders::ask_queue(model, Verb::Pause, ""),
         CommandId::Resume => return orders::ask_queue(model, Verb::Resume, ""),
         CommandId::CopyId | CommandId::CopyJson => return copy::copy(model, command == CommandId::CopyJson),

@@ -1,7 +1,7 @@
 //! The one function that changes the model: a message comes in, what must be done goes out.
 //!
 //! It asks no clock and no server, so a run of the console can be replayed and tested from its messages alone.
-//! `keys`, `dialog`, `palette` and `commands` are what a person does, as is `mouse`, `orders` and `copy` what comes of it, `answers` what the servers say, `needs` what follows
+//! `keys`, `dialog`, `palette` and `commands` are what a person does, as is `mouse`, `orders`, `plan` and `copy` what comes of it, `answers` what the servers say, `needs` what follows
 //! from it, `watch` what must be asked for now.
 
 mod answers;
@@ -13,6 +13,7 @@ mod mouse;
 mod needs;
 mod orders;
 mod palette;
+mod plan;
 mod watch;
 
 #[cfg(test)]
@@ -89,6 +90,7 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Foreseen { order, came } => orders::foreseen(model, order, came),
         Msg::Carried { order, came } => return orders::carried(model, &order, came),
+        Msg::Run(news) => return orders::run_went_on(model, &news),
         Msg::Told { tone, text } => model.notice = Some(Notice::new(tone, text.raw(), model.now)),
         Msg::Quit => return quit(model),
     }

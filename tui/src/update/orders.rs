@@ -6,19 +6,14 @@
 use millstream::untrusted::Untrusted;
 
 use super::commands::{refuse, tell};
+use super::plan::{self, promise, rung, shortened};
 use crate::command::why_not;
 use crate::effect::Effect;
 use crate::model::Model;
 use crate::model::notice::{Notice, Tone};
-use crate::model::order::{Came, Chosen, Order, Standing, Subject, Typed, Verb};
+use crate::model::order::{Came, Chosen, Order, RunNews, Standing, Subject, Typed, Verb};
 use crate::model::overlay::{Choice, Dialog, Field, Focus, Intent, Overlay, Want};
-
-/// Ids of a list that are shown by name.
-const NAMED: usize = 6;
-/// Exports that are remembered; a drop of more than these wants another export.
-const REMEMBERED: usize = 20_000;
-/// Digits of a job's id that people are shown.
-const SHORT_ID: usize = 6;
+use crate::model::view::View;
 
 /// An order with a number of its own.
 pub fn order(model: &mut Model, verb: Verb, subject: Subject) -> Order {
@@ -28,6 +23,7 @@ pub fn order(model: &mut Model, verb: Verb, subject: Subject) -> Order {
         verb,
         subject,
         typed: Typed::default(),
+        frozen: None,
     }
 }
 
@@ -121,13 +117,6 @@ fn look_first(model: &mut Model, order: Order) -> Vec<Effect> {
     vec![Effect::Foresee(order)]
 }
 
-const fn rung(verb: Verb) -> u8 {
-    match verb {
-        Verb::Drop => 4,
-        _ => 3,
-    }
-}
-
 /// Asks about the queue as a whole.
 pub fn ask_queue(model: &mut Model, verb: Verb, reason: &str) -> Vec<Effect> {
     let order = order(model, verb, Subject::Queue);
@@ -156,23 +145,6 @@ pub fn ask_submit(model: &mut Model, input: &str) -> Vec<Effect> {
     Vec::new()
 }
 
-/// What a verb does, in a sentence.
-fn promise(verb: Verb, count: usize) -> Option<&'static str> {
-    let many = count > 1;
-    Some(match verb {
-        Verb::Retry => "runs as soon as a worker is free, without its back-off.",
-        Verb::Cancel if many => "end as cancelled; workers that run them drop what they do.",
-        Verb::Cancel => "ends as cancelled; a worker that runs it drops what it does.",
-        Verb::Bury => "is dead with the class operator, and can be re-queued later.",
-        Verb::Claim => "is due at once for whoever asks first; no failure is counted.",
-        Verb::Requeue => "starts at try 1 again; what its agents have finished is kept.",
-        Verb::Drop => "This cannot be taken back. The rows stay, as dropped; their letters go.",
-        Verb::Pause => "Nothing new starts. What runs goes on, and submissions wait.",
-        Verb::Resume => "Jobs start again.",
-        Verb::Export | Verb::Submit => return None,
-    })
-}
-
 /// The dry run has answered: the plan says what will run and what will not.
 pub fn foreseen(model: &mut Model, order: Order, came: Result<Came, Untrusted>) {
     let is_awaited =
@@ -188,92 +160,85 @@ pub fn foreseen(model: &mut Model, order: Order, came: Result<Came, Untrusted>) 
             return;
         }
     };
-    let not_exported = came
-        .done
-        .iter()
-        .filter(|id| !model.exported.contains(*id))
-        .count();
-    if order.verb == Verb::Drop && not_exported > 0 {
-        model.overlay = None;
-        let text = format!(
-            "{not_exported} of {} were not exported: o writes them to a file",
-            came.done.len()
-        );
-        refuse(model, &text);
-        return;
-    }
     let queue = model.profile.queue.raw().to_owned();
     let at = model.server_now();
-    model.overlay = Some(Overlay::Dialog(plan(order, &came, &queue, at)));
+    let dialog = match order.verb {
+        Verb::Undo | Verb::ResumeRun => plan::way_back(order, &came),
+        _ => plan::many(order, &came, &queue, at),
+    };
+    model.overlay = Some(Overlay::Dialog(dialog));
 }
 
-fn plan(order: Order, came: &Came, queue: &str, at: chrono::DateTime<chrono::Utc>) -> Dialog {
-    let (verb, count) = (order.verb, came.done.len());
-    let mut facts = vec![(
-        Untrusted::new(format!("{count} will be {}", verb.done())),
-        some(came.done.iter().map(String::as_str)),
-    )];
-    for (why, ids) in came.reasons() {
-        let name = Untrusted::new(format!("{} not", ids.len()));
-        let ids = some(ids.into_iter());
-        facts.push((name, Untrusted::new(format!("{}: {}", why.raw(), ids.raw()))));
+/// Asks whether the action under the cursor, or one's own last one, is taken back.
+pub fn ask_undo(model: &mut Model) -> Vec<Effect> {
+    let action = match model.view() {
+        View::Activity => model.activity.list.cursor,
+        _ => None,
+    };
+    let order = order(model, Verb::Undo, Subject::Action(action));
+    look_first(model, order)
+}
+
+/// Asks about a run.
+pub fn ask_run(model: &mut Model, verb: Verb, run: &str) -> Vec<Effect> {
+    let order = order(model, verb, Subject::Run(run.to_owned()));
+    if verb == Verb::ResumeRun {
+        return look_first(model, order);
     }
-    facts.extend(came.notes.iter().map(|note| ("note".into(), note.clone())));
-    let frozen = format!(
-        "frozen at {}, {} ids",
-        at.format("%H:%M:%SZ"),
-        count + came.refused.len()
+    let lines = [run.into()]
+        .into_iter()
+        .chain(promise(verb, 1).map(Untrusted::from));
+    let choice = Choice::new(verb.button(), Intent::Carry(order));
+    model.overlay = Some(Overlay::Dialog(Dialog::new(
+        verb.title(),
+        lines.collect(),
+        choice,
+    )));
+    Vec::new()
+}
+
+/// Asks for another input of a dead job; an address is there to be changed.
+pub fn ask_edit(model: &mut Model) -> Vec<Effect> {
+    let Some(one) = model.chosen().into_iter().next() else {
+        return Vec::new();
+    };
+    let order = order(model, Verb::Edit, Subject::named(vec![one.name.clone()]));
+    let mut field = Field::new("input", Want::Input);
+    if one.input.raw().contains("://") {
+        let visible = one.input.raw().chars().filter(|c| !c.is_control());
+        field.text = visible.take(Field::LONGEST).collect();
+    }
+    let lines = vec![
+        Untrusted::new(format!("{} {}", shortened(&one.name), one.words.raw())),
+        "A new job with this input takes its place; it stays, as dropped.".into(),
+        "An address of a pull request, or the path of a patch.".into(),
+    ];
+    let choice = Choice::new(Verb::Edit.button(), Intent::Carry(order));
+    let mut dialog = Dialog::new(Verb::Edit.title(), lines, choice);
+    dialog.fields.push(field);
+    // Whoever edits wants to type; the button is one Tab away.
+    dialog.focus = Focus::Field(0);
+    model.overlay = Some(Overlay::Dialog(dialog));
+    Vec::new()
+}
+
+/// A run has put more jobs back, or stands.
+pub fn run_went_on(model: &mut Model, news: &RunNews) -> Vec<Effect> {
+    let why = news
+        .why
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {}", why.raw()));
+    let text = format!(
+        "{} {}{why}  {} of {} put back, {} done, {} failed, {} left",
+        news.run, news.state, news.requeued, news.total, news.done, news.failed, news.planned
     );
-    let mut lines = vec![Untrusted::new(frozen)];
-    lines.extend(promise(verb, count).map(Untrusted::from));
-    let again = Choice {
-        guarded: false,
-        ..Choice::new("Dry run again", Intent::Foresee(order.clone()))
+    let tone = match news.state.as_str() {
+        "done" if news.failed == 0 => Tone::Good,
+        "stopped" | "aborted" => Tone::Bad,
+        _ => Tone::Plain,
     };
-    let carried = Order {
-        subject: Subject::named(came.done.clone()),
-        ..order
-    };
-    let word = format!("{} {count}", verb.button().split(' ').next().unwrap_or_default());
-    let mut dialog = Dialog::new(verb.title(), lines, Choice::new(word, Intent::Carry(carried)));
-    dialog.facts = facts;
-    dialog.rung = rung(verb);
-    if count == 0 {
-        dialog.choices.clear();
-    } else {
-        dialog.fields = fields(verb, count, queue);
-    }
-    dialog.choices.push(again);
-    dialog
-}
-
-/// What has to be typed before many things move, or some go for ever.
-fn fields(verb: Verb, count: usize, queue: &str) -> Vec<Field> {
-    let mut fields = vec![Field::new("reason", Want::Reason)];
-    fields.push(Field::new(format!("type {count}"), Want::Count(count)));
-    if verb == Verb::Drop {
-        fields.push(Field::new(format!("type {queue}"), Want::Name(queue.to_owned())));
-    }
-    fields
-}
-
-/// The first few of many ids, short.
-fn some<'a>(ids: impl Iterator<Item = &'a str>) -> Untrusted {
-    let ids: Vec<&str> = ids.collect();
-    let mut text: Vec<String> = ids.iter().take(NAMED).map(|id| shortened(id)).collect();
-    if ids.len() > NAMED {
-        text.push(format!("and {} more", ids.len() - NAMED));
-    }
-    Untrusted::new(text.join(" "))
-}
-
-/// A job's id in six digits; an entry's as it is.
-fn shortened(id: &str) -> String {
-    if id.parse::<millstream::domain::JobId>().is_ok() {
-        id.chars().take(SHORT_ID).collect()
-    } else {
-        id.to_owned()
-    }
+    model.notice = Some(Notice::new(tone, text, model.now));
+    vec![Effect::Refresh]
 }
 
 /// An order was carried out, in whole, in part or not at all.
@@ -282,9 +247,6 @@ pub fn carried(model: &mut Model, order: &Order, came: Result<Came, Untrusted>) 
         Err(why) => model.notice = Some(Notice::new(Tone::Bad, why.raw(), model.now)),
         Ok(came) => {
             unmark(model, &came);
-            if order.verb == Verb::Export {
-                remember_export(model, &came);
-            }
             if let (Verb::Pause | Verb::Resume, Some(queue)) = (order.verb, model.overview.queue.value_mut())
                 && came.refused.is_empty()
             {
@@ -315,13 +277,6 @@ fn unmark(model: &mut Model, came: &Came) {
         DeadKey::Job(id) => !is_done(&id.to_string()),
         DeadKey::Cause(_) => came.done.is_empty(),
     });
-}
-
-fn remember_export(model: &mut Model, came: &Came) {
-    if model.exported.len() + came.done.len() > REMEMBERED {
-        model.exported.clear();
-    }
-    model.exported.extend(came.done.iter().take(REMEMBERED).cloned());
 }
 
 /// `47 of 50 claimed; 3: another consumer holds its entry by now`.
@@ -361,8 +316,9 @@ pub fn press(model: &mut Model, nth: usize) -> Vec<Effect> {
     let (typed, intent) = (dialog.typed(), dialog.choices[nth].intent.clone());
     match intent {
         Intent::Foresee(order) => {
-            let order = self::order(model, order.verb, order.subject);
-            look_first(model, order)
+            let fresh = self::order(model, order.verb, order.subject);
+            let frozen = order.frozen;
+            look_first(model, Order { frozen, ..fresh })
         }
         Intent::Carry(order) => {
             model.overlay = None;

@@ -51,7 +51,7 @@ fn came(done: &[&str], refused: &[(&str, &str)]) -> Came {
             .iter()
             .map(|(id, why)| ((*id).to_owned(), (*why).into()))
             .collect(),
-        notes: Vec::new(),
+        ..Came::default()
     }
 }
 
@@ -163,6 +163,7 @@ fn rows_lose_their_mark_as_they_succeed() {
         verb: Verb::Requeue,
         subject: Subject::named(ids.clone()),
         typed: crate::model::order::Typed::default(),
+        frozen: None,
     };
     let came = Ok(came(&[&ids[0]], &[(&ids[1], "it is waiting")]));
     let effects = update(&mut model, Msg::Carried { order, came });
@@ -174,7 +175,7 @@ fn rows_lose_their_mark_as_they_succeed() {
 }
 
 #[test]
-fn the_dead_go_for_ever_only_after_an_export_and_by_the_queues_name() {
+fn the_dead_go_for_ever_only_by_the_queues_name() {
     let mut model = sample::dead();
     press(&mut model, "j");
     let Some(DeadKey::Job(id)) = model.dead.list.cursor.clone() else {
@@ -182,19 +183,10 @@ fn the_dead_go_for_ever_only_after_an_export_and_by_the_queues_name() {
     };
     let id = id.to_string();
     let effects = press(&mut model, ":drop<enter>");
-    foresee(&mut model, &effects, &[&id], &[]);
-    assert_eq!(model.overlay, None);
-    assert!(model.notice.as_ref().unwrap().text.raw().contains("not exported"));
-    let effects = press(&mut model, "o");
-    let order = orders(&effects)[0].clone();
-    assert_eq!(order.verb, Verb::Export);
-    update(
-        &mut model,
-        Msg::Carried {
-            order,
-            came: Ok(came(&[&id], &[])),
-        },
-    );
+    foresee(&mut model, &effects, &[], &[(&id, "it was not exported")]);
+    assert!(dialog(&model).fields.is_empty(), "there is nothing to confirm");
+    let effects = press(&mut model, "<esc>o");
+    assert_eq!(orders(&effects)[0].verb, Verb::Export);
     let effects = press(&mut model, ":dead drop<enter>");
     foresee(&mut model, &effects, &[&id], &[]);
     assert_eq!(dialog(&model).rung, 4);
@@ -202,6 +194,77 @@ fn the_dead_go_for_ever_only_after_an_export_and_by_the_queues_name() {
     assert!(!dialog(&model).is_armed(0), "half a name is none");
     let effects = press(&mut model, ":queue<tab><enter>");
     assert_eq!(orders(&effects)[0].typed.name.as_deref(), Some("reviews:queue"));
+}
+
+#[test]
+fn a_plan_offers_a_canary_and_a_pace_and_keeps_its_list() {
+    let mut model = sample::dead();
+    let effects = press(&mut model, "R");
+    let Some(Effect::Foresee(order)) = effects.into_iter().next() else {
+        panic!("a dry run")
+    };
+    let number = order.number;
+    let mut found = came(&["a", "b", "c"], &[("d", "already re-queued by ci, run r-40")]);
+    found.offer = Some(crate::model::order::Offer {
+        list: "9f1c".to_owned(),
+        canary: 1,
+        pace: "2".to_owned(),
+        brakes: "at most 4 in flight".to_owned(),
+        cost: "~$0.022".to_owned(),
+    });
+    update(
+        &mut model,
+        Msg::Foreseen {
+            order,
+            came: Ok(found),
+        },
+    );
+    assert!(dialog(&model).lines[0].raw().contains("list 9f1c, 4 ids"));
+    // Back from the reason to the pace: none is slower than nothing.
+    press(&mut model, "<tab><shift-tab><backspace>0");
+    assert!(dialog(&model).fields[1].complaint().is_some());
+    let effects = press(&mut model, "<backspace>5<tab>slow model<tab>3<tab><enter>");
+    let order = orders(&effects)[0];
+    assert_eq!(order.typed.pace.as_deref(), Some("5"));
+    assert_eq!(order.typed.canary.as_deref(), Some("1"));
+    assert_eq!(order.frozen, Some(number));
+}
+
+#[test]
+fn an_undo_says_first_what_can_come_back() {
+    let mut model = sample::activity();
+    press(&mut model, "z");
+    assert_eq!(model.overlay, None, "nothing of the first row can come back");
+    let effects = press(&mut model, "jz");
+    let Some(Effect::Foresee(order)) = effects.into_iter().next() else {
+        panic!("a question")
+    };
+    assert_eq!(order.subject, Subject::Action(Some(6)));
+    let mut found = came(&[], &[]);
+    found.notes = vec!["2 not yet started can come back, 1 already ran or moved".into()];
+    found.action = Some(6);
+    update(
+        &mut model,
+        Msg::Foreseen {
+            order,
+            came: Ok(found),
+        },
+    );
+    assert_eq!(dialog(&model).rung, 2);
+    let effects = press(&mut model, "<tab><enter>");
+    assert_eq!(orders(&effects)[0].subject, Subject::Action(Some(6)));
+}
+
+#[test]
+fn an_address_is_there_to_be_edited() {
+    let mut model = sample::dead();
+    press(&mut model, "E");
+    assert_eq!(model.overlay, None, "a cause is many jobs");
+    press(&mut model, "jE");
+    let before = dialog(&model).fields[0].text.clone();
+    assert!(before.contains("://"), "{before}");
+    let effects = press(&mut model, "9<tab><enter>");
+    assert_eq!(orders(&effects)[0].typed.input, Some(format!("{before}9")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The words are those of the command line: `:bury ID`, `:pause REASON`, `:submit URL`, `:dead requeue`.
 
-use millstream::domain::JobRef;
+use millstream::domain::{JobRef, RunId};
 
 use super::{commands, orders};
 use crate::command::{COMMANDS, CommandId};
@@ -98,7 +98,7 @@ fn complete(model: &mut Model) {
 const fn takes_argument(command: CommandId) -> bool {
     matches!(
         command,
-        CommandId::Scale | CommandId::Submit | CommandId::Pause | CommandId::Theme
+        CommandId::Scale | CommandId::Submit | CommandId::Pause | CommandId::Abort | CommandId::Theme
     )
 }
 
@@ -156,6 +156,9 @@ fn run(model: &mut Model, command: CommandId, argument: &str) -> Vec<Effect> {
                 Vec::new()
             }
         },
+        (CommandId::Pause, _) if is_run(argument) => orders::ask_run(model, Verb::PauseRun, argument),
+        (CommandId::Resume, _) if is_run(argument) => orders::ask_run(model, Verb::ResumeRun, argument),
+        (CommandId::Abort, _) if is_run(argument) => orders::ask_run(model, Verb::AbortRun, argument),
         (CommandId::Pause, _) => orders::ask_queue(model, Verb::Pause, argument),
         (CommandId::Submit, _) => orders::ask_submit(model, argument),
         (CommandId::Scale, _) => commands::scale(model, argument),
@@ -166,6 +169,11 @@ fn run(model: &mut Model, command: CommandId, argument: &str) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// Whether a run is named, as `r-41`.
+fn is_run(argument: &str) -> bool {
+    argument.starts_with("r-") && argument.parse::<RunId>().is_ok()
 }
 
 /// Ids as they are typed on the command line.

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millstream::ops::{Operator, Submitter};
+use millstream::ops::{Rights, Submitter};
 use millstream::settings::{EngineSettings, Reader, process_environment};
 use millstream::untrusted::Untrusted;
 
@@ -19,7 +19,7 @@ use crate::reach::{Needs, Reach};
 use crate::runtime::orders::Pen;
 use crate::runtime::{self, Console, log};
 use crate::theme;
-use crate::verbs::names::actor_at;
+use crate::verbs::names::acting_as;
 
 /// Opens the console, and returns when its user leaves it.
 ///
@@ -62,16 +62,14 @@ pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
 
 /// Whoever sits at this console, with the right to write.
 fn pen(reach: &Reach) -> Pen {
-    let actor = actor_at("console");
     Pen {
-        operator: Operator::new(reach.store.clone(), reach.queue.clone(), actor.clone()),
+        operator: acting_as(reach, "console", Rights::Guarded),
         submitter: Submitter::new(
             reach.store.clone(),
             reach.queue.clone(),
             reach.settings.clone(),
             reach.max_patch,
         ),
-        actor,
         max_patch: reach.max_patch,
     }
 }
