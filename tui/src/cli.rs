@@ -16,12 +16,15 @@ use crate::failure::Failure;
 use crate::model::look::ThemeName;
 use crate::theme;
 use crate::verbs;
+use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
 use crate::verbs::dead::DeadVerb;
 use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
+use crate::verbs::runs::{RunVerb, RunsArgs};
+use crate::verbs::undo::UndoArgs;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -78,6 +81,15 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// List the runs that put dead jobs back by a plan
+    Runs(RunsArgs),
+    /// Show, pause, end or go on with a run
+    #[command(subcommand)]
+    Run(RunVerb),
+    /// Take an action back, as far as that goes
+    Undo(UndoArgs),
+    /// List what operators did, and what came of it
+    Activity(ActivityArgs),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
     /// Measure the engine beside the raw limit of the same server
@@ -201,6 +213,10 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Runs(args) => verbs::runs::list(&args).await,
+        Verb::Run(verb) => verbs::runs::run(&verb).await,
+        Verb::Undo(args) => verbs::undo::run(&args).await,
+        Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Bench(args) => verbs::bench::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),

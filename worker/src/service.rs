@@ -104,7 +104,8 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
 }
 
 /// The machine's name, or nothing: it is only shown.
-fn host_name() -> String {
+#[must_use]
+pub fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::fs::read_to_string("/etc/hostname"))
         .map(|name| name.trim().to_owned())
