@@ -2,7 +2,7 @@
 //!
 //! Read [`diff`] for what is reviewed, [`review`] for the stages, [`agent`] for how an agent talks
 //! to a model and its tools, [`tools`] for what can be proven without a model, [`model`] for who
-//! answers, and [`github`] for where pull requests come from.
+//! answers, [`github`] for where pull requests come from, [`otlp`] for how spans leave.
 
 pub mod agent;
 mod aside;
@@ -11,6 +11,7 @@ pub mod github;
 pub mod http;
 pub mod job;
 pub mod model;
+pub mod otlp;
 pub mod review;
 pub mod service;
 pub mod settings;
