@@ -11,6 +11,7 @@
 //! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
 //! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues.
+//! * [`postings`]: verdicts on their way to GitHub.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
@@ -29,6 +30,7 @@ pub mod migrate;
 pub mod moves;
 pub mod owed;
 pub mod pauses;
+pub mod postings;
 pub mod reviews;
 pub mod starts;
 pub mod stats;

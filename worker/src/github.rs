@@ -8,6 +8,7 @@
 
 mod head;
 mod raw;
+pub mod reviews;
 
 use std::collections::HashSet;
 use std::time::Duration;

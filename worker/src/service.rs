@@ -1,6 +1,7 @@
 //! The worker as a service: settings, servers, signals, exit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream::engine::{EngineError, Identity, Stop, Worker};
 use millstream::exit::Exit;
@@ -15,11 +16,17 @@ use crate::agent::Limits;
 use crate::github::{Github, GithubError};
 use crate::job::{ReviewHandler, ReviewJob};
 use crate::model::offline::Offline;
+use crate::otlp::Shipper;
+use crate::posting::Poster;
 use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
 
 /// Connections to Postgres: starts, ends, telemetry and checkpoints of a few dozen jobs share them.
 const CONNECTIONS: u32 = 8;
+
+/// How long the last spans may take to leave, after everything else has ended: a part of the second that
+/// `SHUTDOWN_GRACE` has to spare.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// Why a worker could not run, by exit code.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +40,9 @@ pub enum WorkerError {
     /// The client for GitHub cannot be made.
     #[error("failed to {0}")]
     Github(#[from] GithubError),
+    /// The client for the collector cannot be made.
+    #[error("failed to set up the way to the collector: {0}")]
+    Otlp(String),
     /// The system refuses something.
     #[error("failed to listen for signals: {0}")]
     System(#[from] std::io::Error),
@@ -45,7 +55,7 @@ impl WorkerError {
         match self {
             Self::Settings(_) | Self::Github(GithubError::Address(_) | GithubError::Token) => Exit::Usage,
             Self::Engine(error) => error.exit(),
-            Self::Github(GithubError::Client(_)) | Self::System(_) => Exit::Ours,
+            Self::Github(GithubError::Client(_)) | Self::Otlp(_) | Self::System(_) => Exit::Ours,
         }
     }
 }
@@ -90,15 +100,30 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
 
     let model = Offline::new(review.offline_latency, review.offline_failure_rate);
     info!("no model key is read by this version: the offline reviewer answers");
-    let reviewer = Reviewer::new(Arc::new(model), Github::new(review.github())?, Limits::default());
+    let github = Github::new(review.github())?;
+    let reviewer = Reviewer::new(Arc::new(model), github.clone(), Limits::default());
     let identity = Identity {
         host: host_name(),
         instance: settings.instance.clone(),
     };
-    let handler = ReviewHandler::new(reviewer);
+    let mut handler = ReviewHandler::new(reviewer);
+    if let Some(votes) = review.post {
+        handler = handler.posting(Poster::new(github, store.clone(), votes));
+    }
+    let shipper = match settings.otlp.clone() {
+        Some(otlp) => {
+            let (exporter, shipper) = Shipper::start(otlp).map_err(WorkerError::Otlp)?;
+            handler = handler.exporting(exporter);
+            Some(shipper)
+        }
+        None => None,
+    };
     let worker: Worker<ReviewJob, _, _> =
         Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity);
     let ended = worker.run(stop).await;
+    if let Some(shipper) = shipper {
+        shipper.finish(LAST_SPANS).await;
+    }
     store.close().await;
     Ok(ended?)
 }

@@ -8,6 +8,7 @@
 pub mod embedded;
 pub mod filter;
 pub mod findings;
+pub mod letter;
 mod pull;
 pub mod select;
 pub mod sinks;
