@@ -1,5 +1,7 @@
 //! Reviews through the real engine on real servers, with a model that the test holds at a gate.
 
+mod provider;
+
 use std::collections::HashMap;
 
 use millstream::domain::{Failure, FailureClass, JobId, JobState};

@@ -2,11 +2,12 @@
 //!
 //! Read [`diff`] for what is reviewed, [`review`] for the stages, [`agent`] for how an agent talks
 //! to a model and its tools, [`tools`] for what can be proven without a model, [`model`] for who
-//! answers, and [`github`] for where pull requests come from.
+//! answers, [`fault`] for what follows what can go wrong, and [`github`] for where pull requests come from.
 
 pub mod agent;
 mod aside;
 pub use millstream::domain::diff;
+pub mod fault;
 pub mod github;
 pub mod http;
 pub mod job;

@@ -21,6 +21,7 @@ use millstream::domain::{
 };
 use serde_json::{Value, json};
 
+use crate::agent::budget::Purse;
 use crate::agent::prompt::{self, Briefing};
 use crate::agent::roster::JUDGE;
 use crate::agent::{Agent, Answer, Limits, Stage, trace};
@@ -103,6 +104,7 @@ impl Reviewer {
             sinks,
             run,
             limits: self.limits,
+            purse: Purse::default(),
             diff,
         };
         // Every reviewer is waited for, also when one has failed: the next attempt then finds the
