@@ -2,6 +2,7 @@
 
 mod otlp;
 mod posting;
+mod provider;
 
 use std::collections::HashMap;
 

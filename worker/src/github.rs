@@ -13,7 +13,7 @@ pub mod reviews;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use millstream::domain::{Failure, FailureClass, PrUrl};
+use millstream::domain::{Failure, PrUrl};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LINK, RETRY_AFTER, USER_AGENT,
 };
@@ -21,9 +21,10 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
+use url::Url;
 
 use crate::agent::trace;
+use crate::fault::Fault;
 use crate::http;
 
 /// GitHub lists no more than 3,000 files of a pull request, and says nothing about the others.
@@ -37,9 +38,6 @@ const PER_PAGE: u32 = 100;
 
 /// Redirects that are followed: a renamed repository answers with one.
 const REDIRECTS: usize = 3;
-
-/// How much of an error's body is repeated.
-const LONGEST_ERROR: usize = 300;
 
 /// The longest pause that a server can ask for; its limits are by the hour.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
@@ -187,7 +185,7 @@ impl Github {
             .connect_timeout(connect_timeout)
             .timeout(request_timeout)
             .gzip(true);
-        if is_loopback(&api) {
+        if http::is_loopback(&api) {
             // A proxy cannot reach a server on this machine.
             builder = builder.no_proxy();
         }
@@ -258,7 +256,7 @@ impl Github {
             "the pull request's diff is larger than {} bytes (MAX_PATCH)",
             self.max_bytes
         );
-        Failure::lasting(FailureClass::Input, message)
+        Fault::PullTooLarge.failure(message, None)
     }
 
     /// Where a pull request is, or a part of it.
@@ -301,16 +299,14 @@ async fn body(mut response: Response, left: &mut usize) -> Result<Option<Vec<u8>
 /// Reads an answer's JSON.
 fn read<T: DeserializeOwned>(pull: &PrUrl, what: &str, body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|e| {
-        passing(format!(
-            "GitHub's {what} for {} cannot be read: {e}",
-            pull.short()
-        ))
+        let message = format!("GitHub's {what} for {} cannot be read: {e}", pull.short());
+        Fault::GithubGarbled.failure(message, None)
     })
 }
 
 /// The pages of a list are of two commits: somebody pushed in between. The next attempt reads it anew.
 fn moved() -> Failure {
-    passing("the pull request changed while its files were listed".to_owned())
+    Fault::PullMoved.failure("the pull request changed while its files were listed", None)
 }
 
 /// TLS by rustls with ring and Mozilla's roots: what the rest of the product links already.
@@ -344,15 +340,6 @@ fn same_host(api: &Url) -> redirect::Policy {
     })
 }
 
-fn is_loopback(api: &Url) -> bool {
-    match api.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 /// Whether a `Link` header announces a next page. Its address is not looked at.
 fn has_next(headers: &HeaderMap) -> bool {
     headers
@@ -364,29 +351,23 @@ fn has_next(headers: &HeaderMap) -> bool {
         .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
 }
 
-fn passing(message: String) -> Failure {
-    Failure::passing(FailureClass::Github, message)
-}
-
-/// The failure of a request that got no answer, with the innermost cause, which is what helps.
+/// The failure of a request that got no answer.
 fn unreachable(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        return passing("GitHub did not answer in time".to_owned());
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    passing(format!("cannot reach GitHub: {}", one_line(&cause.to_string())))
+    let message = if error.is_timeout() {
+        "GitHub did not answer in time".to_owned()
+    } else {
+        format!("cannot reach GitHub: {}", http::cause(error))
+    };
+    Fault::GithubAway.failure(message, None)
 }
 
 /// What an answer that is no list comes to.
 async fn refusal(pull: &PrUrl, response: Response) -> Failure {
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = beginning(response).await;
+    let body = http::beginning(response).await;
     if status == StatusCode::NOT_FOUND {
         let message = format!("no such pull request (or the token may not see it): {pull}");
-        return Failure::lasting(FailureClass::Input, message);
+        return Fault::PullMissing.failure(message, None);
     }
     let told = if body.is_empty() {
         String::new()
@@ -395,13 +376,14 @@ async fn refusal(pull: &PrUrl, response: Response) -> Failure {
     };
     let message = format!("GitHub answered {} for {}{told}", status.as_u16(), pull.short());
     if let Some(pause) = pause(status, &headers, &body) {
-        return passing(message).not_before(pause);
+        return Fault::GithubLimited.failure(message, Some(pause));
     }
-    match status.as_u16() {
-        408 | 425 | 500..=599 => passing(message),
-        410 | 451 => Failure::lasting(FailureClass::Input, message),
-        _ => Failure::lasting(FailureClass::Github, message),
-    }
+    let fault = match status.as_u16() {
+        408 | 425 | 500..=599 => Fault::GithubAway,
+        410 | 451 => Fault::PullMissing,
+        _ => Fault::GithubRefused,
+    };
+    fault.failure(message, None)
 }
 
 /// How long to wait where the answer is about the rate of requests. GitHub sends its rate headers
@@ -410,10 +392,9 @@ fn pause(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Duration
     if !matches!(status.as_u16(), 401 | 403 | 429 | 503) {
         return None;
     }
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-    let retry_after = number(RETRY_AFTER.as_str());
-    let reset = (number("x-ratelimit-remaining") == Some(0))
-        .then(|| number("x-ratelimit-reset").map(|at| at - trace::now().timestamp()))
+    let retry_after = http::number(headers, RETRY_AFTER.as_str());
+    let reset = (http::number(headers, "x-ratelimit-remaining") == Some(0))
+        .then(|| http::number(headers, "x-ratelimit-reset").map(|at| at - trace::now().timestamp()))
         .flatten();
     let limited = status == StatusCode::TOO_MANY_REQUESTS || body.to_lowercase().contains("rate limit");
     let seconds = match retry_after.or(reset) {
@@ -425,36 +406,10 @@ fn pause(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Duration
     Some(Duration::from_secs(seconds.saturating_add(1)).min(LONGEST_PAUSE))
 }
 
-/// The beginning of an error's body, as one line.
-async fn beginning(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    // A body that breaks off has said what it could.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > 4 * LONGEST_ERROR {
-            break;
-        }
-    }
-    one_line(&String::from_utf8_lossy(&bytes))
-}
-
-/// Text from outside without control characters, masked and cut.
-fn one_line(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    trace::presentable(&words.join(" "))
-        .chars()
-        .take(LONGEST_ERROR)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream::domain::Retry;
+    use millstream::domain::{FailureClass, Retry};
     use serde_json::{Value, json};
     use wiremock::matchers::{header, method, path, query_param};
     use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -632,7 +587,7 @@ mod tests {
         ] {
             let server = serve(answer).await;
             let failure = client(&server, |_| ()).files(&pull()).await.expect_err("limited");
-            let Retry::After(pause) = failure.retry else {
+            let Retry::Wait(pause) = failure.retry else {
                 panic!("no pause: {failure:?}")
             };
             assert!(
@@ -725,7 +680,10 @@ mod tests {
             settings.request_timeout = Duration::from_millis(50);
         });
         let failure = hasty.files(&pull()).await.expect_err("no answer");
-        assert_eq!(failure, passing("GitHub did not answer in time".to_owned()));
+        assert_eq!(
+            failure,
+            Fault::GithubAway.failure("GitHub did not answer in time", None)
+        );
 
         let server = serve(ResponseTemplate::new(200).set_body_string("<html>")).await;
         let failure = client(&server, |_| ()).files(&pull()).await.expect_err("no list");

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Github, body, read};
+use crate::fault::Fault;
 
 /// The description of a pull request is a few dozen kilobytes; its text alone may have 65,536 characters.
 const LARGEST: usize = 1024 * 1024;
@@ -45,7 +46,7 @@ impl Github {
         let Described { head, changed_files } = read(pull, "description", &bytes)?;
         if !is_commit(&head.sha) {
             let message = format!("GitHub names no commit as the head of {}", pull.short());
-            return Err(super::passing(message));
+            return Err(Fault::GithubGarbled.failure(message, None));
         }
         Ok(PullHead {
             commit: head.sha,

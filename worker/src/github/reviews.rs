@@ -1,7 +1,9 @@
 //! Reviews on a pull request: finding one of ours, and posting one.
 
-use millstream::domain::{Failure, FailureClass, PrUrl};
+use millstream::domain::{Failure, PrUrl};
 use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
 
 use super::{Github, PER_PAGE, body, has_next, read, refusal, unreachable};
 
@@ -92,7 +94,7 @@ impl Github {
             }
         }
         let message = format!("{} has more reviews than can be searched", pull.short());
-        Err(Failure::lasting(FailureClass::Github, message))
+        Err(Fault::GithubRefused.failure(message, None))
     }
 
     /// Posts a review, and answers GitHub's number for it if the answer can be read.

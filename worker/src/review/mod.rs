@@ -23,6 +23,7 @@ use millstream::domain::{
 };
 use serde_json::{Value, json};
 
+use crate::agent::budget::Purse;
 use crate::agent::prompt::{self, Briefing};
 use crate::agent::roster::JUDGE;
 use crate::agent::{Agent, Answer, Limits, Stage, parts, trace};
@@ -34,6 +35,9 @@ pub use crate::model::RunId;
 use filter::LeftOut;
 use findings::Report;
 use sinks::{OfPart, Sinks};
+
+/// Reviewers at most, who share what a review may spend.
+const REVIEWERS: u64 = 3;
 
 /// The author of findings about what was not reviewed.
 const FILTER: &str = "filter";
@@ -100,7 +104,7 @@ impl Reviewer {
             phase: Phase::Review,
             detail: Some(names.join(", ")),
         });
-        let (model, limits) = (&*self.model, self.limits);
+        let (model, limits, purse) = (&*self.model, self.limits, Purse::default());
         let parts: Vec<OfPart<'_>> = (0..prepared.briefings.len())
             .map(|part| OfPart { sinks, part })
             .collect();
@@ -109,6 +113,7 @@ impl Reviewer {
             sinks,
             run,
             limits,
+            purse: &purse,
             diff: Arc::clone(diff),
         };
         let stages: Vec<(Stage<'_>, &Briefing)> = parts
@@ -155,7 +160,10 @@ impl Reviewer {
     /// Takes the noise out and writes what the reviewers are shown.
     async fn prepare(&self, files: Vec<FileDiff>, mut left_out: LeftOut) -> Result<Prepared, Failure> {
         let chars = self.model.prompt_chars();
-        let most = parts::affordable(self.limits.tokens, chars);
+        let most = parts::affordable(
+            self.limits.tokens.min(self.limits.review_tokens / REVIEWERS),
+            chars,
+        );
         aside(move || {
             let diff = filter::apart(files, &mut left_out);
             if diff.files.is_empty() {

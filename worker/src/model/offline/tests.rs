@@ -29,6 +29,8 @@ fn request(agent: &'static str, tool: Option<Tool>, opening: &str) -> TurnReques
             attempt: 1,
         },
         agent,
+        tier: crate::model::Tier::Medium,
+        schema: None,
         turn: 0,
         system: "",
         messages: vec![Message::User(opening.into())],
@@ -373,11 +375,11 @@ async fn failures_come_at_their_rate_and_the_same_every_time() {
         );
     }
     let failure = Offline::new(Duration::ZERO, 1.0)
-        .turn(&requests[0])
+        .turn(&requests[0], &|_| ())
         .await
         .expect_err("it always fails");
     assert_eq!(
-        failure,
+        failure.failure,
         Failure::passing(
             FailureClass::Model,
             "offline model: simulated failure (OFFLINE_FAILURE_RATE)"
