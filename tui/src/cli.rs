@@ -43,13 +43,13 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    console: ConsoleArgs,
+    open: OpenArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Open the console on the running system; so does no verb at all
-    Console(ConsoleArgs),
+    Console(OpenArgs),
     /// Run the whole system on this machine: servers, producer, workers, real diffs
     Demo(DemoArgs),
     /// Run a review worker until SIGTERM
@@ -113,6 +113,17 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
+}
+
+/// What the console is opened on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// How
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with = "read_only")]
+    pub replay: Option<PathBuf>,
 }
 
 /// The one option that every verb that only looks has.
@@ -186,7 +197,7 @@ pub async fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
-    match run(cli.verb.unwrap_or(Verb::Console(cli.console))).await {
+    match run(cli.verb.unwrap_or(Verb::Console(cli.open))).await {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
