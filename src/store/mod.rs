@@ -12,6 +12,7 @@
 //! * [`owed`]: what the stream should hold and may not.
 //! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues. [`moved`]: the way back.
 //! * [`assess`], [`runs`]: what a plan can put back, and how far it got.
+//! * [`postings`]: verdicts on their way to GitHub.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
@@ -32,6 +33,7 @@ pub mod moved;
 pub mod moves;
 pub mod owed;
 pub mod pauses;
+pub mod postings;
 pub mod reviews;
 pub mod runs;
 pub mod starts;

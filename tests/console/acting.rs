@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use millstream::backoff::Backoff;
-use millstream::domain::{JobId, JobState, Lane};
+use millstream::domain::{JobId, JobRef, JobState, Lane};
 use millstream::ops::submit::{Source, Submission};
-use millstream::ops::{Mode, Operator, Selection, Submitter};
+use millstream::ops::{Mode, Operator, Rights, Submitter};
 use millstream::queue::{Holder, Wire};
 use millstream::settings::EngineSettings;
 use millstream_worker::model::offline::Offline;
@@ -191,62 +191,146 @@ async fn an_entry_that_nobody_renews_is_claimed_and_due_at_once() {
     leave(terminal).await;
 }
 
+/// Reviews that were given up by hand, of one cause, with what they work on.
+async fn buried(world: &World, count: usize) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(world.submit_patch(CLEAN).await);
+    }
+    let names: Vec<JobRef> = ids.iter().map(|id| JobRef::Id(*id)).collect();
+    let outcome = ada(world).bury(&names, "the model was slow", Mode::Real).await;
+    assert!(outcome.expect("both servers are there").is_complete());
+    ids
+}
+
+/// Somebody on a command line.
+fn ada(world: &World) -> Operator {
+    let (store, queue) = (world.store.clone(), world.queue.clone());
+    Operator::new(store, queue, "cli:ada", Rights::Explicit)
+}
+
 #[tokio::test]
-async fn a_cause_is_re_queued_by_a_plan_with_a_reason_and_its_number() {
+async fn a_cause_is_re_queued_by_a_plan_with_a_canary_a_reason_and_its_number() {
     let world = world().await;
-    let ids = dead(&world, "timeout", "no reply within ", 4).await;
+    let ids = buried(&world, 4).await;
     let others = dead(&world, "input", "no file after ", 2).await;
+    let worker = world.reviewer(Offline::new(Duration::ZERO, 0.0), World::engine());
     let mut terminal = console(&world).await;
     terminal.press("5").await;
     terminal.until_shows("6 = in 2 groups").await;
     terminal.press("R").await;
     terminal.until_shows("4 will be re-queued").await;
+    terminal.until_shows("canary").await;
     // A wrong number: the button stays dead, and nothing is written.
     terminal.press("\tslow model\t5").await;
     terminal.until_shows("you typed 5, 4 will run").await;
     terminal.press("\t\r").await;
-    assert_eq!(booked(&world, "dead requeue").await, 0);
-    terminal.press("\u{15}4").await;
+    assert_eq!(booked(&world, "requeue").await, 0);
+    terminal.press("\u{1b}[Z\u{15}4").await;
     terminal
         .until("no complaint", |screen| !screen.contains("you typed"))
         .await;
     terminal.press("\t\r").await;
     for id in &ids {
-        world.until_state(*id, JobState::Waiting).await;
+        world.until_state(*id, JobState::Done).await;
     }
-    until("each has an entry", || async {
-        (entries(&world).await == 4).then_some(())
-    })
-    .await;
+    terminal.until_shows("4 of 4 put back, 4 done").await;
     for id in &others {
         assert_eq!(state(&world, *id).await, "dead");
     }
     terminal.until_shows("2 = in 1 group").await;
+    until("the run is in the book", || async {
+        (booked(&world, "requeue").await == 1).then_some(())
+    })
+    .await;
     terminal.press("8").await;
-    terminal.until_shows("requeue").await;
+    terminal.until_shows("slow model").await;
+    leave(terminal).await;
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn what_nobody_has_started_is_taken_back() {
+    let world = world().await;
+    let ids = buried(&world, 3).await;
+    let mut terminal = console(&world).await;
+    terminal.press("5").await;
+    terminal.until_shows("3 = in 1 group").await;
+    terminal.press("R").await;
+    terminal.until_shows("3 will be re-queued").await;
+    // No canary and no pace: all of them at once.
+    terminal
+        .press("\t\u{1b}[Z\u{15}all\u{1b}[Z\u{15}0\t\tslow model\t3\t\r")
+        .await;
+    for id in &ids {
+        world.until_state(*id, JobState::Waiting).await;
+    }
+    until("each has an entry", || async {
+        (entries(&world).await == 3).then_some(())
+    })
+    .await;
+    terminal.press("z").await;
+    terminal.until_shows("3 can come back").await;
+    terminal.press("\r").await;
+    terminal.until_shows("cancelled, nothing was sent").await;
+    assert_eq!(state(&world, ids[0]).await, "waiting");
+    terminal.press("z").await;
+    terminal.until_shows("3 can come back").await;
+    terminal.press("\t\r").await;
+    for id in &ids {
+        world.until_state(*id, JobState::Dead).await;
+    }
+    until("their entries are gone", || async {
+        (entries(&world).await == 0).then_some(())
+    })
+    .await;
     leave(terminal).await;
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_else_moved_meanwhile_is_refused_with_the_reason() {
+async fn of_two_consoles_the_slower_one_is_told_and_nothing_moves_twice() {
     let world = world().await;
-    let ids = dead(&world, "timeout", "no reply within ", 3).await;
+    let ids = buried(&world, 3).await;
     let mut terminal = console(&world).await;
-    terminal.press("2/status:dead\r").await;
-    terminal.until_shows("3 of").await;
+    terminal.press("2").await;
+    terminal.until_shows(&short(ids[2])).await;
+    terminal.press("/status:dead\r").await;
     terminal.press("*R").await;
     terminal.until_shows("3 will be re-queued").await;
     // Another console is faster by one.
-    let ada = Operator::new(world.store.clone(), world.queue.clone(), "cli:ada");
-    let one = Selection::Named(vec![ids[0].into()]);
-    let moved = ada.requeue_dead(&one, Mode::Real).await;
+    let moved = ada(&world).requeue_dead(&[ids[0].into()], Mode::Real).await;
     assert!(moved.expect("both servers are there").is_complete());
     terminal.press("\tagain\t3\t\r").await;
-    terminal.until_shows("2 of 3 re-queued").await;
-    for id in &ids {
-        world.until_state(*id, JobState::Waiting).await;
-    }
-    assert_eq!(entries(&world).await, 3, "each once");
+    terminal.until_shows("you typed 3, 2 will run").await;
+    assert_eq!(state(&world, ids[1]).await, "dead", "nothing has moved");
+    assert_eq!(entries(&world).await, 1, "once, by the faster one");
+    leave(terminal).await;
+}
+
+#[tokio::test]
+async fn a_dead_review_of_an_address_is_edited_and_takes_its_place() {
+    let world = world().await;
+    let old = dead(&world, "input", "404 not found ", 1).await[0];
+    sqlx::query("update millstream.jobs set payload = $2 where id = $1")
+        .bind(old.0)
+        .bind("https://github.com/acme/ledger/pull/404")
+        .execute(&world.sql)
+        .await
+        .expect("postgres is there");
+    let mut terminal = console(&world).await;
+    terminal.press("2").await;
+    terminal.until_shows(&short(old)).await;
+    terminal.press("E").await;
+    terminal.until_shows("ledger/pull/404").await;
+    terminal.press("\u{7f}\u{7f}\u{7f}7\t\r").await;
+    world.until_state(old, JobState::Dropped).await;
+    let fresh: String =
+        sqlx::query_scalar("select payload from millstream.jobs where queue = $1 and state = 'waiting'")
+            .bind(&world.settings.name)
+            .fetch_one(&world.sql)
+            .await
+            .expect("a new job");
+    assert_eq!(fresh, "https://github.com/acme/ledger/pull/7");
     leave(terminal).await;
 }
 
@@ -258,7 +342,9 @@ async fn the_dead_go_for_ever_only_after_an_export_and_by_name() {
     terminal.press("5").await;
     terminal.until_shows("2 = in 1 group").await;
     terminal.press(":drop\r").await;
-    terminal.until_shows("were not exported").await;
+    terminal.until_shows("not exported since it died").await;
+    terminal.press("\u{1b}").await;
+    terminal.until_shows("cancelled, nothing was sent").await;
     terminal.press("o").await;
     terminal.until_shows("2 exported; in ").await;
     let folder = terminal.home().path().join(".local/state/millstream/exports");

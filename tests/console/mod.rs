@@ -10,5 +10,6 @@ mod leaving;
 mod looking;
 mod options;
 mod pictures;
+mod replay;
 mod size;
 mod terminal;

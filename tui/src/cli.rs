@@ -44,7 +44,7 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    console: OpenArgs,
+    open: OpenArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +111,9 @@ pub struct OpenArgs {
     /// How it looks and listens
     #[command(flatten)]
     pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_only", "write", "profile", "mouse", "keys", "tz"])]
+    pub replay: Option<PathBuf>,
 }
 
 /// How the console looks and listens.
@@ -210,7 +213,7 @@ pub async fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
-    match run(cli.verb.unwrap_or(Verb::Console(cli.console))).await {
+    match run(cli.verb.unwrap_or(Verb::Console(cli.open))).await {
         Ok(code) => code,
         Err(failure) => {
             failure.print();

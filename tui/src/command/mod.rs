@@ -3,7 +3,7 @@
 //! Keys, palette, footer, help and the README's table all read this list; [`crate::keymap`] says which key
 //! is which command in which view. What a command does is in [`crate::update`].
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::Model;
 
@@ -70,7 +70,7 @@ impl Group {
 }
 
 /// A command by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CommandId {
     /// Show the overview.
@@ -197,6 +197,8 @@ pub enum CommandId {
     Palette,
     /// Another palette of colours.
     Theme,
+    /// Record what is seen, or end the recording.
+    Record,
     /// Leave the console.
     Quit,
 }
@@ -230,6 +232,14 @@ impl CommandId {
     /// Why it cannot be done now; nothing when it can.
     pub fn refusal(self, model: &Model) -> Option<&'static str> {
         refusal::of(self, model)
+    }
+
+    /// The rung it stands on now: what is one thing for one row is many for several.
+    pub fn rung(self, model: &Model) -> u8 {
+        match self.command().danger {
+            Danger::Write if refusal::means_many(self, model) => Danger::Confirm.rung(),
+            danger => danger.rung(),
+        }
     }
 
     /// Whether it can be done now.

@@ -12,6 +12,15 @@ use crate::model::{Access, Model};
 /// Why a command cannot be done now; nothing when it can.
 pub fn of(id: CommandId, model: &Model) -> Option<&'static str> {
     let command = id.command();
+    if model.replayed
+        && (command.danger > Danger::Look
+            || matches!(
+                id,
+                CommandId::Record | CommandId::Export | CommandId::CopyId | CommandId::CopyJson
+            ))
+    {
+        return Some("this was recorded: nothing can be done about it here");
+    }
     if command.danger > Danger::Look
         && let Some(why) = no_order(model)
     {
@@ -71,6 +80,16 @@ const fn verb(id: CommandId) -> Option<Verb> {
         CommandId::Edit => Some(Verb::Edit),
         _ => None,
     }
+}
+
+/// Whether a command would be about more than one thing.
+pub fn means_many(id: CommandId, model: &Model) -> bool {
+    if verb(id).is_none() {
+        return false;
+    }
+    let chosen = model.chosen();
+    let is_many = |one: &Chosen| matches!(one.standing, Standing::Cause(_));
+    chosen.len() > 1 || chosen.iter().any(is_many)
 }
 
 /// Of several rows one is enough: the dry run tells what becomes of each.

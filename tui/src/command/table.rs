@@ -453,5 +453,12 @@ pub const COMMANDS: &[Command] = &[
         "theme",
         "dark, light, colour-blind, mono",
     ),
+    look(
+        CommandId::Record,
+        Group::Console,
+        "record",
+        "record",
+        "record what is seen for millstream --replay; again to end it",
+    ),
     look(CommandId::Quit, Group::Console, "q", "quit", "leave the console"),
 ];

@@ -17,7 +17,7 @@ use crate::model::{Access, Model, Profile};
 use crate::reach::{max_patch, place};
 use crate::runtime::orders::Pen;
 use crate::runtime::{self, Console, log};
-use crate::verbs::console::{keys, look, rules, state_folder};
+use crate::verbs::console::{keys, look, recordings, rules, state_folder};
 use crate::verbs::names::acting;
 
 /// Opens the console, and returns when its user leaves it.
@@ -47,6 +47,7 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
         link: Some(link),
         log: log.as_ref().map(|log| log.path.clone()),
         mouse: args.mouse,
+        recordings: recordings(),
     };
     // The hands work until the console lets go of them, and it is the console that says how it ended.
     let working = async {

@@ -59,6 +59,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(ANY, Key::Char('@'), CommandId::Sent, Footer::Last),
     bind(ANY, Key::Char(':'), CommandId::Palette, Footer::No),
     bind(ANY, Key::Char('q'), CommandId::Quit, Footer::Last),
+    bind(ANY, Key::Ctrl('r'), CommandId::Record, Footer::No),
     bind(ANY, Key::Char('n'), CommandId::Submit, Footer::No),
     bind(ANY, Key::Char('b'), CommandId::Burst, Footer::No),
     bind(ANY, Key::Char('+'), CommandId::AddWorker, Footer::No),

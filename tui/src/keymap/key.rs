@@ -1,9 +1,9 @@
 //! A key, as it is pressed and as it is written.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A key as it is pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Key {
     /// A character, with Shift where it has one.
     Char(char),

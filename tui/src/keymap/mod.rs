@@ -9,7 +9,7 @@ mod bindings;
 pub mod file;
 mod key;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::{CommandId, Danger, Group};
 use crate::model::view::View;
@@ -19,7 +19,7 @@ pub use bindings::BINDINGS;
 pub use key::{Key, parse};
 
 /// Where a key has its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// In every view.
     Anywhere,
@@ -38,7 +38,7 @@ impl Scope {
 }
 
 /// Where a binding stands in the footer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Footer {
     /// Nowhere: help tells it.
     No,
@@ -49,7 +49,7 @@ pub enum Footer {
 }
 
 /// A key with its command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     /// Where.
     pub scope: Scope,
@@ -62,7 +62,7 @@ pub struct Binding {
 }
 
 /// The keys as they are bound for this person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys(Vec<Binding>);
 
 impl Default for Keys {
@@ -119,7 +119,7 @@ pub fn key(model: &Model, command: CommandId) -> Option<Key> {
 }
 
 /// A key and what it does, for footer and help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint {
     /// What stands on the keys.
     pub keys: String,

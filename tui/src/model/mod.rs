@@ -7,7 +7,8 @@
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
-//! * [`overlay`], [`order`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
+//! * [`replay`]: what is recorded, and how a recording is played.
+//! * [`overlay`], [`order`], [`notice`], [`look`], [`time`]: what floats, what is ordered, what is said, how it is drawn, clocks.
 
 pub mod activity;
 pub mod connection;
@@ -27,6 +28,7 @@ pub mod overlay;
 pub mod overview;
 pub mod pending;
 pub mod remote;
+pub mod replay;
 pub mod streams;
 pub mod time;
 pub mod trace;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use activity::Activity;
 use connection::{Connection, Lamp, Load, Sent};
@@ -52,6 +54,7 @@ use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
 use pending::Pending;
+use replay::Recording;
 use streams::Streams;
 use trace::Trace;
 use view::{Size, View};
@@ -62,7 +65,7 @@ use crate::msg::Answer;
 use crate::zone::Zone;
 
 /// What the console may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It looks, since nobody said that it may do more.
     ReadOnly,
@@ -80,7 +83,7 @@ impl Access {
 }
 
 /// The system that is looked at.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Its name: `demo`, `local`, or what the environment says.
     pub name: Untrusted,
@@ -89,13 +92,15 @@ pub struct Profile {
     /// Its consumer group.
     pub group: Untrusted,
     /// The colour of its name.
+    #[serde(default)]
     pub tint: Option<Tint>,
     /// Whether people depend on it: the header says so.
+    #[serde(default)]
     pub is_production: bool,
 }
 
 /// The processes that this process started: only the demo has them.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Fleet {
     /// Workers that run, those that finish included.
     pub workers: u32,
@@ -104,7 +109,7 @@ pub struct Fleet {
 }
 
 /// The screen stands still while data goes on coming.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frozen {
     /// Since when.
     pub since: DateTime<Utc>,
@@ -115,7 +120,7 @@ pub struct Frozen {
 }
 
 /// What is typed into the line of a view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typing {
     /// The text.
     pub text: String,
@@ -124,7 +129,7 @@ pub struct Typing {
 }
 
 /// All state of the console.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// The terminal's size.
     pub size: Size,
@@ -134,7 +139,8 @@ pub struct Model {
     pub started_at: DateTime<Utc>,
     /// Where we are, with the way there; the last one is shown. It is never empty.
     pub path: Vec<View>,
-    /// What floats over it.
+    /// What floats over it. A recording begins without it.
+    #[serde(skip)]
     pub overlay: Option<Overlay>,
     /// What is being typed behind `/`.
     pub typing: Option<Typing>,
@@ -145,6 +151,7 @@ pub struct Model {
     /// What is looked at.
     pub profile: Profile,
     /// Which key is which command.
+    #[serde(default)]
     pub keys: Keys,
     /// The demo's own processes.
     pub fleet: Option<Fleet>,
@@ -155,6 +162,7 @@ pub struct Model {
     /// How it is drawn.
     pub look: Look,
     /// The zone of its clocks.
+    #[serde(default)]
     pub zone: Zone,
     /// The first screen.
     pub overview: Overview,
@@ -183,9 +191,17 @@ pub struct Model {
     /// What the console sent, newest first.
     pub sent: VecDeque<Sent>,
     /// The number of the last order.
+    #[serde(default)]
     pub orders: u64,
-    /// What was typed behind `:`, newest first.
+    /// What was typed behind `:`, newest first. A recording begins without it.
+    #[serde(skip)]
     pub typed: VecDeque<String>,
+    /// What is being recorded.
+    #[serde(skip)]
+    pub recording: Option<Recording>,
+    /// This was recorded, and somebody looks around in it: nothing can be changed.
+    #[serde(skip)]
+    pub replayed: bool,
     /// The console ends.
     pub leaving: bool,
 }
@@ -229,6 +245,8 @@ impl Model {
             sent: VecDeque::new(),
             orders: 0,
             typed: VecDeque::new(),
+            recording: None,
+            replayed: false,
             leaving: false,
         }
     }

@@ -4,7 +4,7 @@
 
 use millstream::domain::JobState;
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::dead::{DeadKey, DeadRow};
@@ -12,7 +12,7 @@ use super::pending::{Hold, PendingLine};
 use super::view::View;
 
 /// What is done. The words are those of the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verb {
     /// Retrying and scheduled jobs run now.
     Retry,
@@ -112,7 +112,7 @@ impl Verb {
 }
 
 /// What an order is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
     /// The queue as a whole.
     Queue,
@@ -142,7 +142,7 @@ impl Subject {
 }
 
 /// An order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// By which its answer is known.
     pub number: u64,
@@ -157,7 +157,7 @@ pub struct Order {
 }
 
 /// What a person typed to confirm an order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typed {
     /// Why.
     pub reason: Option<String>,
@@ -174,7 +174,7 @@ pub struct Typed {
 }
 
 /// What came of an order, or would come of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Came {
     /// What was done, by its ids.
     pub done: Vec<String>,
@@ -189,7 +189,7 @@ pub struct Came {
 }
 
 /// How a plan would go about its list, as a person is offered it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// The beginning of the list's hash.
     pub list: String,
@@ -204,7 +204,7 @@ pub struct Offer {
 }
 
 /// How far a run has got.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunNews {
     /// Its name.
     pub run: String,
@@ -240,7 +240,7 @@ impl Came {
 }
 
 /// How a row stands, as far as it decides what may be done to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// A job in this state.
     Job(JobState),
@@ -255,7 +255,7 @@ pub enum Standing {
 }
 
 /// A row that an order would be about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chosen {
     /// The id of the job or the entry; of a cause its fingerprint.
     pub name: String,

@@ -1,8 +1,9 @@
 //! The one function that changes the model: a message comes in, what must be done goes out.
 //!
 //! It asks no clock and no server, so a run of the console can be replayed and tested from its messages alone.
-//! `keys`, `dialog`, `palette` and `commands` are what a person does, as is `mouse`, `orders`, `plan` and `copy` what comes of it, `answers` what the servers say, `needs` what follows
-//! from it, `watch` what must be asked for now.
+//! `keys`, `dialog`, `mouse` and `palette` are what a person does, `commands`, `orders`, `plan` and `copy` what comes of
+//! it, `answers` what the servers say, `needs` what follows from it, `watch` what must be asked for now, [`replay`] the
+//! keys of somebody who watches a recording.
 
 mod answers;
 mod commands;
@@ -14,6 +15,7 @@ mod needs;
 mod orders;
 mod palette;
 mod plan;
+pub mod replay;
 mod watch;
 
 #[cfg(test)]
@@ -92,6 +94,7 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Carried { order, came } => return orders::carried(model, &order, came),
         Msg::Run(news) => return orders::run_went_on(model, &news),
         Msg::Told { tone, text } => model.notice = Some(Notice::new(tone, text.raw(), model.now)),
+        Msg::Recording(recording) => model.recording = recording,
         Msg::Quit => return quit(model),
     }
     Vec::new()

@@ -1,7 +1,7 @@
 //! `millstream` and `millstream console`: the console on the system that runs.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream::ops::{Rights, Submitter};
@@ -16,6 +16,7 @@ use crate::model::view::Size;
 use crate::model::{Access, Model, Profile};
 use crate::profiles::{config_folder, load};
 use crate::reach::{Needs, Reach};
+use crate::recording::{Tape, TapeError};
 use crate::runtime::orders::Pen;
 use crate::runtime::{self, Console, log};
 use crate::theme;
@@ -26,10 +27,10 @@ use crate::verbs::names::acting_as;
 /// # Errors
 /// When there is no terminal, or no system to look at.
 pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
-    if !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
-        let text = "the console needs a terminal; `millstream status` and `millstream jobs` print";
-        return Err(Failure::Usage(text.to_owned()));
+    if let Some(file) = &args.replay {
+        return replay(file, &args.console).await;
     }
+    needs_terminal()?;
     let (attempts_allowed, lease) = rules()?;
     let keys = keys(&args.console)?;
     let reach = Reach::find_as(Needs::Either, args.profile.as_deref()).await?;
@@ -55,6 +56,7 @@ pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
         link: None,
         log: log.as_ref().map(|log| log.path.clone()),
         mouse: args.console.mouse,
+        recordings: recordings(),
     };
     runtime::run(console).await?;
     Ok(0)
@@ -72,6 +74,37 @@ fn pen(reach: &Reach) -> Pen {
         ),
         max_patch: reach.max_patch,
     }
+}
+
+fn needs_terminal() -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let text = "the console needs a terminal; `millstream status` and `millstream jobs` print";
+    Err(Failure::Usage(text.to_owned()))
+}
+
+/// Plays a recording; no server is asked for anything.
+async fn replay(file: &Path, args: &ConsoleArgs) -> Result<u8, Failure> {
+    // A file that cannot be played is told wherever it is tried.
+    let tape = Tape::open(file).map_err(|error| {
+        let text = format!("failed to play {}: {error}", file.display());
+        match error {
+            TapeError::Io(_) => Failure::Refused(text),
+            _ => Failure::Usage(text),
+        }
+    })?;
+    needs_terminal()?;
+    let log = log::start(&state_folder());
+    let shown = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    runtime::replay::run(
+        tape,
+        Untrusted::new(shown),
+        look(args),
+        log.as_ref().map(|log| log.path.clone()),
+    )
+    .await?;
+    Ok(0)
 }
 
 /// How often a job may be started, and how long a silent worker keeps it: a worker's settings, which are usually
@@ -152,6 +185,11 @@ fn log_folder(reach: &Reach) -> PathBuf {
         Some(demo) => demo.data_dir.clone(),
         None => state_folder(),
     }
+}
+
+/// Recordings outlive the demo that was recorded, whose folder goes with it.
+pub fn recordings() -> PathBuf {
+    state_folder().join("recordings")
 }
 
 /// Where this account keeps what outlives a program.

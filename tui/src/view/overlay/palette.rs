@@ -50,7 +50,7 @@ fn command(canvas: &mut Canvas<'_>, (palette, nth): (&Palette, usize), model: &M
     let key = keymap::key(model, command.id).map_or_else(String::new, keymap::Key::label);
     let refusal = command.id.refusal(model);
     let end = canvas.width();
-    let rung = Words::of(format!("rung {}", command.danger.rung()), theme.muted);
+    let rung = Words::of(format!("rung {}", command.id.rung(model)), theme.muted);
     let end = canvas.words_before(end, 0, &rung).saturating_sub(2);
     let end = canvas
         .words_before(end, 0, &Words::of(key, theme.accent))
