@@ -25,6 +25,7 @@ use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
 use crate::verbs::runs::{RunVerb, RunsArgs};
 use crate::verbs::undo::UndoArgs;
+use crate::zone::Zone;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -98,7 +99,24 @@ enum Verb {
     Frame(FrameArgs),
 }
 
-/// How the console is opened.
+/// Which system the console is opened on, and what it may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// Let things be changed from this console: retry, cancel, re-queue, pause, submit
+    #[arg(long, conflicts_with = "read_only")]
+    pub write: bool,
+    /// The servers of that name in the file of profiles
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// How it looks and listens
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_only", "write", "profile", "mouse", "keys", "tz"])]
+    pub replay: Option<PathBuf>,
+}
+
+/// How the console looks and listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ConsoleArgs {
     /// Only look: nothing can be changed from this console
@@ -113,17 +131,15 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
-}
-
-/// What the console is opened on.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-pub struct OpenArgs {
-    /// How
-    #[command(flatten)]
-    pub console: ConsoleArgs,
-    /// Play what a console recorded (Ctrl-r in it); no server is needed
-    #[arg(long, value_name = "FILE", conflicts_with = "read_only")]
-    pub replay: Option<PathBuf>,
+    /// Hear the mouse: its wheel moves the cursor, a click chooses, another opens
+    #[arg(long)]
+    pub mouse: bool,
+    /// Keys of your own; without it keys.toml beside the file of profiles, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The zone of the clocks, by its name in the IANA database: Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: Zone,
 }
 
 /// The one option that every verb that only looks has.
