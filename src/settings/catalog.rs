@@ -163,6 +163,36 @@ pub const ALL: &[Variable] = &[
         "https://api.github.com",
         "address of GitHub's API",
     ),
+    variable(
+        "GITHUB_POST_REVIEW",
+        "0",
+        "1 posts each verdict as a review on its pull request",
+    ),
+    variable(
+        "GITHUB_POST_VOTES",
+        "none",
+        "votes that these reviews cast: none, request-changes, or both",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "address of a collector; with it, spans leave by OTLP too",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        "headers for the collector: name=value,name=value, percent-encoded",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "the one protocol that is spoken",
+    ),
+    variable(
+        "OTEL_SERVICE_NAME",
+        "millstream-worker",
+        "what the collector calls the workers",
+    ),
     variable("LOG", "info", "log level, or a filter as `millstream=debug,warn`"),
     variable("LOG_FORMAT", "text", "text or json"),
 ];

@@ -320,7 +320,9 @@ impl Case {
         let ticket = order.ticket;
         match &order.how {
             How::Settle => self.streams.settle(&name, lane, entry),
-            How::Park(delay) => self.streams.park(&name, lane, entry, delay.is_zero()),
+            How::Park(delay) => self
+                .streams
+                .park(&name, (lane, entry), order.delivery, delay.is_zero()),
             How::Bury(_) => self.streams.bury(&name, lane, entry, job),
         }
         release(&self.site.queue, id, &[order]).await?;

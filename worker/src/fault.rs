@@ -103,8 +103,10 @@ pub enum Fault {
     OutOfTime,
     /// GitHub knows no such pull request, or the token may not see it.
     PullMissing,
-    /// The pull request is larger than `MAX_PATCH`.
+    /// The first page of the pull request's files is larger than `MAX_PATCH`.
     PullTooLarge,
+    /// Somebody pushed while the pull request was read.
+    PullMoved,
     /// GitHub limits the rate.
     GithubLimited,
     /// GitHub answers 5xx, breaks off or cannot be reached.
@@ -132,7 +134,7 @@ const fn rule(name: &'static str, outcome: Outcome, class: FailureClass) -> Rule
 
 impl Fault {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::RateLimited,
         Self::RateLimitedLong,
         Self::Overloaded,
@@ -161,6 +163,7 @@ impl Fault {
         Self::OutOfTime,
         Self::PullMissing,
         Self::PullTooLarge,
+        Self::PullMoved,
         Self::GithubLimited,
         Self::GithubAway,
         Self::GithubGarbled,
@@ -200,7 +203,8 @@ impl Fault {
             Self::OutOfMoney => rule("money used up", Bury, Budget),
             Self::OutOfTime => rule("time used up", Attempt, Timeout),
             Self::PullMissing => rule("no such pull request (GitHub 404)", Bury, Input),
-            Self::PullTooLarge => rule("pull request larger than `MAX_PATCH`", Bury, Input),
+            Self::PullTooLarge => rule("first hundred files larger than `MAX_PATCH`", Bury, Input),
+            Self::PullMoved => rule("pull request changed while it was listed", Attempt, Github),
             Self::GithubLimited => rule("GitHub's rate limit (403, 429, retry-after, reset)", Wait, Github),
             Self::GithubAway => rule("GitHub away (5xx, time-out, broken off)", Attempt, Github),
             Self::GithubGarbled => rule("GitHub's answer cannot be read", Attempt, Github),

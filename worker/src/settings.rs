@@ -9,6 +9,8 @@ use url::Url;
 use crate::agent::Limits;
 use crate::github::GithubSettings;
 use crate::model::choice::ModelSettings;
+use crate::otlp::OtlpSettings;
+use crate::review::letter::Votes;
 
 /// Everything that a worker reads.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct WorkerSettings {
     pub engine: EngineSettings,
     /// How reviews are made.
     pub review: ReviewSettings,
+    /// Where spans go beside Postgres.
+    pub otlp: Option<OtlpSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Render's name for the instance, if it runs there.
@@ -34,9 +38,12 @@ impl WorkerSettings {
     /// Every fault, together.
     pub fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
+        let servers = ServerSettings::read(&mut reader);
+        let queue = QueueSettings::read(&mut reader);
         let settings = Self {
-            servers: ServerSettings::read(&mut reader),
-            queue: QueueSettings::read(&mut reader),
+            servers,
+            otlp: OtlpSettings::read(&mut reader, &queue),
+            queue,
             engine: EngineSettings::read(&mut reader),
             review: ReviewSettings::read(&mut reader),
             log: LogSettings::read(&mut reader),
@@ -63,6 +70,8 @@ pub struct ReviewSettings {
     pub github_api: Url,
     /// `GITHUB_TOKEN`.
     pub github_token: Option<SecretString>,
+    /// `GITHUB_POST_REVIEW` and `GITHUB_POST_VOTES`: whether and how verdicts are posted.
+    pub post: Option<Votes>,
 }
 
 impl ReviewSettings {
@@ -80,6 +89,7 @@ impl ReviewSettings {
             max_patch: reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20),
             github_api: address(reader, "GITHUB_API_URL", "https://api.github.com"),
             github_token: reader.text("GITHUB_TOKEN").map(SecretString::from),
+            post: posting(reader),
         }
     }
 
@@ -92,6 +102,26 @@ impl ReviewSettings {
             ..GithubSettings::at(self.github_api.clone())
         }
     }
+}
+
+fn posting(reader: &mut Reader<'_>) -> Option<Votes> {
+    let votes = match reader.text("GITHUB_POST_VOTES").as_deref() {
+        None | Some("none") => Votes::None,
+        Some("request-changes") => Votes::RequestChanges,
+        Some("both") => Votes::Both,
+        Some(_) => {
+            reader.fault("GITHUB_POST_VOTES", "neither none nor request-changes nor both");
+            Votes::None
+        }
+    };
+    let wanted = reader.switch("GITHUB_POST_REVIEW");
+    if wanted && reader.text("GITHUB_TOKEN").is_none() {
+        reader.fault(
+            "GITHUB_POST_REVIEW",
+            "posting needs a GITHUB_TOKEN that may write to pull requests",
+        );
+    }
+    wanted.then_some(votes)
 }
 
 /// Reads what a review may spend.
@@ -147,6 +177,23 @@ mod tests {
         assert_eq!(review.offline_latency, Duration::from_millis(500));
         assert_eq!(review.max_patch, 8_388_608);
         assert_eq!(review.github_api.as_str(), "https://api.github.com/");
+    }
+
+    #[test]
+    fn verdicts_are_posted_only_when_asked_and_with_a_token() {
+        assert_eq!(
+            read(&[("GITHUB_POST_VOTES", "both")]).expect("right").review.post,
+            None
+        );
+        let all = [
+            ("GITHUB_POST_REVIEW", "1"),
+            ("GITHUB_POST_VOTES", "both"),
+            ("GITHUB_TOKEN", "t"),
+        ];
+        assert_eq!(read(&all).expect("right").review.post, Some(Votes::Both));
+        let faults = read(&[("GITHUB_POST_REVIEW", "1"), ("GITHUB_POST_VOTES", "all")]).expect_err("wrong");
+        let names: Vec<&str> = faults.0.iter().map(|fault| fault.name).collect();
+        assert_eq!(names, ["GITHUB_POST_VOTES", "GITHUB_POST_REVIEW"]);
     }
 
     #[test]

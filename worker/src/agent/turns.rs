@@ -51,7 +51,7 @@ pub struct Stage<'a> {
     /// What each agent may spend.
     pub limits: Limits,
     /// What all of them have spent.
-    pub purse: Purse,
+    pub purse: &'a Purse,
     /// What the tools work on.
     pub diff: Arc<Diff>,
 }
@@ -124,7 +124,7 @@ impl<'a> Conversation<'a> {
             agent,
             fingerprint: fingerprint(&[agent.prompt, &opening]),
             messages: vec![Message::User(opening)],
-            budget: Budget::new(agent.name, stage.limits, &stage.purse),
+            budget: Budget::new(agent.name, stage.limits, stage.purse),
             lost: Spent::default(),
             paid: Usage::default(),
             cost_usd: 0.0,

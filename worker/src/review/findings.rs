@@ -47,13 +47,32 @@ pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
         .filter_map(|item| finding(agent, item, diff))
         .collect();
     findings.sort_by(gravest_first);
+    cap(agent, &mut findings);
+    let note = note(&findings);
+    Report { findings, note }
+}
+
+/// The reports on the parts of a change as one; that on a change in one part stays as it is.
+#[must_use]
+pub fn together(agent: &str, mut reports: Vec<Report>) -> Report {
+    if reports.len() == 1 {
+        return reports.remove(0);
+    }
+    let mut findings: Vec<Finding> = reports.into_iter().flat_map(|report| report.findings).collect();
+    findings.sort_by(gravest_first);
+    findings.dedup();
+    cap(agent, &mut findings);
+    let note = note(&findings);
+    Report { findings, note }
+}
+
+/// Keeps the gravest and says how many are not listed.
+fn cap(agent: &str, findings: &mut Vec<Finding>) {
     let more = findings.len().saturating_sub(KEPT);
     findings.truncate(KEPT);
     if more > 0 {
         findings.push(remark(agent, format!("{more} more findings are not listed.")));
     }
-    let note = note(&findings);
-    Report { findings, note }
 }
 
 /// The order in which findings are shown: gravest first, then by place; those without one come last.

@@ -15,7 +15,7 @@ mod answers;
 
 const SMALL: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
 
-fn github(api: &str) -> Github {
+pub(super) fn github(api: &str) -> Github {
     Github::new(GithubSettings::at(api.parse().expect("an address"))).expect("settings that work")
 }
 
@@ -27,14 +27,14 @@ fn offline() -> Reviewer {
     reviewer(Offline::new(Duration::ZERO, 0.0))
 }
 
-fn first() -> RunId {
+pub(super) fn first() -> RunId {
     RunId {
         job: JobId::fresh(),
         attempt: 1,
     }
 }
 
-fn stored(text: &str) -> Source {
+pub(super) fn stored(text: &str) -> Source {
     Source::Diff(StoredDiff {
         label: "patch:0a1b2c3d4e5f".into(),
         text: text.into(),
@@ -47,7 +47,7 @@ fn demo(name: &str) -> String {
 }
 
 /// The events in a few words each.
-fn told(sinks: &Recorded) -> Vec<String> {
+pub(super) fn told(sinks: &Recorded) -> Vec<String> {
     sinks
         .progress()
         .into_iter()
