@@ -161,7 +161,8 @@ pub fn model(review: &ReviewSettings) -> Result<Arc<dyn Model>, HostedError> {
 }
 
 /// The machine's name, or nothing: it is only shown.
-fn host_name() -> String {
+#[must_use]
+pub fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::fs::read_to_string("/etc/hostname"))
         .map(|name| name.trim().to_owned())
