@@ -174,6 +174,11 @@ pub const ALL: &[Variable] = &[
         "votes that these reviews cast: none, request-changes, or both",
     ),
     variable(
+        "MCP_SERVERS",
+        "",
+        "MCP servers whose tools reviewers may call: {\"name\": {\"url\": ..} or {\"command\": ..}}",
+    ),
+    variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",
         "address of a collector; with it, spans leave by OTLP too",

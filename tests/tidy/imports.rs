@@ -77,7 +77,7 @@ const SHARED_BY_LOOPS: [(&str, &str); 1] = [("src/engine/heartbeat.rs", "sweep::
 
 /// A part of the console and the parts that it may never name: what draws decides nothing, what decides
 /// neither draws nor waits.
-const CONSOLE: [(&str, &[&str]); 3] = [
+const CONSOLE: [(&str, &[&str]); 4] = [
     ("tui/src/model/", &["update", "view", "theme", "runtime"]),
     ("tui/src/update/", &["view", "theme", "runtime"]),
     ("tui/src/recording/", &["view", "theme", "runtime"]),
