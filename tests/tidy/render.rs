@@ -9,12 +9,18 @@ use serde_json::Value;
 use super::source::read;
 
 /// Variables that the Blueprint leaves out, and why.
-const LEFT_OUT: [(&str, &str); 6] = [
+const LEFT_OUT: [(&str, &str); 9] = [
     ("REDIS_URL", "an alias of VALKEY_URL"),
     ("PORT", "Render sets it"),
     ("HOST", "follows from being on Render"),
     ("PUBLIC_SUBMIT", "opens the producer to anybody"),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
+    (
+        "RENDER_API_KEY",
+        "whoever scales has it in the shell; no service does",
+    ),
+    ("RENDER_WORKER_SERVICE_ID", "the same"),
+    ("RENDER_API_URL", "there is one Render"),
     ("GITHUB_API_URL", "there is one GitHub unless one has one's own"),
 ];
 /// Variables that have another value than their default, and why.

@@ -27,6 +27,7 @@ pub mod msg;
 pub mod output;
 pub mod process;
 pub mod reach;
+pub mod render_api;
 pub mod runtime;
 pub mod runtime_file;
 pub mod sample;
