@@ -10,17 +10,21 @@
 //! * [`jobs`]: a job is run now, called off, given up, or taken from who holds it.
 //! * [`dead`]: dead jobs are put back, or thrown away.
 //! * [`pause`]: a queue gives nothing out, or runs again.
+//! * [`tokens`]: somebody is let in over HTTP, or no longer.
 
 mod action;
 pub mod bulk;
 pub mod dead;
 mod enqueue;
 mod error;
+mod headroom;
 pub mod jobs;
+mod marks;
 mod operator;
 mod outcome;
 pub mod pause;
 pub mod submit;
+pub mod tokens;
 
 pub use dead::Selection;
 pub use error::OpsError;

@@ -7,10 +7,11 @@
 //! * [`starts`]: attempts are issued. [`attempts`]: they end; every write of an attempt names its number, and one
 //!   whose number is no longer the job's changes nothing (the fence).
 //! * [`reviews`]: what a review records, in the reference's words and in ours.
+//! * [`listing`]: reviews in pages; [`watch`]: where those stand that somebody waits for.
 //! * [`telemetry`]: spans and events, written in batches, fenced too.
 //! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
-//! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues.
+//! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues. [`tokens`]: who may come in over HTTP.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
@@ -25,6 +26,7 @@ pub mod error;
 pub mod inputs;
 pub mod jobs;
 pub mod leases;
+pub mod listing;
 pub mod migrate;
 pub mod moves;
 pub mod owed;
@@ -34,6 +36,8 @@ pub mod starts;
 pub mod stats;
 pub mod telemetry;
 mod text;
+pub mod tokens;
+pub mod watch;
 
 pub use attempts::{Fence, Lease, Next, Record};
 pub use connect::Store;
