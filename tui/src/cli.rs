@@ -22,6 +22,7 @@ use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
+use crate::verbs::token::TokenVerb;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -78,6 +79,9 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// Make, list or revoke tokens for the web producer
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
     /// Measure the engine beside the raw limit of the same server
@@ -201,6 +205,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Token(verb) => verbs::token::run(&verb).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Bench(args) => verbs::bench::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),

@@ -13,5 +13,6 @@ pub mod pending;
 pub mod service;
 pub mod status;
 pub mod submit;
+pub mod token;
 pub mod trace;
 pub mod workers;
