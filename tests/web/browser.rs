@@ -4,10 +4,9 @@ use millstream::domain::{JobId, JobState};
 use millstream::settings::process_environment;
 use millstream_worker::model::stub::{Stub, says};
 use serde_json::{Value, json};
-use thirtyfour::prelude::*;
 
 use super::{Producer, count, offline, world_and_producer};
-use crate::support::browser::{Browser, Scheme};
+use crate::support::browser::{Browser, ENTER, Scheme, TAB};
 use crate::support::reviews::{CLEAN, COMMITTED_KEY};
 use crate::support::{World, until};
 
@@ -34,11 +33,7 @@ async fn keep(browser: &Browser, name: &str) {
 
 /// What the rules of accessibility find that is serious.
 async fn serious(browser: &Browser) -> Vec<Value> {
-    browser
-        .driver
-        .execute(AXE, Vec::new())
-        .await
-        .expect("the rules are read");
+    browser.ask(AXE).await;
     let found = browser
         .ask_later(
             "const done = arguments[arguments.length - 1]; axe.run().then(\
@@ -81,12 +76,9 @@ async fn a_review_is_submitted_in_the_browser_and_grows_live_to_its_end() {
         "document.querySelector('form.submit details').open = true; document.getElementById('patch').value = {COMMITTED_KEY:?}"
     );
     browser.ask(&script).await;
-    let button = browser
-        .driver
-        .find(By::Css("form.submit button"))
-        .await
-        .expect("a button");
-    button.click().await.expect("it can be pressed");
+    browser
+        .ask("document.querySelector('form.submit button').click()")
+        .await;
     until("the review is shown", || async {
         text(&browser, "h1").await.starts_with("patch:").then_some(())
     })
@@ -262,22 +254,18 @@ async fn a_keyboard_is_enough() {
     worker.drain().await;
     let waits = producer.submit(CLEAN).await;
     let browser = Browser::start().await;
-    let press = async |key: &str| {
-        let keys = browser.driver.action_chain().send_keys(key);
-        keys.perform().await.expect("a key");
-    };
     let focused = async || {
         browser
             .ask("return document.activeElement.textContent.trim()")
             .await
     };
     browser.open(&producer.address).await;
-    press(Key::Tab.value().to_string().as_str()).await;
+    browser.press(TAB).await;
     assert_eq!(focused().await, "Skip to the content");
-    press(Key::Enter.value().to_string().as_str()).await;
+    browser.press(ENTER).await;
     let mut seen = Vec::new();
     for _ in 0..20 {
-        press(Key::Tab.value().to_string().as_str()).await;
+        browser.press(TAB).await;
         let on = browser
             .ask("return document.activeElement.id || document.activeElement.textContent.trim()")
             .await;
@@ -292,7 +280,7 @@ async fn a_keyboard_is_enough() {
             "{stop} can be reached: {seen:?}"
         );
     }
-    press(Key::Enter.value().to_string().as_str()).await;
+    browser.press(ENTER).await;
     until("the review is open", || async {
         text(&browser, "#reason-title")
             .await
@@ -304,7 +292,7 @@ async fn a_keyboard_is_enough() {
     browser
         .ask("document.querySelector('.waterfall summary').focus()")
         .await;
-    press(Key::Enter.value().to_string().as_str()).await;
+    browser.press(ENTER).await;
     let open = browser
         .ask("return document.querySelector('.waterfall details').open")
         .await;
@@ -313,7 +301,7 @@ async fn a_keyboard_is_enough() {
         .open(&format!("{}/reviews/{waits}", producer.address))
         .await;
     browser.ask("document.getElementById('cancel').focus()").await;
-    press(Key::Enter.value().to_string().as_str()).await;
+    browser.press(ENTER).await;
     world.until_state(waits, JobState::Cancelled).await;
     browser.quit().await;
 }

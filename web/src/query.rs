@@ -35,6 +35,7 @@ pub struct ListQuery {
     pub q: Option<String>,
     /// Behind this place: taken from the `Link` header of the page before.
     #[serde(default)]
+    #[param(pattern = "^([0-9]{1,17}-[0-9a-f]{32})?$")]
     pub before: Option<String>,
 }
 

@@ -36,7 +36,12 @@ pub struct Wanted {
 )]
 pub struct SubmissionBody {
     /// The address of a pull request: `https://github.com/OWNER/REPO/pull/NUMBER`.
-    #[schema(rename = "prUrl", required = false, nullable = true)]
+    #[schema(
+        rename = "prUrl",
+        required = false,
+        nullable = true,
+        pattern = r"^https://github\.com/[A-Za-z0-9]([A-Za-z0-9-]{0,37}[A-Za-z0-9])?/[A-Za-z0-9_-]{1,100}/pull/[1-9][0-9]{0,8}"
+    )]
     pr_url: Option<String>,
     /// A unified diff, of at most `MAX_PATCH` bytes.
     #[schema(required = false, nullable = true)]
@@ -45,8 +50,17 @@ pub struct SubmissionBody {
     #[schema(rename = "notBefore", required = false, nullable = true, format = DateTime)]
     not_before: Option<String>,
     /// `normal` or `high`.
-    #[schema(required = false, nullable = true)]
+    #[schema(required = false, nullable = true, value_type = Option<PriorityWord>)]
     priority: Option<String>,
+}
+
+/// How urgent it is.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it stands for the words in the document")]
+enum PriorityWord {
+    Normal,
+    High,
 }
 
 /// The members that are read. `null` is as good as absent.

@@ -9,7 +9,7 @@ use millstream::store::reviews::{AttemptRow, NoteRow, ReviewRow, SpanRecord};
 use millstream::untrusted::visible;
 
 use super::waterfall::waterfall;
-use super::words::{ago, count, duration, input, look, money, state_pill, verdict_pill};
+use super::words::{ago, count, duration, input, look, money, prose, state_pill, verdict_pill};
 use crate::access::{Client, Scope};
 use crate::follow::Detail;
 
@@ -232,11 +232,6 @@ fn short(worker: &str) -> String {
         Some(bits) if bits.len() == 16 && bits.is_ascii() => format!("w-{}", &bits[..4]),
         _ => worker.to_owned(),
     }
-}
-
-/// What somebody else wrote, in its lines.
-fn prose(text: &str) -> Markup {
-    html! { div.prose { @for line in text.lines() { p { (visible(line)) } } } }
 }
 
 #[cfg(test)]

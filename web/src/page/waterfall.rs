@@ -105,7 +105,8 @@ fn line(span: &SpanRecord, level: usize, stretch: Stretch, now: DateTime<Utc>, d
         details id={ "s-" (span.span_id) } {
             summary {
                 span class={ "name level-" (level.min(MOST_LEVELS)) } {
-                    span.kind { (visible(&span.kind)) } " " (visible(&span.name))
+                    @if span.kind != span.name { span.kind { (visible(&span.kind)) } " " }
+                    (visible(&span.name))
                     @if span.status == "error" { span.word.dead { " failed" } }
                     @if span.ended_at.is_none() { span.word.busy { " running" } }
                 }

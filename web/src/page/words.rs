@@ -67,9 +67,12 @@ pub fn input(payload: &str) -> String {
     }
 }
 
-/// `0.4 s`, `41 s`, `1m 37s`, `3h 05m`, `2d 4h`.
+/// `12 ms`, `0.4 s`, `41 s`, `1m 37s`, `3h 05m`, `2d 4h`.
 pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
+    if seconds < 0.1 {
+        return format!("{:.0} ms", seconds * 1e3);
+    }
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
     }
@@ -110,8 +113,31 @@ pub fn money(usd: f64) -> String {
 /// How long ago, with the exact time for who asks.
 pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     let exact = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let seconds = (now - at).num_milliseconds() as f64 / 1e3;
-    html! { time datetime=(exact) title=(exact) { (duration(seconds.round())) " ago" } }
+    let seconds = (now - at).num_seconds().max(0);
+    let words = match seconds {
+        0 => "now".to_owned(),
+        1..10 => format!("{seconds} s ago"),
+        _ => duration(seconds as f64) + " ago",
+    };
+    html! { time datetime=(exact) title=(exact) { (words) } }
+}
+
+/// What somebody else wrote, in its lines; what stands between back-quotes is code.
+pub fn prose(text: &str) -> Markup {
+    html! { div.prose { @for line in text.lines() { p { (with_code(line)) } } } }
+}
+
+fn with_code(line: &str) -> Markup {
+    let parts: Vec<&str> = line.split('`').collect();
+    // A back-quote without its other half is only a mark.
+    if parts.len().is_multiple_of(2) {
+        return html! { (visible(line)) };
+    }
+    html! {
+        @for (number, part) in parts.iter().enumerate() {
+            @if number.is_multiple_of(2) { (visible(part)) } @else { code { (visible(part)) } }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +147,8 @@ mod tests {
     #[test]
     fn figures_have_three_digits_and_a_unit() {
         for (seconds, text) in [
-            (-1.0, "0.0 s"),
+            (-1.0, "0 ms"),
+            (0.0124, "12 ms"),
             (0.44, "0.4 s"),
             (41.7, "41 s"),
             (97.0, "1m 37s"),
@@ -151,6 +178,15 @@ mod tests {
         assert_eq!(look(None, "queued").word, "retrying");
         assert_eq!(look(None, "error").word, "dead");
         assert_eq!(look(Some("\" onload=x"), "anything").word, "running");
+    }
+
+    #[test]
+    fn code_stands_between_back_quotes_and_is_text() {
+        let html = prose("a `<b>` c\n`d").into_string();
+        assert_eq!(
+            html,
+            "<div class=\"prose\"><p>a <code>&lt;b&gt;</code> c</p><p>`d</p></div>"
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ const BUNCH: Duration = Duration::from_millis(100);
     path = "/api/reviews",
     tag = "reviews",
     request_body = SubmissionBody,
-    params(("Idempotency-Key" = Option<String>, Header,
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!#-~][!-~]{0,254}$",
             description = "1 to 255 visible ASCII characters; a repeat within 24 hours is answered with the first one's review")),
     responses(
         (status = 202, description = "it is accepted", body = AcceptedBody,
@@ -134,7 +134,7 @@ pub struct FindQuery {
     /// Up to `60s`: answers once the review has ended, or, with `If-None-Match`, once it differs from what is known;
     /// else when the time is over.
     #[serde(default)]
-    #[param(example = "30s")]
+    #[param(example = "30s", pattern = "^([0-5]?[0-9]|60)s?$")]
     wait: Option<String>,
 }
 
