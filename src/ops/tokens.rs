@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::action::{Told, recorded};
+use super::action::Told;
 use super::error::OpsError;
+use super::operator::Operator;
 use crate::domain::Scopes;
-use crate::store::Store;
 use crate::store::tokens::NewToken;
 
 /// What every token begins with, so that one that leaked is found by who searches for it.
@@ -52,39 +52,41 @@ pub fn token_hash(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// Makes a token; nothing when one of this name counts already.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn create_token(
-    store: &Store,
-    actor: &str,
-    wanted: WantedToken,
-) -> Result<Option<MadeToken>, OpsError> {
-    let text = fresh();
-    let token = NewToken {
-        id: Uuid::new_v4(),
-        hash: token_hash(&text),
-        name: wanted.name,
-        scopes: wanted.scopes,
-        created_by: actor.to_owned(),
-        expires_at: wanted.expires_at,
-    };
-    let detail =
-        json!({ "name": token.name, "scopes": token.scopes.words(), "expires_at": token.expires_at });
-    let effect = async { Ok(Made(store.add_token(&token).await?, token.id)) };
-    let made = recorded(store, (actor, "token create"), detail, effect).await?;
-    Ok(made.0.then_some(MadeToken { id: token.id, text }))
-}
+impl Operator {
+    /// Makes a token; nothing when one of this name counts already.
+    ///
+    /// # Errors
+    /// When Postgres is away, or the operator may only look.
+    pub async fn create_token(&self, wanted: WantedToken) -> Result<Option<MadeToken>, OpsError> {
+        let text = fresh();
+        let token = NewToken {
+            id: Uuid::new_v4(),
+            hash: token_hash(&text),
+            name: wanted.name,
+            scopes: wanted.scopes,
+            created_by: self.who.actor.clone(),
+            expires_at: wanted.expires_at,
+        };
+        let detail =
+            json!({ "name": token.name, "scopes": token.scopes.words(), "expires_at": token.expires_at });
+        let intent = self.intent("token create", Vec::new(), detail);
+        let made = self.recorded(intent, |_action| async {
+            Ok(Made(self.store.add_token(&token).await?, token.id))
+        });
+        Ok(made.await?.0.then_some(MadeToken { id: token.id, text }))
+    }
 
-/// Ends a token; answers whether one of this name counted. Producers notice within seconds.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn revoke_token(store: &Store, actor: &str, name: &str) -> Result<bool, OpsError> {
-    let effect = async { Ok(Revoked(store.revoke_token(name).await?)) };
-    let revoked = recorded(store, (actor, "token revoke"), json!({ "name": name }), effect).await?;
-    Ok(revoked.0)
+    /// Ends a token; answers whether one of this name counted. Producers notice within seconds.
+    ///
+    /// # Errors
+    /// When Postgres is away, or the operator may only look.
+    pub async fn revoke_token(&self, name: &str) -> Result<bool, OpsError> {
+        let intent = self.intent("token revoke", Vec::new(), json!({ "name": name }));
+        let revoked = self.recorded(intent, |_action| async {
+            Ok(Revoked(self.store.revoke_token(name).await?))
+        });
+        Ok(revoked.await?.0)
+    }
 }
 
 struct Made(bool, Uuid);

@@ -8,5 +8,6 @@ mod any_size;
 mod leaving;
 mod looking;
 mod pictures;
+mod replay;
 mod size;
 mod terminal;

@@ -1,7 +1,8 @@
 //! Who may do what: tokens with scopes, doors that are open to look, and pages of other sites.
 
 use millstream::domain::{JobState, Scope, Scopes};
-use millstream::ops::tokens::{WantedToken, create_token, revoke_token};
+use millstream::ops::tokens::WantedToken;
+use millstream::ops::{Operator, Rights};
 use millstream::queue::Wire;
 use serde_json::json;
 
@@ -9,13 +10,18 @@ use super::{Answer, Producer, ask, offline, world_and_producer};
 use crate::support::reviews::{CLEAN, COMMITTED_KEY};
 use crate::support::{World, until};
 
+fn operator(world: &World) -> Operator {
+    Operator::new(world.store.clone(), world.queue.clone(), "test", Rights::Explicit)
+}
+
 async fn token(world: &World, name: &str, scopes: &[Scope]) -> String {
     let wanted = WantedToken {
         name: name.to_owned(),
         scopes: Scopes::of(scopes),
         expires_at: None,
     };
-    let made = create_token(&world.store, "test", wanted)
+    let made = operator(world)
+        .create_token(wanted)
         .await
         .expect("postgres is there");
     made.expect("the name is free").text
@@ -62,7 +68,8 @@ async fn a_token_may_do_what_its_scopes_say_until_it_is_revoked() {
             .all(|hash| hash.len() == 32 && !reader.as_bytes().windows(32).any(|part| part == hash))
     );
     assert!(
-        revoke_token(&world.store, "test", "ci")
+        operator(&world)
+            .revoke_token("ci")
             .await
             .expect("postgres is there")
     );

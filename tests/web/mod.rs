@@ -5,6 +5,7 @@ mod away;
 mod bench;
 mod browser;
 mod contract;
+mod cuts;
 mod fuzz;
 mod limits;
 mod operations;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use millstream::domain::{JobId, JobRef, JobState};
-use millstream::ops::{Mode, Operator};
+use millstream::ops::{Mode, Operator, Rights};
 use millstream::queue::Wire;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -187,7 +187,7 @@ async fn a_review_that_is_called_off_ends_its_stream() {
     let (world, producer) = world_and_producer().await;
     let id = producer.submit(CLEAN).await;
     let client = Client::open(&producer, id, None).await;
-    let operator = Operator::new(world.store.clone(), world.queue.clone(), "test");
+    let operator = Operator::new(world.store.clone(), world.queue.clone(), "test", Rights::Explicit);
     operator
         .cancel(&[JobRef::Id(id)], Mode::Real)
         .await

@@ -76,6 +76,8 @@ pub enum Effect {
     DrainWorker(WorkerProcess),
     /// Kill a worker process.
     KillWorker(WorkerProcess),
+    /// Begin a recording, or end the one that runs.
+    Record,
     /// Draw everything again, as after a resize.
     Redraw,
     /// Leave the console.

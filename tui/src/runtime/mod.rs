@@ -3,7 +3,8 @@
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
 //! draws. [`painter`] sends a frame, `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
 //! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
-//! update asks for, [`log`] keeps what would otherwise be written over the screen.
+//! update asks for, [`log`] keeps what would otherwise be written over the screen. `recorder` writes what is recorded,
+//! [`replay`] plays it.
 
 mod effects;
 mod feed;
@@ -11,6 +12,8 @@ mod input;
 pub mod link;
 pub mod log;
 pub mod painter;
+mod recorder;
+pub mod replay;
 mod terminal;
 
 use std::panic::AssertUnwindSafe;
@@ -36,6 +39,7 @@ use crate::view;
 use effects::Doer;
 use feed::Feed;
 use link::DemoLink;
+use recorder::Recorder;
 use terminal::Screen;
 
 /// Messages on the way: a held key fills it in no time and then waits.
@@ -74,6 +78,8 @@ pub struct Console {
     pub link: Option<DemoLink>,
     /// Where its log is, if it could be written.
     pub log: Option<PathBuf>,
+    /// The folder for what is recorded.
+    pub recordings: PathBuf,
 }
 
 /// Runs the console until its user leaves it or a signal ends it.
@@ -89,6 +95,7 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         lease,
         link,
         log,
+        recordings,
     } = console;
     let mut screen = Screen::enter(log)?;
     model.size = screen.size()?;
@@ -105,10 +112,17 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     tasks.spawn(feed.run());
     tasks.spawn(input::read(sender.clone()));
     tasks.spawn(tell_time(sender.clone()));
-    tasks.spawn(hear_signals(sender)?);
+    tasks.spawn(hear_signals(sender.clone())?);
     let doer = Doer::new(control, asks);
     doer.begin(&model);
-    let running = Loop { model, screen, doer }.run(&mut inbox);
+    let mut recorder = Recorder::new(recordings, sender);
+    let running = Loop {
+        model,
+        screen,
+        doer,
+        recorder: &mut recorder,
+    }
+    .run(&mut inbox);
     let ended = tokio::select! {
         // Unwinding further would end a demo without its drain.
         ended = AssertUnwindSafe(running).catch_unwind() => ended.unwrap_or(Err(ConsoleError::Panicked)),
@@ -116,6 +130,8 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     };
     // Whatever still waits for a server waits for nobody now.
     tasks.shutdown().await;
+    // The screen is given back by now.
+    recorder.leave(ended.is_ok());
     ended
 }
 
@@ -130,13 +146,14 @@ async fn first_panic(tasks: &mut JoinSet<()>) {
 }
 
 /// The one loop.
-struct Loop {
+struct Loop<'a> {
     model: Model,
     screen: Screen,
     doer: Doer,
+    recorder: &'a mut Recorder,
 }
 
-impl Loop {
+impl Loop<'_> {
     async fn run(mut self, inbox: &mut mpsc::Receiver<Msg>) -> Result<(), ConsoleError> {
         let mut theme = Theme::of(&self.model.look);
         let mut look = self.model.look;
@@ -188,8 +205,10 @@ impl Loop {
     }
 
     fn follow(&mut self, msg: Msg) {
+        self.recorder.hear(&msg);
         for effect in update(&mut self.model, msg) {
             match effect {
+                crate::effect::Effect::Record => self.recorder.toggle(&self.model),
                 crate::effect::Effect::Redraw => self.screen.resized(self.model.size),
                 other => self.doer.perform(other),
             }

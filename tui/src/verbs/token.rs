@@ -6,12 +6,12 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use millstream::clock;
 use millstream::domain::{Scope, Scopes};
-use millstream::ops::tokens::{LONGEST_NAME, WantedToken, create_token, revoke_token};
+use millstream::ops::tokens::{LONGEST_NAME, WantedToken};
 use millstream::store::tokens::TokenRow;
 use millstream::untrusted::visible;
 use serde::Serialize;
 
-use super::names::actor;
+use super::names::operator;
 use crate::cli::{JsonArgs, duration};
 use crate::failure::Failure;
 use crate::output;
@@ -88,7 +88,7 @@ pub async fn run(verb: &TokenVerb) -> Result<u8, Failure> {
             output::answer(args.json, &tokens, |tokens| in_columns(tokens))?;
         }
         TokenVerb::Revoke(args) => {
-            if !revoke_token(&reach.store, &actor(), &args.name).await? {
+            if !operator(&reach).revoke_token(&args.name).await? {
                 return Err(Failure::Refused(format!("no token called {} counts", args.name)));
             }
             eprintln!("millstream: {} counts no longer", args.name);
@@ -106,7 +106,7 @@ async fn create(reach: &Reach, args: &CreateArgs) -> Result<(), Failure> {
             .and_then(|time| Some(clock::now() + TimeDelta::from_std(time).ok()?)),
     };
     let (scopes, expires_at) = (wanted.scopes.words(), wanted.expires_at);
-    let Some(made) = create_token(&reach.store, &actor(), wanted).await? else {
+    let Some(made) = operator(reach).create_token(wanted).await? else {
         let text = format!(
             "a token called {} counts already: revoke it first, or take another name",
             args.name

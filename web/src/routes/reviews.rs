@@ -9,7 +9,7 @@ use axum::extract::{self, Extension, Path, Query, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use millstream::domain::{JobId, JobRef, JobState};
-use millstream::ops::{Mode, Operator, Outcome, Selection, Submission, Why};
+use millstream::ops::{Mode, Operator, Outcome, Rights, Submission, Why};
 use millstream::store::Store;
 use millstream::store::watch::Version;
 use serde::Deserialize;
@@ -293,9 +293,9 @@ pub async fn cancel_it(state: &State, client: &Client, id: JobId) -> Result<Outc
 /// Runs it again, by the move that fits where it stands.
 pub async fn retry_it(state: &State, client: &Client, id: JobId) -> Result<Outcome, Problem> {
     let stands = state.store.watched(&[id]).await?.pop().ok_or_else(unknown)?;
-    let (operator, names) = (operator(state, client), vec![JobRef::Id(id)]);
+    let (operator, names) = (operator(state, client), [JobRef::Id(id)]);
     let outcome = if stands.state == Some(JobState::Dead) {
-        operator.requeue_dead(&Selection::Named(names), Mode::Real).await
+        operator.requeue_dead(&names, Mode::Real).await
     } else {
         operator.retry(&names, Mode::Real).await
     };
@@ -307,6 +307,8 @@ fn operator(state: &State, client: &Client) -> Operator {
         state.store.clone(),
         state.queue.clone(),
         format!("web:{}", client.name()),
+        // One review at a time is moved here; the scope is the right.
+        Rights::Explicit,
     )
 }
 
