@@ -14,6 +14,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("PORT", "Render sets it"),
     ("HOST", "follows from being on Render"),
     ("PUBLIC_SUBMIT", "opens the producer to anybody"),
+    ("PUBLIC_READ", "lets anybody look"),
+    ("PROXIES", "follows from being on Render"),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
     ("AGENT_MODEL", "the keys decide"),
     ("MODEL_MEDIUM", "follows from the keys"),
