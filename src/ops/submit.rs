@@ -3,24 +3,23 @@
 //! A submission is accepted once its row is committed. When Valkey does not take the entry in time it
 //! is owed, and the reconciler pays it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use super::action::{Told, recorded};
-use super::enqueue::enqueue;
+use super::action::Told;
+use super::enqueue::add_entries;
 use super::error::OpsError;
+use super::headroom::{Headroom, Room};
+use super::marks::Marks;
+use super::operator::Operator;
 use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
 use crate::queue::{NewEntry, Queue};
 use crate::settings::QueueSettings;
 use crate::store::Store;
+use crate::store::actions::ActionId;
 use crate::store::jobs::{Accepted, IdempotencyKey, NewInput, NewJob, REVIEW};
-
-/// What a refused client is told to wait, until a drain rate is known.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What is to be reviewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,17 +82,21 @@ pub struct Submitter {
     queue: Queue,
     settings: QueueSettings,
     max_patch: usize,
+    headroom: Headroom,
+    marks: Marks,
 }
 
 impl Submitter {
     /// A submitter for one queue.
     #[must_use]
-    pub const fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
+    pub fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
         Self {
             store,
             queue,
             settings,
             max_patch,
+            headroom: Headroom::default(),
+            marks: Marks::default(),
         }
     }
 
@@ -110,11 +113,24 @@ impl Submitter {
     ///
     /// # Errors
     /// As [`Submitter::submit`].
-    pub async fn submit_as(&self, actor: &str, submission: Submission) -> Result<Submitted, OpsError> {
+    pub async fn submit_as(
+        &self,
+        operator: &Operator,
+        submission: Submission,
+    ) -> Result<Submitted, OpsError> {
+        operator.may_write()?;
         // What cannot be reviewed is no action: it is refused before anything is written.
         let job = self.job(submission).await?;
-        let detail = json!({ "input": job.payload });
-        recorded(&self.store, (actor, "submit"), detail, self.accept(job)).await
+        let intent = operator.intent("submit", Vec::new(), json!({ "input": job.payload }));
+        operator
+            .recorded(intent, |action| self.accept_noted(action, job))
+            .await
+    }
+
+    /// Accepts a job that an action submits; it is noted first, so that it can be taken back.
+    pub(super) async fn accept_noted(&self, action: ActionId, job: NewJob) -> Result<Submitted, OpsError> {
+        self.store.note_submitted(action, &[job.id]).await?;
+        self.accept(job).await
     }
 
     async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
@@ -124,11 +140,9 @@ impl Submitter {
         {
             return self.repeated(known).await;
         }
-        if self.store.waits_at_least(&job.queue, self.settings.limit).await? {
-            return Err(OpsError::QueueFull {
-                limit: self.settings.limit,
-                retry_after: RETRY_AFTER,
-            });
+        let limit = self.settings.limit;
+        if let Room::Full(retry_after) = self.headroom.take(&self.store, &job.queue, limit).await? {
+            return Err(OpsError::QueueFull { limit, retry_after });
         }
         match self.store.accept(&job).await? {
             Accepted::New => {}
@@ -168,7 +182,7 @@ impl Submitter {
         }
     }
 
-    async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+    pub(super) async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
         let (lane, payload, input) = match submission.source {
             // A reference worker knows no time to wait for, so such a job is not for its stream.
             Source::PullRequest(pr) if submission.run_at.is_none() => (Lane::Shared, pr.to_string(), None),
@@ -233,15 +247,20 @@ impl Submitter {
     }
 
     /// Puts the entry on its stream, if Valkey takes it in time.
-    async fn enqueue(&self, job: &NewJob) {
+    pub(super) async fn enqueue(&self, job: &NewJob) {
         let entry = NewEntry {
             lane: job.lane,
             job: job.id,
             payload: job.payload.clone(),
             traceparent: job.traceparent.clone(),
         };
-        if let Err(error) = enqueue(&self.store, &self.queue, &[entry]).await {
-            warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id);
+        match add_entries(&self.queue, &[entry]).await {
+            Ok(entries) => {
+                if let [entry] = entries[..] {
+                    self.marks.note(&self.store, job.id, entry).await;
+                }
+            }
+            Err(error) => warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id),
         }
     }
 }

@@ -3,11 +3,18 @@
 use super::source::{Source, read, rust};
 
 /// A crate and the folders that may name it: each promise has one home.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("redis", &["src", "tests", "examples"]),
     ("sqlx", &["src", "tests", "examples"]),
     ("axum", &["web"]),
     ("tower_http", &["web"]),
+    ("tower", &["web"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
+    ("governor", &["web"]),
+    ("prometheus_client", &["web"]),
+    ("maud", &["web"]),
+    ("utoipa", &["web"]),
     ("ratatui", &["tui", "tests"]),
     ("crossterm", &["tui", "tests"]),
     ("millstream_worker", &["worker", "tui", "tests"]),

@@ -3,9 +3,10 @@
 //! Attempts are begun and ended by Postgres's clock, spans by their worker's. A span lies within its attempt, so one
 //! that sticks out tells how far the worker's clock is off at least. Nothing is moved for it unless a person asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use millstream::domain::SpanId;
 
 use super::trace::{SpanLine, TraceFacts};
 use super::workers::WorkerName;
@@ -27,7 +28,7 @@ pub struct Skew {
 pub enum Outside {
     /// It began before.
     Before,
-    /// It ended after.
+    /// It began within it and ended after it.
     After,
 }
 
@@ -88,14 +89,26 @@ impl TraceFacts {
         of_worker.map_or_else(TimeDelta::zero, |skew| skew.ahead)
     }
 
+    /// Whether any span sticks out of the one that it is part of.
+    pub fn has_outside(&self) -> bool {
+        let by_id: HashMap<SpanId, &SpanLine> = self.spans.iter().map(|span| (span.id, span)).collect();
+        let is_outside = |span: &SpanLine| Self::sticks_out(span, by_id.get(&span.parent?)?);
+        self.spans.iter().any(|span| is_outside(span).is_some())
+    }
+
     /// Whether a span sticks out of the one that it is part of.
     pub fn outside(&self, span: &SpanLine) -> Option<Outside> {
-        let parent = self.span(span.parent?)?;
+        Self::sticks_out(span, self.span(span.parent?)?)
+    }
+
+    fn sticks_out(span: &SpanLine, parent: &SpanLine) -> Option<Outside> {
         if parent.started_at - span.started_at > SAME {
             return Some(Outside::Before);
         }
         let (ended, parents_end) = (span.ended_at?, parent.ended_at?);
-        (ended - parents_end > SAME).then_some(Outside::After)
+        // A tool begins when the turn that called it has ended: it follows its parent and is not part of it.
+        let follows = span.started_at + SAME >= parents_end;
+        (ended - parents_end > SAME && !follows).then_some(Outside::After)
     }
 }
 
@@ -142,5 +155,11 @@ mod tests {
         facts.spans[child].started_at += TimeDelta::seconds(1);
         facts.spans[child].ended_at = facts.spans[child].ended_at.map(|at| at + TimeDelta::seconds(1));
         assert_eq!(facts.outside(&facts.spans[child]), Some(Outside::After));
+        let tool = facts.span(crate::sample::contrast_span()).unwrap();
+        assert_eq!(
+            facts.outside(tool),
+            None,
+            "a tool follows the turn that called it"
+        );
     }
 }

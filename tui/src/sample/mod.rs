@@ -21,7 +21,7 @@ mod workers;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use millstream::domain::JobId;
+use millstream::domain::{JobId, SpanId};
 use uuid::Uuid;
 
 pub use conditions::{both_lost, empty, failed, frozen, loading, no_match, read_only, stale, valkey_lost};
@@ -32,7 +32,7 @@ use crate::model::dead::DeadKey;
 use crate::model::filter::Filter;
 use crate::model::job::Job;
 use crate::model::jobs::{JobSort, JobsPage};
-use crate::model::overlay::{Button, Dialog, Intent, Overlay};
+use crate::model::overlay::{Choice, Dialog, Intent, Overlay};
 use crate::model::pending::PendingSort;
 use crate::model::remote::Remote;
 use crate::model::streams::{Detail, StreamPane};
@@ -117,6 +117,8 @@ fn unanswered() -> Model {
         name: "demo".into(),
         queue: "reviews:queue".into(),
         group: "reviewers".into(),
+        tint: None,
+        is_production: false,
     };
     let size = Size {
         width: 120,
@@ -179,6 +181,11 @@ pub fn skewed_trace() -> Model {
     let chosen = TraceKey::Span(trace::span("1/performance/llm/0"));
     model.trace.list.select(&chosen, 14);
     model
+}
+
+/// A tool of that trace, which ran when its turn had ended.
+pub fn contrast_span() -> SpanId {
+    trace::span("ux/contrast_ratio")
 }
 
 /// What is pending, the gravest first.
@@ -262,18 +269,16 @@ pub fn help() -> Model {
 /// The question before a worker is killed, on Cancel.
 pub fn dialog() -> Model {
     let mut model = workers();
-    model.overlay = Some(Overlay::Dialog(Dialog {
-        title: "Kill w-7f3a".into(),
-        lines: vec![
-            "kill -9 to process 48110 on render-7d9.".into(),
-            "4 jobs run there. Another worker takes them over within 5 s;".into(),
-            "what their agents have finished is kept and not paid for again.".into(),
-        ],
-        confirm: "Kill",
-        rung: 3,
-        focus: Button::Cancel,
-        intent: Intent::KillWorker(workers::name("7f3a")),
-    }));
+    let lines = vec![
+        "kill -9 to process 48110 on render-7d9.".into(),
+        "4 jobs run there. Another worker takes them over within 5 s;".into(),
+        "what their agents have finished is kept and not paid for again.".into(),
+    ];
+    let kill = Choice::new("Kill", Intent::KillWorker(workers::name("7f3a")));
+    let mut dialog = Dialog::new("Kill w-7f3a", lines, kill);
+    let drain = Intent::DrainWorker(workers::name("7f3a"));
+    dialog.choices.push(Choice::new("Drain instead", drain));
+    model.overlay = Some(Overlay::Dialog(dialog));
     model
 }
 

@@ -45,11 +45,8 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let height = canvas.height();
     let listed = u16::try_from(model.workers.list.len().max(1)).unwrap_or(u16::MAX);
     let many = u16::from(listed > 1 && airy);
-    // The list may take half of what there is, and more of it when it does not fit; the worker under the cursor has the
-    // rest.
-    let half = (height / 2).saturating_sub(2);
-    let most = if listed > half { height * 2 / 3 } else { half };
-    let rows = listed.min(most.max(3));
+    // The list may take half of what there is; the worker under the cursor has the rest.
+    let rows = listed.min((height / 2).saturating_sub(2).max(3));
     let mut y = 1 + gap;
     table(
         &mut canvas.part(0, y, u16::MAX, 1 + rows + many),
@@ -257,19 +254,17 @@ fn trouble_of(worker: &WorkerLine, model: &Model) -> Option<Trouble> {
     worker.trouble(model.server_now(), trouble::usual_cost(rows))
 }
 
-/// `! stuck 22.1 s, its p95 is 5.0 s judge`: the figures that it is called so for.
+/// `stuck 22 s, p95 5 s judge`: the figures that it is called so for.
 fn flagged(trouble: Trouble, worker: &WorkerLine, theme: &Theme) -> Words {
+    // Short enough for the column of a usual screen.
     let (figures, job) = match trouble {
         Trouble::Lost(silence) => (format::age(silence), None),
         Trouble::Stuck { ran, p95 } => (
-            format!("{}, its p95 is {}", format::took(ran), format::took(p95)),
+            format!("{}, p95 {}", format::age(ran), format::age(p95)),
             worker.longest(),
         ),
-        Trouble::Costly { usd, usual } => (
-            format!("{}, usual is {}", format::money(usd), format::money(usual)),
-            worker.dearest(),
-        ),
-        Trouble::Failing { failed, of } => (format!("{failed} of {of} in the last minute"), None),
+        Trouble::Costly { usd, usual } => (format!("${usd:.2}, not ${usual:.2}"), worker.dearest()),
+        Trouble::Failing { failed, of } => (format!("{failed} of {of} a minute"), None),
     };
     let words =
         Words::of(format!("{} {} ", glyph::LOST, trouble.word()), theme.retrying).and(figures, theme.text);
@@ -293,10 +288,10 @@ fn total(page: &WorkersPage, theme: &Theme) -> Row {
     let cells = vec![
         number("all".to_owned()),
         number(format!("{} live", page.live().count())),
-        number(format!("{}/{}", page.busy_slots(), page.live_slots())),
-        number(format::count(sum(|worker| worker.done))),
-        number(format::count(sum(|worker| worker.failed))),
-        number(format::rate(rate)),
+        number(short(format!("{}/{}", page.busy_slots(), page.live_slots()), 5)),
+        number(short(format::count(sum(|worker| worker.done)), 5)),
+        number(short(format::count(sum(|worker| worker.failed)), 4)),
+        number(short(format::rate(rate), 5)),
         Words::default(),
         Words::default(),
         times(&buckets, theme.muted),
@@ -304,6 +299,15 @@ fn total(page: &WorkersPage, theme: &Theme) -> Row {
     Row {
         cells,
         ..Row::default()
+    }
+}
+
+/// A sum, where its column has room for all of it; a part of a figure would be another figure.
+fn short(text: String, columns: u16) -> String {
+    if format::width(&text) <= columns {
+        text
+    } else {
+        String::new()
     }
 }
 
@@ -407,6 +411,12 @@ fn times_of_day(canvas: &mut Canvas<'_>, now: chrono::DateTime<chrono::Utc>) {
 fn now(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model) {
     let theme = canvas.theme;
     let name = Words::of(format!("{} now", worker.name.short()), theme.strong());
+    let name = match trouble_of(worker, model) {
+        Some(trouble) if worker.state != WorkerState::Lost => {
+            name.gap(3).then(flagged(trouble, worker, theme))
+        }
+        _ => name,
+    };
     section::rule(canvas, &name, &process(worker, model, theme));
     if worker.jobs.is_empty() {
         let text = match worker.state {

@@ -334,8 +334,8 @@ fn aside(picture: &Picture<'_>, span: &SpanLine, theme: &Theme) -> Words {
         _ if span.kept => return Words::of("kept", theme.muted),
         None => return Words::default(),
         Some(_) if picture.room == Room::Narrow => "",
-        Some(Outside::Before) => " before its parent",
-        Some(Outside::After) => " after its parent",
+        Some(Outside::Before) => " early",
+        Some(Outside::After) => " late",
     };
     Words::of(format!("{}{word}", glyph::LOST), theme.lost)
 }
@@ -404,6 +404,11 @@ pub fn legend(canvas: &mut Canvas<'_>, trace: &Trace, model: &Model) {
         .then(item(glyph::KEPT, theme.ok, "kept"))
         .then(item(glyph::LIVE, theme.busy, "still running"))
         .then(item(glyph::DEAD, theme.dead, "failed"));
+    let words = if trace.known().is_some_and(TraceFacts::has_outside) {
+        words.then(item(glyph::LOST, theme.lost, "outside its parent"))
+    } else {
+        words
+    };
     let hidden: usize = trace
         .rows(model.server_now())
         .iter()
