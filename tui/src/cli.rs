@@ -26,7 +26,9 @@ use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
 use crate::verbs::runs::{RunVerb, RunsArgs};
 use crate::verbs::scale::ScaleArgs;
+use crate::verbs::token::TokenVerb;
 use crate::verbs::undo::UndoArgs;
+use crate::zone::Zone;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -45,13 +47,13 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    console: ConsoleArgs,
+    open: OpenArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Open the console on the running system; so does no verb at all
-    Console(ConsoleArgs),
+    Console(OpenArgs),
     /// Run the whole system on this machine: servers, producer, workers, real diffs
     Demo(DemoArgs),
     /// Run a review worker until SIGTERM
@@ -83,6 +85,9 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// Make, list or revoke tokens for the web producer
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// List the runs that put dead jobs back by a plan
     Runs(RunsArgs),
     /// Show, pause, end or go on with a run
@@ -104,7 +109,24 @@ enum Verb {
     Frame(FrameArgs),
 }
 
-/// How the console is opened.
+/// Which system the console is opened on, and what it may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// Let things be changed from this console: retry, cancel, re-queue, pause, submit
+    #[arg(long, conflicts_with = "read_only")]
+    pub write: bool,
+    /// The servers of that name in the file of profiles
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// How it looks and listens
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_only", "write", "profile", "mouse", "keys", "tz"])]
+    pub replay: Option<PathBuf>,
+}
+
+/// How the console looks and listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ConsoleArgs {
     /// Only look: nothing can be changed from this console
@@ -119,6 +141,15 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
+    /// Hear the mouse: its wheel moves the cursor, a click chooses, another opens
+    #[arg(long)]
+    pub mouse: bool,
+    /// Keys of your own; without it keys.toml beside the file of profiles, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The zone of the clocks, by its name in the IANA database: Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: Zone,
 }
 
 /// The one option that every verb that only looks has.
@@ -200,7 +231,7 @@ pub async fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
-    match run(cli.verb.unwrap_or(Verb::Console(cli.console))).await {
+    match run(cli.verb.unwrap_or(Verb::Console(cli.open))).await {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
@@ -227,6 +258,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Token(verb) => verbs::token::run(&verb).await,
         Verb::Runs(args) => verbs::runs::list(&args).await,
         Verb::Run(verb) => verbs::runs::run(&verb).await,
         Verb::Burst(args) => verbs::burst::run(&args).await,

@@ -70,15 +70,27 @@ pub async fn source(input: &InputArgs, limit: usize) -> Result<Source, Failure> 
             (Some(diff.label), diff.text)
         }
         (None, Some("-")) => (None, read_text("standard input", std::io::stdin().lock(), limit)?),
-        (None, Some(target)) if looks_like_address(target) => {
-            let pr: PrUrl = target
-                .parse()
-                .map_err(|error| Failure::Usage(format!("{error}")))?;
-            return Ok(Source::PullRequest(pr));
-        }
-        (None, Some(path)) => (None, read_file(Path::new(path), limit)?),
+        (None, Some(target)) => return source_of(target, limit),
         (None, None) => return Err(Failure::Usage("nothing to submit".to_owned())),
     };
+    diff_of(label, text, "standard input", limit)
+}
+
+/// What an address or the path of a patch stands for.
+///
+/// # Errors
+/// When it is neither, or no change that can be reviewed.
+pub fn source_of(target: &str, limit: usize) -> Result<Source, Failure> {
+    if looks_like_address(target) {
+        let pr: PrUrl = target
+            .parse()
+            .map_err(|error| Failure::Usage(format!("{error}")))?;
+        return Ok(Source::PullRequest(pr));
+    }
+    diff_of(None, read_file(Path::new(target), limit)?, target, limit)
+}
+
+fn diff_of(label: Option<String>, text: String, named: &str, limit: usize) -> Result<Source, Failure> {
     if text.len() > limit {
         return Err(OpsError::TooLarge {
             bytes: text.len(),
@@ -86,8 +98,7 @@ pub async fn source(input: &InputArgs, limit: usize) -> Result<Source, Failure> 
         }
         .into());
     }
-    let named = input.target.as_deref().filter(|target| *target != "-");
-    let what = label.as_deref().or(named).unwrap_or("standard input");
+    let what = label.as_deref().unwrap_or(named);
     // Submitting asks again; asked here the answer can name the file.
     diff::parse(&text).map_err(|error| Failure::Refused(format!("{}: {error}", visible(what))))?;
     Ok(Source::Diff { label, text })
