@@ -33,6 +33,10 @@ bench-console *arguments:
 console-load *arguments:
     scripts/console-load {{arguments}}
 
+# What a console keeps in memory on a busy queue: `just console-memory 1h`.
+console-memory *arguments:
+    scripts/console-memory {{arguments}}
+
 # The documentation of the code.
 doc:
     cargo doc --workspace --no-deps --locked --open
