@@ -5,8 +5,11 @@
 //! look at the difference before it is committed, and at the picture (`millstream frame --format svg`).
 
 mod any_size;
+mod hostile;
+mod hostile_world;
 mod leaving;
 mod looking;
 mod pictures;
+mod poison;
 mod size;
 mod terminal;

@@ -2,6 +2,7 @@
 //! a reference worker, and the built binary.
 
 pub mod gated;
+pub mod hostile;
 pub mod line;
 pub mod lossy;
 pub mod pg_frames;
