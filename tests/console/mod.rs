@@ -5,6 +5,7 @@
 //! look at the difference before it is committed, and at the picture (`millstream frame --format svg`).
 
 mod any_size;
+mod held_up;
 mod hostile;
 mod hostile_world;
 mod leaving;
@@ -12,4 +13,5 @@ mod looking;
 mod pictures;
 mod poison;
 mod size;
+mod stopping;
 mod terminal;

@@ -39,8 +39,8 @@ impl Doer {
             Effect::AddWorker => self.ask(Ask::AddWorker),
             Effect::DrainWorker(worker) => self.ask(Ask::Drain(worker.pid)),
             Effect::KillWorker(worker) => self.ask(Ask::Kill(worker.pid)),
-            // The loop does these two itself.
-            Effect::Redraw | Effect::Quit => {}
+            // The loop does these itself.
+            Effect::Redraw | Effect::Stop | Effect::Quit => {}
         }
     }
 

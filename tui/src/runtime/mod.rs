@@ -1,16 +1,18 @@
 //! The machine under the console: everything that waits, blocks or has a clock is here.
 //!
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
-//! draws. [`painter`] sends a frame, `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
-//! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
+//! draws. [`painter`] makes a frame's bytes, `line` carries them, `terminal` owns the screen and gives it back on every
+//! path, `stop` lets a shell's Ctrl-Z stop us, `input` reads keys, `feed` asks the servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
 //! update asks for, [`log`] keeps what would otherwise be written over the screen.
 
 mod effects;
 mod feed;
 mod input;
+mod line;
 pub mod link;
 pub mod log;
 pub mod painter;
+mod stop;
 mod terminal;
 
 use std::panic::AssertUnwindSafe;
@@ -21,7 +23,7 @@ use futures_util::FutureExt;
 use millstream::clock;
 use millstream::queue::Queue;
 use millstream::store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -29,6 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 #[cfg(debug_assertions)]
 use crate::keymap::Key;
 use crate::model::Model;
+use crate::model::notice::Tone;
 use crate::msg::Msg;
 use crate::theme::Theme;
 use crate::update::update;
@@ -105,10 +108,18 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     tasks.spawn(feed.run());
     tasks.spawn(input::read(sender.clone()));
     tasks.spawn(tell_time(sender.clone()));
+    tasks.spawn(stop::hear(sender.clone())?);
     tasks.spawn(hear_signals(sender)?);
     let doer = Doer::new(control, asks);
     doer.begin(&model);
-    let running = Loop { model, screen, doer }.run(&mut inbox);
+    let running = Loop {
+        model,
+        screen,
+        doer,
+        continued: stop::continued()?,
+        stopping: false,
+    }
+    .run(&mut inbox);
     let ended = tokio::select! {
         // Unwinding further would end a demo without its drain.
         ended = AssertUnwindSafe(running).catch_unwind() => ended.unwrap_or(Err(ConsoleError::Panicked)),
@@ -134,6 +145,10 @@ struct Loop {
     model: Model,
     screen: Screen,
     doer: Doer,
+    /// Tells that we go on after a stop.
+    continued: Signal,
+    /// We are to stop.
+    stopping: bool,
 }
 
 impl Loop {
@@ -142,6 +157,8 @@ impl Loop {
         let mut look = self.model.look;
         let mut draw_at = Some(Instant::now());
         let mut drawn = Instant::now();
+        let line = self.screen.line();
+        let mut is_held_up = false;
         while !self.model.leaving {
             let due = async {
                 match draw_at {
@@ -155,12 +172,26 @@ impl Loop {
                     if !self.screen.is_ours() {
                         return Err(ConsoleError::Panicked);
                     }
+                    draw_at = None;
+                    if !self.screen.is_free()? {
+                        // What is drawn once it is free is newer than what would be drawn now.
+                        is_held_up = true;
+                        continue;
+                    }
                     if look != self.model.look {
                         look = self.model.look;
                         theme = Theme::of(&look);
                     }
                     self.screen.draw(|buffer| view::draw(&self.model, &theme, buffer))?;
-                    (drawn, draw_at) = (Instant::now(), None);
+                    drawn = Instant::now();
+                }
+                () = line.freed(), if is_held_up => {
+                    is_held_up = false;
+                    draw_at = Some(Instant::now());
+                }
+                _ = self.continued.recv() => {
+                    self.come_back()?;
+                    draw_at = Some(Instant::now());
                 }
                 msg = inbox.recv() => {
                     let Some(msg) = msg else { break };
@@ -168,6 +199,10 @@ impl Loop {
                     let next = drawn + gap;
                     draw_at = Some(draw_at.map_or(next, |at: Instant| at.min(next)));
                     self.take(msg);
+                    if std::mem::take(&mut self.stopping) {
+                        self.stop().await?;
+                        draw_at = Some(Instant::now());
+                    }
                 }
             }
         }
@@ -187,10 +222,39 @@ impl Loop {
         self.follow(msg);
     }
 
+    /// Stops as the shell's own Ctrl-Z would, and goes on when the shell says so.
+    async fn stop(&mut self) -> Result<(), ConsoleError> {
+        if !stop::has_a_shell() {
+            let text = "there is no shell here to come back from".into();
+            self.follow(Msg::Told {
+                tone: Tone::Plain,
+                text,
+            });
+            return Ok(());
+        }
+        self.screen.give_back();
+        stop::stop()?;
+        // The kernel may let this thread run on for a moment before it stops the process.
+        self.continued.recv().await;
+        self.come_back()
+    }
+
+    /// Takes the terminal again from whoever had it while we stood still.
+    fn come_back(&mut self) -> Result<(), ConsoleError> {
+        if self.screen.is_ours() {
+            // Somebody has stopped us from outside, and the screen may have been anything since.
+            self.screen.give_back();
+        }
+        self.screen.retake()?;
+        self.follow(Msg::Resize(Screen::measure()?));
+        Ok(())
+    }
+
     fn follow(&mut self, msg: Msg) {
         for effect in update(&mut self.model, msg) {
             match effect {
                 crate::effect::Effect::Redraw => self.screen.resized(self.model.size),
+                crate::effect::Effect::Stop => self.stopping = true,
                 other => self.doer.perform(other),
             }
         }
