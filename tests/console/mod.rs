@@ -10,6 +10,7 @@ mod hostile;
 mod hostile_world;
 mod leaving;
 mod looking;
+mod outages;
 mod pictures;
 mod poison;
 mod size;

@@ -20,7 +20,8 @@ pub enum Needs {
     Postgres,
     /// Valkey alone.
     Valkey,
-    /// One of them: what the other would tell is shown as missing.
+    /// One of them: what the other would tell is shown as missing. Servers that somebody has named may both be away:
+    /// whoever looks at them wants to see them come back.
     Either,
 }
 
@@ -50,6 +51,9 @@ impl Reach {
     /// When settings are wrong, or a server that is needed is away.
     pub async fn find(needs: Needs) -> Result<Self, Failure> {
         let reach = Self::find_with(&process_environment)?;
+        if needs == Needs::Either && is_named(&process_environment) {
+            return Ok(reach);
+        }
         let (valkey, postgres) = tokio::join!(reach.queue.check(), reach.store.check());
         match needs {
             Needs::Both => {
@@ -93,6 +97,12 @@ pub fn place(address: &str) -> String {
     }
 }
 
+/// Whether somebody has said where a server is.
+fn is_named(vars: &dyn Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
+    ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set)
+}
+
 /// The demo that stands in for settings that nobody made.
 #[derive(Debug)]
 pub struct Found {
@@ -104,10 +114,8 @@ impl Found {
     /// not fit.
     #[must_use]
     pub fn look(vars: &dyn Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
-        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
         Self {
-            demo: if named {
+            demo: if is_named(vars) {
                 None
             } else {
                 RuntimeFolder::locate(vars).newest_alive()
