@@ -1,4 +1,4 @@
-"""A console in a terminal of its own, for the measuring scripts: its output is read and counted, its memory is asked for."""
+"""A console in a terminal of its own, for the measuring scripts: its output is read and counted, and kept if asked for."""
 
 import fcntl
 import os
@@ -16,8 +16,8 @@ ROWS, COLUMNS = 40, 120
 class Console:
     """The binary without a verb, in a terminal; it runs until `end`."""
 
-    def __init__(self, binary: Path, variables: dict):
-        self.bytes = 0
+    def __init__(self, binary: Path, variables: dict, keeps: bool = False):
+        self.bytes, self.kept, self.keeps = 0, b"", keeps
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -29,6 +29,7 @@ class Console:
         try:
             while read := os.read(self.terminal, 65_536):
                 self.bytes += len(read)
+                self.kept += read if self.keeps else b""
         except OSError:
             pass  # the end of a terminal's output is an error on Linux
 

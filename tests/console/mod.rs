@@ -5,6 +5,7 @@
 //! look at the difference before it is committed, and at the picture (`millstream frame --format svg`).
 
 mod any_size;
+mod bytes;
 mod held_up;
 mod hostile;
 mod hostile_world;
