@@ -105,7 +105,8 @@ impl Serialize for WorkerId {
 pub struct NotAWorkerId;
 
 /// The id of a stream entry: `<milliseconds>-<sequence>`, ordered as the server orders them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct EntryId {
     /// Unix time of the server in milliseconds.
     pub ms: u64,
@@ -134,6 +135,14 @@ impl FromStr for EntryId {
             (Ok(ms), Ok(seq)) => Ok(Self { ms, seq }),
             _ => Err(wrong()),
         }
+    }
+}
+
+impl TryFrom<String> for EntryId {
+    type Error = NotAnEntryId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here talks to a server or reads a clock. Read [`job`] for the life of a job, [`review`]
 //! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched,
-//! [`job_ref`], [`dead_filter`] and [`fingerprint`] for what an operator names.
+//! [`job_ref`], [`dead_filter`] and [`fingerprint`] for what an operator names, [`run`] for what they do in bulk.
 
 pub mod dead_filter;
 pub mod diff;
@@ -15,6 +15,7 @@ pub mod job_ref;
 pub mod pr_url;
 pub mod progress;
 pub mod review;
+pub mod run;
 pub mod span;
 
 pub use dead_filter::{DeadFacts, DeadFilter};
@@ -26,4 +27,5 @@ pub use job_ref::JobRef;
 pub use pr_url::PrUrl;
 pub use progress::{Phase, Progress};
 pub use review::{ReviewInput, ReviewResult, StoredDiff};
+pub use run::{RunId, RunState, Terms};
 pub use span::{SpanEnd, SpanKind, SpanStart, SpanStatus, Usage};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::rights::Refused;
 use crate::domain::diff::NotADiff;
 use crate::queue::QueueError;
 use crate::store::StoreError;
@@ -31,6 +32,9 @@ pub enum OpsError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// The ladder does not let it pass; nothing was written.
+    #[error("{0}")]
+    Refused(#[from] Refused),
     /// Postgres failed; a submission may have been accepted all the same.
     #[error("failed to {0}")]
     Store(#[from] StoreError),

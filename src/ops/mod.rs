@@ -10,6 +10,9 @@
 //! * [`jobs`]: a job is run now, called off, given up, or taken from who holds it.
 //! * [`dead`]: dead jobs are put back, or thrown away.
 //! * [`pause`]: a queue gives nothing out, or runs again.
+//! * [`plan`], [`runs`]: many dead jobs are put back, at a pace ([`pace`]), by whoever drives the run.
+//! * [`undo`]: an action is taken back, as far as that goes.
+//! * [`rights`]: who may, and what they have to type before.
 
 mod action;
 pub mod bulk;
@@ -19,11 +22,20 @@ mod error;
 pub mod jobs;
 mod operator;
 mod outcome;
+pub mod pace;
 pub mod pause;
+pub mod plan;
+pub mod rights;
+pub mod runs;
 pub mod submit;
+pub mod undo;
 
 pub use dead::Selection;
 pub use error::OpsError;
 pub use operator::{MOST_IDS, Operator};
 pub use outcome::{Mode, Outcome, Refusal, Why};
+pub use plan::{Plan, Tally};
+pub use rights::{Consent, Count, Refused, Rights, Who};
+pub use runs::DriveEnd;
 pub use submit::{Submission, Submitted, Submitter};
+pub use undo::Undoing;

@@ -83,6 +83,12 @@ pub enum Why {
     /// The letter belongs to a job.
     #[error("this letter belongs to a job: name the job")]
     LetterOfAJob,
+    /// Nobody has a copy of it.
+    #[error("not exported since it died: use `millstream dead export` first")]
+    NotExported,
+    /// A worker has started it since.
+    #[error("it is too late: it has been started or moved since, and is {0}")]
+    TooLate(JobState),
     /// The queue is paused already.
     #[error("it was paused before, by {by} at {}", .at.to_rfc3339_opts(SecondsFormat::Secs, true))]
     PausedBefore {

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use super::action::{Told, recorded};
+use super::action::Told;
 use super::enqueue::enqueue;
 use super::error::OpsError;
+use super::operator::Operator;
 use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
 use crate::queue::{NewEntry, Queue};
 use crate::settings::QueueSettings;
 use crate::store::Store;
+use crate::store::actions::ActionId;
 use crate::store::jobs::{Accepted, IdempotencyKey, NewInput, NewJob, REVIEW};
 
 /// What a refused client is told to wait, until a drain rate is known.
@@ -110,11 +112,24 @@ impl Submitter {
     ///
     /// # Errors
     /// As [`Submitter::submit`].
-    pub async fn submit_as(&self, actor: &str, submission: Submission) -> Result<Submitted, OpsError> {
+    pub async fn submit_as(
+        &self,
+        operator: &Operator,
+        submission: Submission,
+    ) -> Result<Submitted, OpsError> {
+        operator.may_write()?;
         // What cannot be reviewed is no action: it is refused before anything is written.
         let job = self.job(submission).await?;
-        let detail = json!({ "input": job.payload });
-        recorded(&self.store, (actor, "submit"), detail, self.accept(job)).await
+        let intent = operator.intent("submit", Vec::new(), json!({ "input": job.payload }));
+        operator
+            .recorded(intent, |action| self.accept_noted(action, job))
+            .await
+    }
+
+    /// Accepts a job that an action submits; it is noted first, so that it can be taken back.
+    pub(super) async fn accept_noted(&self, action: ActionId, job: NewJob) -> Result<Submitted, OpsError> {
+        self.store.note_submitted(action, &[job.id]).await?;
+        self.accept(job).await
     }
 
     async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
@@ -168,7 +183,7 @@ impl Submitter {
         }
     }
 
-    async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+    pub(super) async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
         let (lane, payload, input) = match submission.source {
             // A reference worker knows no time to wait for, so such a job is not for its stream.
             Source::PullRequest(pr) if submission.run_at.is_none() => (Lane::Shared, pr.to_string(), None),

@@ -91,8 +91,57 @@ pub const ALL: &[Variable] = &[
     ),
     variable(
         "AGENT_MODEL",
-        "offline",
-        "model of the reviewers; offline (or mock) needs no key",
+        "whatever there is a key for, else offline",
+        "who reviews: offline (or mock), anthropic, openai, or a model's name",
+    ),
+    variable("ANTHROPIC_API_KEY", "", "key for Anthropic's models"),
+    variable("OPENAI_API_KEY", "", "key for OpenAI's models"),
+    variable(
+        "ANTHROPIC_BASE_URL",
+        "https://api.anthropic.com",
+        "address of Anthropic's API",
+    ),
+    variable(
+        "OPENAI_BASE_URL",
+        "https://api.openai.com/v1",
+        "address of OpenAI's API, or of another server that speaks it",
+    ),
+    variable(
+        "MODEL_MEDIUM",
+        "AGENT_MODEL, or claude-sonnet-4-6, or gpt-4.1",
+        "model of the reviewers",
+    ),
+    variable(
+        "MODEL_LARGE",
+        "AGENT_MODEL, or claude-opus-4-6, or gpt-4.1",
+        "model of the judge",
+    ),
+    variable("MODEL_TIMEOUT", "1m", "how long a provider may say nothing"),
+    variable("AGENT_MAX_TURNS", "12", "turns that an agent may take"),
+    variable(
+        "AGENT_MAX_TOKENS",
+        "1000000",
+        "tokens that an agent may read and write, over all attempts",
+    ),
+    variable(
+        "AGENT_MAX_COST",
+        "3",
+        "US dollars that an agent may cost, over all attempts",
+    ),
+    variable(
+        "AGENT_MAX_TIME",
+        "5m",
+        "how long an agent may take in one attempt",
+    ),
+    variable(
+        "REVIEW_MAX_TOKENS",
+        "3000000",
+        "tokens that all agents of a review may read and write",
+    ),
+    variable(
+        "REVIEW_MAX_COST",
+        "9",
+        "US dollars that all agents of a review may cost",
     ),
     variable(
         "OFFLINE_LATENCY",
@@ -113,6 +162,36 @@ pub const ALL: &[Variable] = &[
         "GITHUB_API_URL",
         "https://api.github.com",
         "address of GitHub's API",
+    ),
+    variable(
+        "GITHUB_POST_REVIEW",
+        "0",
+        "1 posts each verdict as a review on its pull request",
+    ),
+    variable(
+        "GITHUB_POST_VOTES",
+        "none",
+        "votes that these reviews cast: none, request-changes, or both",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "address of a collector; with it, spans leave by OTLP too",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        "headers for the collector: name=value,name=value, percent-encoded",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "the one protocol that is spoken",
+    ),
+    variable(
+        "OTEL_SERVICE_NAME",
+        "millstream-worker",
+        "what the collector calls the workers",
     ),
     variable("LOG", "info", "log level, or a filter as `millstream=debug,warn`"),
     variable("LOG_FORMAT", "text", "text or json"),

@@ -10,10 +10,13 @@
 //! * [`telemetry`]: spans and events, written in batches, fenced too.
 //! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
-//! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues.
+//! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues. [`moved`]: the way back.
+//! * [`assess`], [`runs`]: what a plan can put back, and how far it got.
+//! * [`postings`]: verdicts on their way to GitHub.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
+pub mod assess;
 pub mod attempts;
 pub mod causes;
 pub mod checkpoints;
@@ -26,10 +29,13 @@ pub mod inputs;
 pub mod jobs;
 pub mod leases;
 pub mod migrate;
+pub mod moved;
 pub mod moves;
 pub mod owed;
 pub mod pauses;
+pub mod postings;
 pub mod reviews;
+pub mod runs;
 pub mod starts;
 pub mod stats;
 pub mod telemetry;

@@ -103,7 +103,8 @@ with asked as (
             select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
             from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
     from judged g
-    where g.answer = 'begin' and t.job_id = g.id and t.attempt <= g.attempt and t.ended_at is null
+    -- A job that was never started has no attempt to look for.
+    where g.answer = 'begin' and g.attempt > 0 and t.job_id = g.id and t.attempt <= g.attempt and t.ended_at is null
 ), issued as (
     insert into millstream.attempts (job_id, attempt, worker) select id, attempt, $1 from begun
 ), shown as (

@@ -14,6 +14,7 @@ mod looking;
 mod outages;
 mod pictures;
 mod poison;
+mod replay;
 mod size;
 mod stopping;
 mod terminal;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use millstream::domain::{DeadFilter, EntryId, JobId, JobRef, JobState, Lane, WorkerId};
+use millstream::domain::{EntryId, JobId, JobRef, JobState, Lane, WorkerId};
 use millstream::ops::submit::Source;
 use millstream::ops::{Mode, Selection, Submission};
 use millstream::queue::fetch::Want;
 use millstream::store::Asked;
+use millstream::store::dead::Exported;
 
 use super::jobs::address;
 use super::stage::{Hand, Stage, insist};
@@ -153,10 +154,17 @@ async fn the_dead(stage: &mut Stage) -> Hand {
     let back = stage.submit("lasting", JobState::Done).await;
     stage.until_in(back, &[JobState::Dead]).await;
     let drop_it = Selection::Named(named(dropped).to_vec());
-    insist("drop", async || operator.drop_dead(&drop_it, Mode::Real).await).await;
+    insist("drop", async || {
+        operator
+            .drop_dead(&drop_it, None, Exported::Waived, Mode::Real)
+            .await
+    })
+    .await;
     stage.runner.heal();
-    let all = Selection::Matching(DeadFilter::default());
-    insist("requeue", async || operator.requeue_dead(&all, Mode::Real).await).await;
+    insist("requeue", async || {
+        operator.requeue_dead(&named(back), Mode::Real).await
+    })
+    .await;
     hand
 }
 

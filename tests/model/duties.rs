@@ -167,7 +167,7 @@ impl Case {
                 plain,
             } => match end {
                 Ended::Failed(failure) => {
-                    let next = RULES.next(&failure, failures, 1.0);
+                    let next = RULES.next(&failure, failures, lease.attempt.unsigned_abs(), 1.0);
                     let event = last_event(lease);
                     let fence = self.site.store.fail(&lease, &failure, next, Some(&event)).await?;
                     let open = self.ledger.fail(&lease, &failure, next);
@@ -320,7 +320,9 @@ impl Case {
         let ticket = order.ticket;
         match &order.how {
             How::Settle => self.streams.settle(&name, lane, entry),
-            How::Park(delay) => self.streams.park(&name, lane, entry, delay.is_zero()),
+            How::Park(delay) => self
+                .streams
+                .park(&name, (lane, entry), order.delivery, delay.is_zero()),
             How::Bury(_) => self.streams.bury(&name, lane, entry, job),
         }
         release(&self.site.queue, id, &[order]).await?;

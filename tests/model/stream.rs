@@ -207,8 +207,11 @@ impl Streams {
         }
     }
 
-    pub fn park(&mut self, worker: &str, lane: Lane, entry: EntryId, due: bool) {
-        if self.holder(lane, entry) == Some(worker) {
+    /// Parks what is this worker's by this delivery; a later one to the same worker is another's affair.
+    pub fn park(&mut self, worker: &str, (lane, entry): (Lane, EntryId), delivery: u32, due: bool) {
+        let held = self.lane(lane).pending.get(&entry);
+        let is_its = held.is_some_and(|held| held.consumer == worker && held.deliveries == delivery);
+        if is_its {
             self.claim_for(lane, entry, PARKED);
             self.due.insert((lane, entry), due);
         }

@@ -81,6 +81,7 @@ const SHARED_BY_LOOPS: [(&str, &str); 1] = [("src/engine/heartbeat.rs", "sweep::
 const CONSOLE: [(&str, &[&str]); 3] = [
     ("tui/src/model/", &["update", "view", "theme", "runtime"]),
     ("tui/src/update/", &["view", "theme", "runtime"]),
+    ("tui/src/recording/", &["view", "theme", "runtime"]),
     ("tui/src/view/", &["update", "runtime"]),
 ];
 

@@ -18,12 +18,15 @@ use crate::failure::Failure;
 use crate::model::look::ThemeName;
 use crate::theme;
 use crate::verbs;
+use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
 use crate::verbs::dead::DeadVerb;
 use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
+use crate::verbs::runs::{RunVerb, RunsArgs};
+use crate::verbs::undo::UndoArgs;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -42,13 +45,13 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    console: ConsoleArgs,
+    open: OpenArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Open the console on the running system; so does no verb at all
-    Console(ConsoleArgs),
+    Console(OpenArgs),
     /// Run the whole system on this machine: servers, producer, workers, real diffs
     Demo(DemoArgs),
     /// Run a review worker until SIGTERM
@@ -80,6 +83,15 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// List the runs that put dead jobs back by a plan
+    Runs(RunsArgs),
+    /// Show, pause, end or go on with a run
+    #[command(subcommand)]
+    Run(RunVerb),
+    /// Take an action back, as far as that goes
+    Undo(UndoArgs),
+    /// List what operators did, and what came of it
+    Activity(ActivityArgs),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
     /// Measure the engine beside the raw limit of the same server
@@ -103,6 +115,17 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
+}
+
+/// What the console is opened on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// How
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with = "read_only")]
+    pub replay: Option<PathBuf>,
 }
 
 /// The one option that every verb that only looks has.
@@ -176,7 +199,7 @@ pub async fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
-    match run(cli.verb.unwrap_or(Verb::Console(cli.console))).await {
+    match run(cli.verb.unwrap_or(Verb::Console(cli.open))).await {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
@@ -203,6 +226,10 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Runs(args) => verbs::runs::list(&args).await,
+        Verb::Run(verb) => verbs::runs::run(&verb).await,
+        Verb::Undo(args) => verbs::undo::run(&args).await,
+        Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Bench(args) => verbs::bench::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),

@@ -3,7 +3,7 @@
 //! Keys, palette, footer, help and the README's table all read this list; [`crate::keymap`] says which key
 //! is which command in which view. What a command does is in [`crate::update`].
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::view::View;
 use crate::model::{Access, Model};
@@ -62,7 +62,7 @@ impl Group {
 }
 
 /// A command by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CommandId {
     /// Show the overview.
@@ -159,6 +159,8 @@ pub enum CommandId {
     Palette,
     /// Another palette of colours.
     Theme,
+    /// Record what is seen, or end the recording.
+    Record,
     /// Leave the console.
     Quit,
 }
@@ -215,7 +217,7 @@ const fn write(
 }
 
 /// Every command.
-pub const COMMANDS: [Command; 48] = [
+pub const COMMANDS: [Command; 49] = [
     look(
         CommandId::Overview,
         Group::Move,
@@ -509,6 +511,13 @@ pub const COMMANDS: [Command; 48] = [
         "theme",
         "dark, light, colour-blind, mono",
     ),
+    look(
+        CommandId::Record,
+        Group::Console,
+        "record",
+        "record",
+        "record what is seen for millstream --replay; again to end it",
+    ),
     look(CommandId::Quit, Group::Console, "q", "quit", "leave the console"),
 ];
 
@@ -524,6 +533,9 @@ impl CommandId {
     /// Why it cannot be done now; nothing when it can.
     pub fn refusal(self, model: &Model) -> Option<&'static str> {
         let command = self.command();
+        if model.replayed && (command.danger > Danger::Look || self == Self::Record) {
+            return Some("this was recorded: nothing can be done about it here");
+        }
         if command.danger > Danger::Look && model.access == Access::ReadOnly {
             return Some("read-only: start without --read-only");
         }

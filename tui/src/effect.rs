@@ -76,6 +76,8 @@ pub enum Effect {
     DrainWorker(WorkerProcess),
     /// Kill a worker process.
     KillWorker(WorkerProcess),
+    /// Begin a recording, or end the one that runs.
+    Record,
     /// Draw everything again, as after a resize.
     Redraw,
     /// Stop, as a shell's Ctrl-Z stops a program, until the shell lets us go on.

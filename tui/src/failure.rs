@@ -3,7 +3,7 @@
 use millstream::bench::BenchError;
 use millstream::engine::EngineError;
 use millstream::exit::Exit;
-use millstream::ops::OpsError;
+use millstream::ops::{OpsError, Refused};
 use millstream::queue::QueueError;
 use millstream::reports::ReportError;
 use millstream::settings::Faults;
@@ -79,7 +79,8 @@ impl Failure {
                 OpsError::NotADiff(_)
                 | OpsError::TooLarge { .. }
                 | OpsError::KeyReused
-                | OpsError::QueueFull { .. } => Exit::Refused,
+                | OpsError::QueueFull { .. }
+                | OpsError::Refused(_) => Exit::Refused,
                 OpsError::Store(error) => error.exit(),
                 OpsError::Queue(error) => error.exit(),
             },
@@ -100,6 +101,13 @@ impl Failure {
         match self {
             Self::Ops(OpsError::TooLarge { .. }) => {
                 Some("split the change, or raise MAX_PATCH where the system runs")
+            }
+            Self::Ops(OpsError::Refused(Refused::NoReason(_))) => Some("add --reason TEXT"),
+            Self::Ops(OpsError::Refused(Refused::NoCount(_))) => {
+                Some("add --count N with the number that --dry-run says, or --yes where any number is meant")
+            }
+            Self::Ops(OpsError::Refused(Refused::WrongCount { .. })) => {
+                Some("look again with --dry-run; nothing was written")
             }
             Self::Ops(OpsError::Store(StoreError::Schema(_)))
             | Self::Report(ReportError::Store(StoreError::Schema(_))) => Some(

@@ -3,14 +3,14 @@
 //! A key in a view's own scope wins over the same key in [`Scope::Anywhere`]. What is typed into a line, and
 //! the answers to a question, are no commands; [`crate::update`] knows those few keys itself.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::{CommandId, Group};
 use crate::model::Model;
 use crate::model::view::View;
 
 /// A key as it is pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Key {
     /// A character, with Shift where it has one.
     Char(char),
@@ -207,6 +207,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(ANY, Key::Char('@'), CommandId::Sent, Footer::Last),
     bind(ANY, Key::Char(':'), CommandId::Palette, Footer::No),
     bind(ANY, Key::Char('q'), CommandId::Quit, Footer::Last),
+    bind(ANY, Key::Ctrl('r'), CommandId::Record, Footer::No),
     bind(ANY, Key::Char('n'), CommandId::Submit, Footer::No),
     bind(ANY, Key::Char('b'), CommandId::Burst, Footer::No),
     bind(ANY, Key::Char('+'), CommandId::AddWorker, Footer::No),

@@ -10,6 +10,7 @@
 //!   does them. [`command`] is its vocabulary, [`keymap`] its keys, [`sample`] its story for frames and tests.
 //! * [`view`] draws the console's model in the styles of [`theme`], the figures of [`mod@format`] and the glyphs of
 //!   [`glyph`]; [`frame`] draws it without a terminal.
+//! * [`recording`] is the file that a console records into, and what plays it.
 //! * [`git`] reads diffs out of a local repository.
 
 pub mod cli;
@@ -27,6 +28,7 @@ pub mod msg;
 pub mod output;
 pub mod process;
 pub mod reach;
+pub mod recording;
 pub mod runtime;
 pub mod runtime_file;
 pub mod sample;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, SpanId};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::keymap::Key;
 use crate::model::Fleet;
@@ -19,13 +19,14 @@ use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
 use crate::model::notice::Tone;
 use crate::model::pending::PendingPage;
+use crate::model::replay::Recording;
 use crate::model::streams::StreamsPage;
 use crate::model::trace::{SpanText, TraceFacts};
 use crate::model::view::Size;
 use crate::model::workers::{WorkerLine, WorkerName};
 
 /// What a server answered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// Valkey's figures.
     Queue(QueueFigures),
@@ -52,7 +53,7 @@ pub enum Answer {
 }
 
 /// What an answer is about, for the answers that did not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Topic {
     /// [`Answer::Queue`].
     Queue,
@@ -79,7 +80,7 @@ pub enum Topic {
 }
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Msg {
     /// Time has passed.
     Tick {
@@ -146,12 +147,14 @@ pub enum Msg {
         /// In words.
         text: Untrusted,
     },
+    /// A recording began, goes on, or has ended. It is about this console, so no recording holds it.
+    Recording(Option<Recording>),
     /// A signal asks the process to end.
     Quit,
 }
 
 /// The worker an effect is about, with its process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerProcess {
     /// Its id.
     pub name: WorkerName,

@@ -2,15 +2,19 @@
 //!
 //! Read [`diff`] for what is reviewed, [`review`] for the stages, [`agent`] for how an agent talks
 //! to a model and its tools, [`tools`] for what can be proven without a model, [`model`] for who
-//! answers, and [`github`] for where pull requests come from.
+//! answers, [`fault`] for what follows what can go wrong, [`github`] for where pull requests come from,
+//! [`otlp`] for how spans leave, and [`posting`] for how a verdict comes back to its pull request.
 
 pub mod agent;
 mod aside;
 pub use millstream::domain::diff;
+pub mod fault;
 pub mod github;
 pub mod http;
 pub mod job;
 pub mod model;
+pub mod otlp;
+pub mod posting;
 pub mod review;
 pub mod service;
 pub mod settings;

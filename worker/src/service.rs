@@ -1,6 +1,7 @@
 //! The worker as a service: settings, servers, signals, exit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream::engine::{EngineError, Identity, Stop, Worker};
 use millstream::exit::Exit;
@@ -9,17 +10,24 @@ use millstream::queue::Queue;
 use millstream::settings::Faults;
 use millstream::shutdown::Signals;
 use millstream::store::Store;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::agent::Limits;
 use crate::github::{Github, GithubError};
 use crate::job::{ReviewHandler, ReviewJob};
-use crate::model::offline::Offline;
+use crate::model::choice::Wish;
+use crate::model::hosted::HostedError;
+use crate::model::{Model, Offline};
+use crate::otlp::Shipper;
+use crate::posting::Poster;
 use crate::review::Reviewer;
-use crate::settings::WorkerSettings;
+use crate::settings::{ReviewSettings, WorkerSettings};
 
 /// Connections to Postgres: starts, ends, telemetry and checkpoints of a few dozen jobs share them.
 const CONNECTIONS: u32 = 8;
+
+/// How long the last spans may take to leave, after everything else has ended: a part of the second that
+/// `SHUTDOWN_GRACE` has to spare.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// Why a worker could not run, by exit code.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +41,12 @@ pub enum WorkerError {
     /// The client for GitHub cannot be made.
     #[error("failed to {0}")]
     Github(#[from] GithubError),
+    /// The client for the collector cannot be made.
+    #[error("failed to set up the way to the collector: {0}")]
+    Otlp(String),
+    /// The client for a model cannot be made.
+    #[error("failed to use a model: {0}")]
+    Model(#[from] HostedError),
     /// The system refuses something.
     #[error("failed to listen for signals: {0}")]
     System(#[from] std::io::Error),
@@ -43,9 +57,14 @@ impl WorkerError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) | Self::Github(GithubError::Address(_) | GithubError::Token) => Exit::Usage,
+            Self::Settings(_)
+            | Self::Github(GithubError::Address(_) | GithubError::Token)
+            | Self::Model(HostedError::Key(_)) => Exit::Usage,
             Self::Engine(error) => error.exit(),
-            Self::Github(GithubError::Client(_)) | Self::System(_) => Exit::Ours,
+            Self::Github(GithubError::Client(_))
+            | Self::Model(HostedError::Client(..))
+            | Self::Otlp(_)
+            | Self::System(_) => Exit::Ours,
         }
     }
 }
@@ -88,23 +107,60 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
     store.check().await.map_err(EngineError::from)?;
     store.migrate().await.map_err(EngineError::from)?;
 
-    let model = Offline::new(review.offline_latency, review.offline_failure_rate);
-    info!("no model key is read by this version: the offline reviewer answers");
-    let reviewer = Reviewer::new(Arc::new(model), Github::new(review.github())?, Limits::default());
+    let github = Github::new(review.github())?;
+    let reviewer = Reviewer::new(model(review)?, github.clone(), review.limits);
     let identity = Identity {
         host: host_name(),
         instance: settings.instance.clone(),
     };
-    let handler = ReviewHandler::new(reviewer);
+    let mut handler = ReviewHandler::new(reviewer);
+    if let Some(votes) = review.post {
+        handler = handler.posting(Poster::new(github, store.clone(), votes));
+    }
+    let shipper = match settings.otlp.clone() {
+        Some(otlp) => {
+            let (exporter, shipper) = Shipper::start(otlp).map_err(WorkerError::Otlp)?;
+            handler = handler.exporting(exporter);
+            Some(shipper)
+        }
+        None => None,
+    };
     let worker: Worker<ReviewJob, _, _> =
         Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity);
     let ended = worker.run(stop).await;
+    if let Some(shipper) = shipper {
+        shipper.finish(LAST_SPANS).await;
+    }
     store.close().await;
     Ok(ended?)
 }
 
+/// Who answers, said once.
+///
+/// # Errors
+/// When a client for a provider cannot be made.
+pub fn model(review: &ReviewSettings) -> Result<Arc<dyn Model>, HostedError> {
+    let Some((hosted, said)) = review.model.open()? else {
+        let why = match review.model.wish {
+            Wish::Offline => "AGENT_MODEL says so",
+            _ => "there is no ANTHROPIC_API_KEY and no OPENAI_API_KEY",
+        };
+        info!("{why}: the offline reviewer answers");
+        return Ok(Arc::new(Offline::new(
+            review.offline_latency,
+            review.offline_failure_rate,
+        )));
+    };
+    for line in said {
+        warn!("{line}");
+    }
+    info!("{} answers", hosted.name());
+    Ok(Arc::new(hosted))
+}
+
 /// The machine's name, or nothing: it is only shown.
-fn host_name() -> String {
+#[must_use]
+pub fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::fs::read_to_string("/etc/hostname"))
         .map(|name| name.trim().to_owned())

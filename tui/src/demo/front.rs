@@ -14,7 +14,7 @@ use crate::model::view::Size;
 use crate::model::{Access, Model, Profile};
 use crate::reach::place;
 use crate::runtime::{self, Console, log};
-use crate::verbs::console::{look, rules};
+use crate::verbs::console::{look, recordings, rules};
 
 /// Opens the console, and returns when its user leaves it.
 ///
@@ -37,6 +37,7 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
         lease,
         link: Some(link),
         log: log.as_ref().map(|log| log.path.clone()),
+        recordings: recordings(),
     };
     // The hands work until the console lets go of them, and it is the console that says how it ended.
     let working = async {

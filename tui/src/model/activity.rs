@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::list::List;
@@ -12,7 +12,7 @@ use super::remote::Remote;
 use super::time::since;
 
 /// How an action ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Ended {
     /// It goes on.
     Running,
@@ -40,7 +40,7 @@ impl Ended {
 }
 
 /// An action.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionLine {
     /// Its number.
     pub id: i64,
@@ -92,7 +92,7 @@ impl ActionLine {
 }
 
 /// What Postgres answered.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ActivityPage {
     /// The newest actions, newest first.
     pub rows: Vec<ActionLine>,
@@ -101,7 +101,7 @@ pub struct ActivityPage {
 }
 
 /// The view: data, list, filter.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
     /// The data.
     pub page: Remote<ActivityPage>,

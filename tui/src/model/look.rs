@@ -1,9 +1,9 @@
 //! How the console is drawn: chosen once, or by a key.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The palette by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ThemeName {
     /// Light text on a dark ground.
@@ -33,7 +33,7 @@ impl ThemeName {
 }
 
 /// How many colours the terminal has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Colours {
     /// 24 bits.
     #[default]
@@ -45,7 +45,7 @@ pub enum Colours {
 }
 
 /// How the console is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
     /// The palette.
     pub theme: ThemeName,

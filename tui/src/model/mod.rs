@@ -7,6 +7,7 @@
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
+//! * [`replay`]: what is recorded, and how a recording is played.
 //! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
 
 pub mod activity;
@@ -26,6 +27,7 @@ pub mod overlay;
 pub mod overview;
 pub mod pending;
 pub mod remote;
+pub mod replay;
 pub mod streams;
 pub mod time;
 pub mod trace;
@@ -37,7 +39,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use activity::Activity;
 use connection::{Connection, Lamp, Load, Sent};
@@ -51,6 +53,7 @@ use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
 use pending::Pending;
+use replay::Recording;
 use streams::Streams;
 use trace::Trace;
 use view::{Size, View};
@@ -59,7 +62,7 @@ use workers::Workers;
 use crate::msg::Answer;
 
 /// What the console may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It looks.
     ReadOnly,
@@ -68,7 +71,7 @@ pub enum Access {
 }
 
 /// The system that is looked at.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Its name: `demo`, `local`, or what the environment says.
     pub name: Untrusted,
@@ -79,7 +82,7 @@ pub struct Profile {
 }
 
 /// The processes that this process started: only the demo has them.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Fleet {
     /// Workers that run, those that finish included.
     pub workers: u32,
@@ -88,7 +91,7 @@ pub struct Fleet {
 }
 
 /// The screen stands still while data goes on coming.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frozen {
     /// Since when.
     pub since: DateTime<Utc>,
@@ -99,7 +102,7 @@ pub struct Frozen {
 }
 
 /// What is typed into the line of a view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typing {
     /// The text.
     pub text: String,
@@ -108,7 +111,7 @@ pub struct Typing {
 }
 
 /// All state of the console.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// The terminal's size.
     pub size: Size,
@@ -118,7 +121,8 @@ pub struct Model {
     pub started_at: DateTime<Utc>,
     /// Where we are, with the way there; the last one is shown. It is never empty.
     pub path: Vec<View>,
-    /// What floats over it.
+    /// What floats over it. A recording begins without it.
+    #[serde(skip)]
     pub overlay: Option<Overlay>,
     /// What is being typed behind `/`.
     pub typing: Option<Typing>,
@@ -162,6 +166,12 @@ pub struct Model {
     pub notice: Option<Notice>,
     /// What the console sent, newest first.
     pub sent: VecDeque<Sent>,
+    /// What is being recorded.
+    #[serde(skip)]
+    pub recording: Option<Recording>,
+    /// This was recorded, and somebody looks around in it: nothing can be changed.
+    #[serde(skip)]
+    pub replayed: bool,
     /// The console ends.
     pub leaving: bool,
 }
@@ -201,6 +211,8 @@ impl Model {
             history: History::default(),
             notice: None,
             sent: VecDeque::new(),
+            recording: None,
+            replayed: false,
             leaving: false,
         }
     }

@@ -1,11 +1,11 @@
 //! Where in the console we are, and how many rows of a list a view has room for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Model;
 
 /// The terminal's size in cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Columns.
     pub width: u16,
@@ -14,7 +14,7 @@ pub struct Size {
 }
 
 /// A view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum View {
     /// Is it keeping up, and what needs me?
     #[default]

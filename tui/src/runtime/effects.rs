@@ -40,7 +40,7 @@ impl Doer {
             Effect::DrainWorker(worker) => self.ask(Ask::Drain(worker.pid)),
             Effect::KillWorker(worker) => self.ask(Ask::Kill(worker.pid)),
             // The loop does these itself.
-            Effect::Redraw | Effect::Stop | Effect::Quit => {}
+            Effect::Record | Effect::Redraw | Effect::Stop | Effect::Quit => {}
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
 //! draws. [`painter`] makes a frame's bytes, `line` carries them, `terminal` owns the screen and gives it back on every
-//! path, `stop` lets a shell's Ctrl-Z stop us, `input` reads keys, `feed` asks the servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
-//! update asks for, [`log`] keeps what would otherwise be written over the screen.
+//! path, `stop` lets a shell's Ctrl-Z stop us, `input` reads keys, `feed` asks the servers for what is on the screen,
+//! [`link`] is the way to the demo's processes, `effects` does what the update asks for, [`log`] keeps what would
+//! otherwise be written over the screen. `recorder` writes what is recorded, [`replay`] plays it.
 
 mod effects;
 mod feed;
@@ -12,6 +13,8 @@ mod line;
 pub mod link;
 pub mod log;
 pub mod painter;
+mod recorder;
+pub mod replay;
 mod stop;
 mod terminal;
 
@@ -23,7 +26,7 @@ use futures_util::FutureExt;
 use millstream::clock;
 use millstream::queue::Queue;
 use millstream::store::Store;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -39,6 +42,8 @@ use crate::view;
 use effects::Doer;
 use feed::Feed;
 use link::DemoLink;
+use recorder::Recorder;
+use stop::Stops;
 use terminal::Screen;
 
 /// Messages on the way: a held key fills it in no time and then waits.
@@ -77,6 +82,8 @@ pub struct Console {
     pub link: Option<DemoLink>,
     /// Where its log is, if it could be written.
     pub log: Option<PathBuf>,
+    /// The folder for what is recorded.
+    pub recordings: PathBuf,
 }
 
 /// Runs the console until its user leaves it or a signal ends it.
@@ -92,6 +99,7 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         lease,
         link,
         log,
+        recordings,
     } = console;
     let mut screen = Screen::enter(log)?;
     model.size = screen.size()?;
@@ -109,14 +117,16 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     tasks.spawn(input::read(sender.clone()));
     tasks.spawn(tell_time(sender.clone()));
     tasks.spawn(stop::hear(sender.clone())?);
-    tasks.spawn(hear_signals(sender)?);
+    tasks.spawn(hear_signals(sender.clone())?);
     let doer = Doer::new(control, asks);
     doer.begin(&model);
+    let mut recorder = Recorder::new(recordings, sender);
     let running = Loop {
         model,
         screen,
         doer,
-        continued: stop::continued()?,
+        recorder: &mut recorder,
+        stops: Stops::listen()?,
         stopping: false,
     }
     .run(&mut inbox);
@@ -127,6 +137,8 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     };
     // Whatever still waits for a server waits for nobody now.
     tasks.shutdown().await;
+    // The screen is given back by now.
+    recorder.leave(ended.is_ok());
     ended
 }
 
@@ -141,17 +153,17 @@ async fn first_panic(tasks: &mut JoinSet<()>) {
 }
 
 /// The one loop.
-struct Loop {
+struct Loop<'a> {
     model: Model,
     screen: Screen,
     doer: Doer,
-    /// Tells that we go on after a stop.
-    continued: Signal,
+    recorder: &'a mut Recorder,
+    stops: Stops,
     /// We are to stop.
     stopping: bool,
 }
 
-impl Loop {
+impl Loop<'_> {
     async fn run(mut self, inbox: &mut mpsc::Receiver<Msg>) -> Result<(), ConsoleError> {
         let mut theme = Theme::of(&self.model.look);
         let mut look = self.model.look;
@@ -189,8 +201,9 @@ impl Loop {
                     is_held_up = false;
                     draw_at = Some(Instant::now());
                 }
-                _ = self.continued.recv() => {
-                    self.come_back()?;
+                () = self.stops.continued() => {
+                    let size = stop::come_back(&mut self.screen)?;
+                    self.follow(Msg::Resize(size));
                     draw_at = Some(Instant::now());
                 }
                 msg = inbox.recv() => {
@@ -222,37 +235,24 @@ impl Loop {
         self.follow(msg);
     }
 
-    /// Stops as the shell's own Ctrl-Z would, and goes on when the shell says so.
+    /// Stops until the shell lets us go on, or says why not.
     async fn stop(&mut self) -> Result<(), ConsoleError> {
-        if !stop::has_a_shell() {
-            let text = "there is no shell here to come back from".into();
-            self.follow(Msg::Told {
+        let msg = match self.stops.stop(&mut self.screen).await? {
+            Some(size) => Msg::Resize(size),
+            None => Msg::Told {
                 tone: Tone::Plain,
-                text,
-            });
-            return Ok(());
-        }
-        self.screen.give_back();
-        stop::stop()?;
-        // The kernel may let this thread run on for a moment before it stops the process.
-        self.continued.recv().await;
-        self.come_back()
-    }
-
-    /// Takes the terminal again from whoever had it while we stood still.
-    fn come_back(&mut self) -> Result<(), ConsoleError> {
-        if self.screen.is_ours() {
-            // Somebody has stopped us from outside, and the screen may have been anything since.
-            self.screen.give_back();
-        }
-        self.screen.retake()?;
-        self.follow(Msg::Resize(Screen::measure()?));
+                text: stop::NO_SHELL.into(),
+            },
+        };
+        self.follow(msg);
         Ok(())
     }
 
     fn follow(&mut self, msg: Msg) {
+        self.recorder.hear(&msg);
         for effect in update(&mut self.model, msg) {
             match effect {
+                crate::effect::Effect::Record => self.recorder.toggle(&self.model),
                 crate::effect::Effect::Redraw => self.screen.resized(self.model.size),
                 crate::effect::Effect::Stop => self.stopping = true,
                 other => self.doer.perform(other),

@@ -9,7 +9,9 @@ use rustix::process::{Signal as Kind, getpgid, getsid, kill_current_process_grou
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::terminal::Screen;
 use crate::keymap::Key;
+use crate::model::view::Size;
 use crate::msg::Msg;
 
 /// Turns SIGTSTP into the key that means the same.
@@ -24,21 +26,55 @@ pub fn hear(sender: mpsc::Sender<Msg>) -> io::Result<impl Future<Output = ()> + 
     })
 }
 
-/// Tells that we go on.
-pub fn continued() -> io::Result<Signal> {
-    signal(SignalKind::from_raw(Kind::CONT.as_raw()))
+/// A program that can be stopped and goes on.
+pub struct Stops {
+    continued: Signal,
 }
+
+impl Stops {
+    /// Listens for the shell that lets us go on.
+    pub fn listen() -> io::Result<Self> {
+        let continued = signal(SignalKind::from_raw(Kind::CONT.as_raw()))?;
+        Ok(Self { continued })
+    }
+
+    /// Waits until somebody lets us go on who has stopped us without asking.
+    pub async fn continued(&mut self) {
+        self.continued.recv().await;
+    }
+
+    /// Stops as the shell's own Ctrl-Z would, and goes on when the shell says so: answers the size of the screen then,
+    /// and nothing when nobody would let us go on.
+    pub async fn stop(&mut self, screen: &mut Screen) -> io::Result<Option<Size>> {
+        if !has_a_shell() {
+            return Ok(None);
+        }
+        screen.give_back();
+        kill_current_process_group(Kind::STOP)?;
+        // The kernel may let this thread run on for a moment before it stops the process.
+        self.continued().await;
+        come_back(screen).map(Some)
+    }
+}
+
+/// Takes the terminal again from whoever had it while we stood still.
+pub fn come_back(screen: &mut Screen) -> io::Result<Size> {
+    if screen.is_ours() {
+        // Somebody has stopped us from outside, and the screen may have been anything since.
+        screen.give_back();
+    }
+    screen.retake()?;
+    Screen::measure()
+}
+
+/// What is said instead of stopping.
+pub const NO_SHELL: &str = "there is no shell here to come back from";
 
 /// Whether anybody would let us go on: a shell gives each job a group of its own. Without one (a container, `ssh host
 /// millstream`) we would stand still for ever, and the kernel itself drops a SIGTSTP there.
-pub fn has_a_shell() -> bool {
+fn has_a_shell() -> bool {
     match (getpgid(None), getsid(None)) {
         (Ok(group), Ok(session)) => group != session,
         _ => false,
     }
-}
-
-/// Stops us.
-pub fn stop() -> io::Result<()> {
-    Ok(kill_current_process_group(Kind::STOP)?)
 }

@@ -35,6 +35,7 @@ pub fn run(model: &mut Model, command: CommandId) -> Vec<Effect> {
     match command {
         CommandId::Quit => return super::quit(model),
         CommandId::Refresh => return vec![Effect::Refresh],
+        CommandId::Record => return vec![Effect::Record],
         CommandId::Interval => return next_interval(model),
         CommandId::Submit => return vec![Effect::Submit(1)],
         CommandId::Burst => return vec![Effect::Submit(BURST)],

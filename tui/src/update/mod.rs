@@ -2,13 +2,14 @@
 //!
 //! It asks no clock and no server, so a run of the console can be replayed and tested from its messages alone.
 //! `keys` and `commands` are what a person does, `answers` what the servers say, `needs` what follows
-//! from it, `watch` what must be asked for now.
+//! from it, `watch` what must be asked for now, [`replay`] the keys of somebody who watches a recording.
 
 mod answers;
 mod commands;
 mod keys;
 mod needs;
 mod palette;
+pub mod replay;
 mod watch;
 
 #[cfg(test)]
@@ -81,6 +82,7 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Told { tone, text } => model.notice = Some(Notice::new(tone, text.raw(), model.now)),
+        Msg::Recording(recording) => model.recording = recording,
         Msg::Quit => return quit(model),
     }
     Vec::new()

@@ -1,18 +1,19 @@
 //! `millstream` and `millstream console`: the console on the system that runs.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream::settings::{EngineSettings, Reader, process_environment};
 use millstream::untrusted::Untrusted;
 
-use crate::cli::ConsoleArgs;
+use crate::cli::{ConsoleArgs, OpenArgs};
 use crate::failure::Failure;
 use crate::model::look::Look;
 use crate::model::view::Size;
 use crate::model::{Access, Model, Profile};
 use crate::reach::{Needs, Reach};
+use crate::recording::{Tape, TapeError};
 use crate::runtime::{self, Console, log};
 use crate::theme;
 
@@ -20,11 +21,15 @@ use crate::theme;
 ///
 /// # Errors
 /// When there is no terminal, or no system to look at.
-pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
-    if !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
-        let text = "the console needs a terminal; `millstream status` and `millstream jobs` print";
-        return Err(Failure::Usage(text.to_owned()));
+pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
+    let OpenArgs {
+        console: args,
+        replay: file,
+    } = args;
+    if let Some(file) = file {
+        return replay(file, args).await;
     }
+    needs_terminal()?;
     let (attempts_allowed, lease) = rules()?;
     let reach = Reach::find(Needs::Either).await?;
     // The log is whole once this is dropped, after the screen is given back.
@@ -42,8 +47,40 @@ pub async fn run(args: &ConsoleArgs) -> Result<u8, Failure> {
         lease,
         link: None,
         log: log.as_ref().map(|log| log.path.clone()),
+        recordings: recordings(),
     };
     runtime::run(console).await?;
+    Ok(0)
+}
+
+fn needs_terminal() -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let text = "the console needs a terminal; `millstream status` and `millstream jobs` print";
+    Err(Failure::Usage(text.to_owned()))
+}
+
+/// Plays a recording; no server is asked for anything.
+async fn replay(file: &Path, args: &ConsoleArgs) -> Result<u8, Failure> {
+    // A file that cannot be played is told wherever it is tried.
+    let tape = Tape::open(file).map_err(|error| {
+        let text = format!("failed to play {}: {error}", file.display());
+        match error {
+            TapeError::Io(_) => Failure::Refused(text),
+            _ => Failure::Usage(text),
+        }
+    })?;
+    needs_terminal()?;
+    let log = log::start(&state_folder());
+    let shown = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    runtime::replay::run(
+        tape,
+        Untrusted::new(shown),
+        look(args),
+        log.as_ref().map(|log| log.path.clone()),
+    )
+    .await?;
     Ok(0)
 }
 
@@ -100,6 +137,16 @@ fn log_folder(reach: &Reach) -> PathBuf {
     if let Some(demo) = &reach.demo {
         return demo.data_dir.clone();
     }
+    state_folder()
+}
+
+/// Recordings outlive the demo that was recorded, whose folder goes with it.
+pub fn recordings() -> PathBuf {
+    state_folder().join("recordings")
+}
+
+/// Where this account keeps what a program leaves behind.
+fn state_folder() -> PathBuf {
     let folder = |name: &str| {
         process_environment(name)
             .map(PathBuf::from)

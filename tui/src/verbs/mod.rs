@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub mod activity;
 pub mod bench;
 pub mod console;
 pub mod dead;
@@ -10,8 +11,11 @@ pub mod names;
 pub mod operate;
 pub mod pause;
 pub mod pending;
+pub mod requeue;
+pub mod runs;
 pub mod service;
 pub mod status;
 pub mod submit;
 pub mod trace;
+pub mod undo;
 pub mod workers;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::cli::SubmitArgs;
 use crate::failure::Failure;
 use crate::reach::{Needs, Reach};
-use crate::verbs::names::actor;
+use crate::verbs::names::operator;
 use crate::{git, output};
 
 /// The review does not approve.
@@ -46,7 +46,7 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
         reach.settings.clone(),
         reach.max_patch,
     );
-    let submitted = submitter.submit_as(&actor(), submission).await?;
+    let submitted = submitter.submit_as(&operator(&reach), submission).await?;
     let (report, code) = if args.wait {
         wait(&reach, submitted.id, args.timeout).await?
     } else {

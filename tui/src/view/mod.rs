@@ -4,6 +4,7 @@
 //!   screen too small for any of them.
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`] are the
 //!   screens, [`overlay`] what floats over them, [`condition`] what a screen says instead of data.
+//! * [`replay`] is around a recording that is played.
 //! * [`canvas`] and [`words`] are what everything is drawn with, [`widgets`] what is drawn.
 
 pub mod activity;
@@ -15,6 +16,7 @@ pub mod jobs;
 pub mod overlay;
 pub mod overview;
 pub mod pending;
+pub mod replay;
 pub mod shell;
 pub mod state;
 pub mod streams;

@@ -84,7 +84,8 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
     let theme = canvas.theme;
     let connection = &model.connection;
     let gap = if room == Room::Wide { 2 } else { 1 };
-    let words = urgent(canvas, model, room)
+    let words = recording(canvas, model, room)
+        .then(urgent(canvas, model, room))
         .then(lamp(
             canvas,
             (Server::Valkey, &connection.valkey),
@@ -121,6 +122,27 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
         words.gap(gap).and(interval, theme.muted)
     };
     words.gap(gap).and(access, theme.marked)
+}
+
+/// That this is being recorded, for how long, and how much of the room for it is used once that is most of it.
+fn recording(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
+    let Some(recording) = &model.recording else {
+        return Words::default();
+    };
+    let style = canvas.theme.dead.add_modifier(Modifier::BOLD);
+    let words = match room {
+        Room::Narrow | Room::Medium => Words::of("REC", style),
+        Room::Wide => {
+            let since = format::age(format::between(recording.since, model.now));
+            Words::of(format!("REC {since}"), style)
+        }
+    };
+    let words = if recording.used_percent >= 80 {
+        words.and(format!(" {}%", recording.used_percent), style)
+    } else {
+        words
+    };
+    words.gap(if room == Room::Wide { 2 } else { 1 })
 }
 
 /// What has to be said first: the screen stands still, a server is away; else our own load.
