@@ -37,6 +37,18 @@ console-load *arguments:
 console-memory *arguments:
     scripts/console-memory {{arguments}}
 
+# How soon the first of a million pending entries stand on a console, and what that costs Valkey.
+console-pending *arguments:
+    scripts/console-pending {{arguments}}
+
+# Submissions over HTTP beside the same insert and XADD alone, in one run.
+bench-web:
+    cargo test --release --locked -p millstream-tests --test suite -- --ignored --nocapture submissions_over_http
+
+# Requests of every kind against the web producer, made from its document: `just fuzz 10` for ten minutes.
+fuzz *arguments:
+    scripts/fuzz {{arguments}}
+
 # The documentation of the code.
 doc:
     cargo doc --workspace --no-deps --locked --open

@@ -4,6 +4,7 @@
 //! change of colour alone fails. After a change that is meant, `INSTA_UPDATE=always` writes them anew:
 //! look at the difference before it is committed, and at the picture (`millstream frame --format svg`).
 
+mod acting;
 mod any_size;
 mod bytes;
 mod held_up;
@@ -11,6 +12,7 @@ mod hostile;
 mod hostile_world;
 mod leaving;
 mod looking;
+mod options;
 mod outages;
 mod pictures;
 mod poison;

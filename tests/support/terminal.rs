@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use pty_process::{Command, OwnedWritePty, Size};
 use rustix::io::ioctl_fionread;
 use rustix::termios::{LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
@@ -14,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vt100::{MouseProtocolMode, Parser};
+use vt100::{Callbacks, MouseProtocolMode, Parser};
 
 use super::processes::Home;
 use super::until;
@@ -36,13 +38,23 @@ pub fn is_stopped(pid: rustix::process::Pid) -> bool {
         .is_some_and(|rest| rest.trim_start().starts_with('T'))
 }
 
+/// What a program has put on the clipboard by OSC 52, still in Base64.
+#[derive(Default)]
+struct Clipboard(Vec<Vec<u8>>);
+
+impl Callbacks for Clipboard {
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, _: &[u8], text: &[u8]) {
+        self.0.push(text.to_vec());
+    }
+}
+
 /// The binary in a terminal; it is killed when this is dropped.
 pub struct Terminal {
     child: Child,
     keys: OwnedWritePty,
     /// The terminal itself, for its modes.
     line: OwnedFd,
-    screen: Arc<Mutex<Parser>>,
+    screen: Arc<Mutex<Parser<Clipboard>>>,
     /// All that was sent to it.
     sent: Arc<Mutex<Vec<u8>>>,
     /// Nobody reads what is sent to it, as when a connection stands still.
@@ -86,7 +98,12 @@ impl Terminal {
             .expect("the binary starts");
         let line = pty.as_fd().try_clone_to_owned().expect("a descriptor is free");
         let (mut output, keys) = pty.into_split();
-        let screen = Arc::new(Mutex::new(Parser::new(cells(ROWS), cells(COLUMNS), 0)));
+        let screen = Arc::new(Mutex::new(Parser::new_with_callbacks(
+            cells(ROWS),
+            cells(COLUMNS),
+            0,
+            Clipboard::default(),
+        )));
         let sent = Arc::new(Mutex::new(Vec::new()));
         let (fed, kept) = (screen.clone(), sent.clone());
         let (held, mut holding) = watch::channel(false);
@@ -158,6 +175,22 @@ impl Terminal {
             .unwrap_or_else(PoisonError::into_inner)
             .screen()
             .contents()
+    }
+
+    /// What the program has put on the clipboard, one text after the other.
+    pub fn copied(&self) -> Vec<String> {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let copied = screen.callbacks().0.iter();
+        let texts = copied.map(|text| BASE64_STANDARD.decode(text).expect("OSC 52 carries Base64"));
+        texts
+            .map(|text| String::from_utf8(text).expect("UTF-8"))
+            .collect()
+    }
+
+    /// Whether the program asks for the mouse.
+    pub fn hears_the_mouse(&self) -> bool {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen().mouse_protocol_mode() != MouseProtocolMode::None
     }
 
     /// Whether the program has the screen for itself.

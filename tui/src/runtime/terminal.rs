@@ -10,10 +10,13 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, queue, terminal};
 use millstream::untrusted::visible;
@@ -23,9 +26,12 @@ use rustix::termios::{QueueSelector, tcflush};
 use super::line::Line;
 use super::painter::Painter;
 use crate::model::view::Size;
+use crate::msg::Pointed;
 
 /// The line of the terminal that is ours and must be given back.
 static TAKEN: Mutex<Option<Line>> = Mutex::new(None);
+/// Whether the terminal tells us of its mouse and must stop that.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 /// The panic hook is put in once for the process.
 static HOOK: Once = Once::new();
 /// A terminal that takes nothing for so long is not waited for.
@@ -37,6 +43,8 @@ const CANCEL: &[u8] = b"\x18";
 pub struct Screen {
     painter: Painter<Frame>,
     line: Line,
+    /// The mouse is wanted too.
+    mouse: bool,
 }
 
 /// Collects a frame, and sends it when it is whole.
@@ -63,7 +71,7 @@ impl Screen {
     ///
     /// # Errors
     /// When there is none, or it refuses.
-    pub fn enter(log: Option<PathBuf>) -> io::Result<Self> {
+    pub fn enter(log: Option<PathBuf>, mouse: bool) -> io::Result<Self> {
         HOOK.call_once(|| {
             std::panic::set_hook(Box::new(move |panic| {
                 let was_taken = leave();
@@ -84,6 +92,7 @@ impl Screen {
         let screen = Self {
             painter: Painter::new(frame),
             line,
+            mouse,
         };
         screen.take()?;
         Ok(screen)
@@ -105,6 +114,10 @@ impl Screen {
         *taken() = Some(self.line.clone());
         let mut bytes = Vec::new();
         queue!(bytes, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        if self.mouse {
+            MOUSE.store(true, Ordering::SeqCst);
+            queue!(bytes, EnableMouseCapture)?;
+        }
         self.line.send(&bytes);
         Ok(())
     }
@@ -164,6 +177,16 @@ impl Screen {
         self.painter.paint(draw)
     }
 
+    /// Adds to a use of the mouse what was drawn there.
+    pub fn tell_what_stands_there(&self, pointed: &mut Pointed) {
+        self.painter.tell_what_stands_there(pointed);
+    }
+
+    /// Puts a text on the clipboard of whoever sits at the terminal, however far away that is.
+    pub fn copy(&mut self, text: &str) {
+        self.painter.copy(text);
+    }
+
     /// Whether the terminal is ours still. A panic anywhere in the process has given it back, and what is drawn
     /// then would stand over what the panic says.
     pub fn is_ours(&self) -> bool {
@@ -191,6 +214,9 @@ fn leave() -> bool {
         // Nobody will see the rest of that frame; without it there is room for what comes now.
         let _gone = tcflush(io::stdout(), QueueSelector::OFlush);
         bytes.extend_from_slice(CANCEL);
+    }
+    if MOUSE.swap(false, Ordering::SeqCst) {
+        let _written = queue!(bytes, DisableMouseCapture);
     }
     // Into memory nothing fails.
     let _written = queue!(
