@@ -12,13 +12,18 @@
 //! * [`pause`]: a queue gives nothing out, or runs again.
 //! * [`plan`], [`runs`]: many dead jobs are put back, at a pace ([`pace`]), by whoever drives the run.
 //! * [`undo`]: an action is taken back, as far as that goes.
+//! * [`edit`]: a dead job gets another input. [`burst`]: many submissions at once. [`scale`]: more or fewer workers.
+//! * [`glass`]: what can be done while Postgres is away.
 //! * [`rights`]: who may, and what they have to type before.
 
 mod action;
 pub mod bulk;
+pub mod burst;
 pub mod dead;
+pub mod edit;
 mod enqueue;
 mod error;
+pub mod glass;
 pub mod jobs;
 mod operator;
 mod outcome;
@@ -27,15 +32,19 @@ pub mod pause;
 pub mod plan;
 pub mod rights;
 pub mod runs;
+pub mod scale;
 pub mod submit;
 pub mod undo;
 
 pub use dead::Selection;
+pub use edit::Edited;
 pub use error::OpsError;
+pub use glass::Glass;
 pub use operator::{MOST_IDS, Operator};
 pub use outcome::{Mode, Outcome, Refusal, Why};
 pub use plan::{Plan, Tally};
 pub use rights::{Consent, Count, Refused, Rights, Who};
 pub use runs::DriveEnd;
+pub use scale::{DemoFleet, Fleet, FleetError, Scaled};
 pub use submit::{Submission, Submitted, Submitter};
 pub use undo::Undoing;

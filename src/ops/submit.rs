@@ -248,7 +248,7 @@ impl Submitter {
     }
 
     /// Puts the entry on its stream, if Valkey takes it in time.
-    async fn enqueue(&self, job: &NewJob) {
+    pub(super) async fn enqueue(&self, job: &NewJob) {
         let entry = NewEntry {
             lane: job.lane,
             job: job.id,

@@ -159,6 +159,21 @@ pub const ALL: &[Variable] = &[
         "token for GitHub; without one only public pull requests can be read",
     ),
     variable(
+        "RENDER_API_KEY",
+        "",
+        "key for Render's API, with which `millstream scale` sets the number of workers",
+    ),
+    variable(
+        "RENDER_WORKER_SERVICE_ID",
+        "",
+        "the service whose instances `millstream scale` counts and sets, as srv-...",
+    ),
+    variable(
+        "RENDER_API_URL",
+        "https://api.render.com/v1",
+        "address of Render's API",
+    ),
+    variable(
         "GITHUB_API_URL",
         "https://api.github.com",
         "address of GitHub's API",

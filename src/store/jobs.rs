@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::connect::Store;
@@ -162,23 +163,10 @@ impl Store {
     /// # Errors
     /// When the server is away; then it may have been accepted all the same.
     pub async fn accept(&self, job: &NewJob) -> Result<Accepted, StoreError> {
-        let input = job.input.as_ref();
+        let mut connection = self.pool().acquire().await?;
+        let made = accept(&mut connection, job).await?;
+        drop(connection);
         let key = job.idempotency.as_ref();
-        let made: i64 = sqlx::query_scalar(ACCEPT)
-            .bind(job.id.0)
-            .bind(&job.queue)
-            .bind(&job.kind)
-            .bind(job.lane.word())
-            .bind(clean(&job.payload))
-            .bind(job.run_at)
-            .bind(&job.traceparent)
-            .bind(input.map(|input| input.sha256.as_str()))
-            .bind(input.map(|input| clean(&input.body)))
-            .bind(key.map(|key| key.client.as_str()))
-            .bind(key.map(|key| key.key.as_str()))
-            .bind(key.map(|key| key.body_sha256.as_str()))
-            .fetch_one(&self.pool())
-            .await?;
         match key {
             Some(key) if made == 0 => Ok(self.accepted_with(key).await?.unwrap_or(Accepted::KeyReused)),
             _ => Ok(Accepted::New),
@@ -326,4 +314,26 @@ impl Store {
         .await?;
         Ok(count >= limit)
     }
+}
+
+/// Writes all rows of a job; answers how many jobs that made: none for a key that is known.
+pub(super) async fn accept(connection: &mut PgConnection, job: &NewJob) -> Result<i64, StoreError> {
+    let input = job.input.as_ref();
+    let key = job.idempotency.as_ref();
+    let made = sqlx::query_scalar(ACCEPT)
+        .bind(job.id.0)
+        .bind(&job.queue)
+        .bind(&job.kind)
+        .bind(job.lane.word())
+        .bind(clean(&job.payload))
+        .bind(job.run_at)
+        .bind(&job.traceparent)
+        .bind(input.map(|input| input.sha256.as_str()))
+        .bind(input.map(|input| clean(&input.body)))
+        .bind(key.map(|key| key.client.as_str()))
+        .bind(key.map(|key| key.key.as_str()))
+        .bind(key.map(|key| key.body_sha256.as_str()))
+        .fetch_one(connection)
+        .await?;
+    Ok(made)
 }

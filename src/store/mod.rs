@@ -11,7 +11,8 @@
 //! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
 //! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues. [`moved`]: the way back.
-//! * [`assess`], [`runs`]: what a plan can put back, and how far it got.
+//! * [`assess`], [`runs`]: what a plan can put back, and how far it got. [`replace`]: a dead job with another input.
+//! * [`glass`], [`fleets`]: what was noted while Postgres was away; how many workers are asked for.
 //! * [`postings`]: verdicts on their way to GitHub.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
@@ -25,6 +26,8 @@ pub mod console;
 pub mod counts;
 pub mod dead;
 pub mod error;
+pub mod fleets;
+pub mod glass;
 pub mod inputs;
 pub mod jobs;
 pub mod leases;
@@ -34,6 +37,7 @@ pub mod moves;
 pub mod owed;
 pub mod pauses;
 pub mod postings;
+pub mod replace;
 pub mod reviews;
 pub mod runs;
 pub mod starts;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::source::read;
 
 /// Variables that the Blueprint leaves out, and why.
-const LEFT_OUT: [(&str, &str); 11] = [
+const LEFT_OUT: [(&str, &str); 14] = [
     ("REDIS_URL", "an alias of VALKEY_URL"),
     ("PORT", "Render sets it"),
     ("HOST", "follows from being on Render"),
@@ -23,6 +23,12 @@ const LEFT_OUT: [(&str, &str); 11] = [
         "there is one Anthropic unless one has a gateway",
     ),
     ("OPENAI_BASE_URL", "there is one OpenAI unless one has a gateway"),
+    (
+        "RENDER_API_KEY",
+        "whoever scales has it in the shell; no service does",
+    ),
+    ("RENDER_WORKER_SERVICE_ID", "the same"),
+    ("RENDER_API_URL", "there is one Render"),
     ("GITHUB_API_URL", "there is one GitHub unless one has one's own"),
 ];
 /// Variables that have another value than their default, and why.

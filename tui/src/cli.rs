@@ -18,12 +18,14 @@ use crate::theme;
 use crate::verbs;
 use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
+use crate::verbs::burst::BurstArgs;
 use crate::verbs::dead::DeadVerb;
 use crate::verbs::frame::FrameArgs;
-use crate::verbs::operate::{BuryArgs, MoveArgs};
+use crate::verbs::operate::{BuryArgs, ClaimArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
 use crate::verbs::runs::{RunVerb, RunsArgs};
+use crate::verbs::scale::ScaleArgs;
 use crate::verbs::undo::UndoArgs;
 use crate::zone::Zone;
 
@@ -74,7 +76,7 @@ enum Verb {
     /// Give jobs up that have not ended
     Bury(BuryArgs),
     /// Take jobs or entries from the workers that hold them, for others
-    Claim(MoveArgs),
+    Claim(ClaimArgs),
     /// List, put back, throw away or export the jobs that were given up
     #[command(subcommand)]
     Dead(DeadVerb),
@@ -87,6 +89,10 @@ enum Verb {
     /// Show, pause, end or go on with a run
     #[command(subcommand)]
     Run(RunVerb),
+    /// Submit many of the demo's diffs at once
+    Burst(BurstArgs),
+    /// Set how many workers there are: processes of the demo, or instances on Render
+    Scale(ScaleArgs),
     /// Take an action back, as far as that goes
     Undo(UndoArgs),
     /// List what operators did, and what came of it
@@ -150,9 +156,9 @@ pub struct JsonArgs {
     pub json: bool,
 }
 
-/// What is to be reviewed, and how the answer is wanted.
+/// What is to be reviewed.
 #[derive(Debug, Args)]
-pub struct SubmitArgs {
+pub struct InputArgs {
     /// A pull request (github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
     #[arg(value_name = "URL|FILE|-", required_unless_present = "git")]
     pub target: Option<String>,
@@ -162,6 +168,14 @@ pub struct SubmitArgs {
     /// The git repository
     #[arg(long, value_name = "FOLDER", default_value = ".", requires = "git")]
     pub repo: PathBuf,
+}
+
+/// What is to be reviewed, and how the answer is wanted.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    #[command(flatten)]
+    /// What is to be reviewed
+    pub input: InputArgs,
     /// Wait for the result; exits with 0 approve, 3 anything else, 4 dead or cancelled, 5 time-out
     #[arg(long)]
     pub wait: bool,
@@ -242,6 +256,8 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Resume(args) => verbs::pause::resume(&args).await,
         Verb::Runs(args) => verbs::runs::list(&args).await,
         Verb::Run(verb) => verbs::runs::run(&verb).await,
+        Verb::Burst(args) => verbs::burst::run(&args).await,
+        Verb::Scale(args) => verbs::scale::run(&args).await,
         Verb::Undo(args) => verbs::undo::run(&args).await,
         Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,

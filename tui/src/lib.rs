@@ -30,6 +30,7 @@ pub mod process;
 pub mod profiles;
 pub mod reach;
 pub mod recording;
+pub mod render_api;
 pub mod runtime;
 pub mod runtime_file;
 pub mod sample;

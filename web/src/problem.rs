@@ -183,7 +183,9 @@ impl From<OpsError> for Problem {
             OpsError::QueueFull { retry_after, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, &refusal.to_string()).retry_after(*retry_after)
             }
-            OpsError::Refused(_) => Self::new(StatusCode::FORBIDDEN, &refusal.to_string()),
+            OpsError::Refused(_) | OpsError::Fleet(_) => {
+                Self::new(StatusCode::FORBIDDEN, &refusal.to_string())
+            }
             OpsError::Store(failure) if failure.is_passing() => {
                 warn!("{refusal}");
                 Self::submission_in_doubt("Postgres is away")

@@ -2,8 +2,10 @@
 
 pub mod activity;
 pub mod bench;
+pub mod burst;
 pub mod console;
 pub mod dead;
+pub mod edit;
 pub mod frame;
 pub mod jobs;
 pub mod moved;
@@ -13,6 +15,7 @@ pub mod pause;
 pub mod pending;
 pub mod requeue;
 pub mod runs;
+pub mod scale;
 pub mod service;
 pub mod status;
 pub mod submit;

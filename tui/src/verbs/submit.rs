@@ -12,7 +12,7 @@ use millstream::reports::{self, ReviewReport};
 use millstream::untrusted::visible;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::cli::SubmitArgs;
+use crate::cli::{InputArgs, SubmitArgs};
 use crate::failure::Failure;
 use crate::reach::{Needs, Reach};
 use crate::verbs::names::operator;
@@ -31,7 +31,7 @@ const TIMED_OUT: u8 = 5;
 /// When the input is no change that can be reviewed, or a server is away.
 pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     let reach = Reach::find(Needs::Postgres).await?;
-    let source = source(&args, reach.max_patch).await?;
+    let source = source(&args.input, reach.max_patch).await?;
     let idempotency = args.idempotency_key.clone().map(|key| ("cli".to_owned(), key));
     let submission = Submission {
         source,
@@ -63,10 +63,10 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
 }
 
 /// Reads what is to be reviewed, and refuses what cannot be before anything is written.
-async fn source(args: &SubmitArgs, limit: usize) -> Result<Source, Failure> {
-    let (label, text) = match (&args.git, args.target.as_deref()) {
+pub async fn source(input: &InputArgs, limit: usize) -> Result<Source, Failure> {
+    let (label, text) = match (&input.git, input.target.as_deref()) {
         (Some(range), _) => {
-            let diff = git::diff(&args.repo, range, limit).await?;
+            let diff = git::diff(&input.repo, range, limit).await?;
             (Some(diff.label), diff.text)
         }
         (None, Some("-")) => (None, read_text("standard input", std::io::stdin().lock(), limit)?),
