@@ -10,6 +10,7 @@
 //! * [`jobs`]: a job is run now, called off, given up, or taken from who holds it.
 //! * [`dead`]: dead jobs are put back, or thrown away.
 //! * [`pause`]: a queue gives nothing out, or runs again.
+//! * [`tokens`]: somebody is let in over HTTP, or no longer.
 //! * [`plan`], [`runs`]: many dead jobs are put back, at a pace ([`pace`]), by whoever drives the run.
 //! * [`undo`]: an action is taken back, as far as that goes.
 //! * [`edit`]: a dead job gets another input. [`burst`]: many submissions at once. [`scale`]: more or fewer workers.
@@ -24,7 +25,9 @@ pub mod edit;
 mod enqueue;
 mod error;
 pub mod glass;
+mod headroom;
 pub mod jobs;
+mod marks;
 mod operator;
 mod outcome;
 pub mod pace;
@@ -34,6 +37,7 @@ pub mod rights;
 pub mod runs;
 pub mod scale;
 pub mod submit;
+pub mod tokens;
 pub mod undo;
 
 pub use dead::Selection;

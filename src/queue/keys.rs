@@ -125,6 +125,12 @@ pub fn progress_channel(job: crate::domain::JobId) -> String {
     format!("review:{job}")
 }
 
+/// The job whose progress a channel carries.
+#[must_use]
+pub fn job_of_channel(channel: &str) -> Option<crate::domain::JobId> {
+    channel.strip_prefix("review:")?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,7 @@ pub use keys::Keys;
 pub use lease::Beat;
 pub use letters::Letter;
 pub use new_letter::NewLetter;
-pub use progress::Call;
+pub use progress::{Call, Feed};
 pub use reader::Reader;
 pub use settle::Parking;
 pub use withdraw::{Claimed, Holder};

@@ -298,11 +298,11 @@ impl Store {
         Ok(row)
     }
 
-    /// Whether at least this many jobs wait; never counts further.
+    /// How many jobs wait; never counts further than the limit.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn waits_at_least(&self, queue: &str, limit: u64) -> Result<bool, StoreError> {
+    pub async fn waiting_up_to(&self, queue: &str, limit: u64) -> Result<u64, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let count: i64 = sqlx::query_scalar(
             "select count(*) from
@@ -312,7 +312,23 @@ impl Store {
         .bind(limit)
         .fetch_one(&self.pool())
         .await?;
-        Ok(count >= limit)
+        Ok(count.unsigned_abs())
+    }
+
+    /// How many jobs ended in the last minute, counted up to a hundred thousand.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn ended_per_minute(&self, queue: &str) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from
+             (select 1 from millstream.jobs where queue = $1 and finished_at > now() - interval '60 s'
+              limit 100000) as ended",
+        )
+        .bind(queue)
+        .fetch_one(&self.pool())
+        .await?;
+        Ok(count.unsigned_abs())
     }
 }
 

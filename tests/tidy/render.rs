@@ -9,11 +9,13 @@ use serde_json::Value;
 use super::source::read;
 
 /// Variables that the Blueprint leaves out, and why.
-const LEFT_OUT: [(&str, &str); 14] = [
+const LEFT_OUT: &[(&str, &str)] = &[
     ("REDIS_URL", "an alias of VALKEY_URL"),
     ("PORT", "Render sets it"),
     ("HOST", "follows from being on Render"),
     ("PUBLIC_SUBMIT", "opens the producer to anybody"),
+    ("PUBLIC_READ", "lets anybody look"),
+    ("PROXIES", "follows from being on Render"),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
     ("AGENT_MODEL", "the keys decide"),
     ("MODEL_MEDIUM", "follows from the keys"),

@@ -26,6 +26,7 @@ use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
 use crate::verbs::runs::{RunVerb, RunsArgs};
 use crate::verbs::scale::ScaleArgs;
+use crate::verbs::token::TokenVerb;
 use crate::verbs::undo::UndoArgs;
 use crate::zone::Zone;
 
@@ -84,6 +85,9 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// Make, list or revoke tokens for the web producer
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// List the runs that put dead jobs back by a plan
     Runs(RunsArgs),
     /// Show, pause, end or go on with a run
@@ -254,6 +258,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Token(verb) => verbs::token::run(&verb).await,
         Verb::Runs(args) => verbs::runs::list(&args).await,
         Verb::Run(verb) => verbs::runs::run(&verb).await,
         Verb::Burst(args) => verbs::burst::run(&args).await,

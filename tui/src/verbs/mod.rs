@@ -19,6 +19,7 @@ pub mod scale;
 pub mod service;
 pub mod status;
 pub mod submit;
+pub mod token;
 pub mod trace;
 pub mod undo;
 pub mod workers;

@@ -27,6 +27,9 @@ use crate::agent::trace;
 use crate::fault::{Fault, Outcome, STEP_PAUSE, TRIES};
 use crate::http;
 
+/// The highest limit of an answer, as a multiple of the first: it doubles with each try that was cut.
+const HIGHEST: u32 = 1 << (TRIES - 1);
+
 /// Whose model it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Provider {
@@ -334,6 +337,11 @@ impl Route {
             };
             spent += broken.metered;
             let Some(pause) = self.line.again(&mut broken, tried, &mut asked) else {
+                if broken.fault == Fault::Cut
+                    && asked.max_tokens >= request.max_tokens.saturating_mul(HIGHEST)
+                {
+                    broken.fault = Fault::StillCut;
+                }
                 return Err(self.fault(broken, spent, tried));
             };
             debug!(
@@ -363,17 +371,13 @@ impl Route {
     }
 
     fn fault(&self, broken: Broken, spent: Metered, tried: u32) -> TurnFault {
-        let fault = match broken.fault {
-            Fault::Cut => Fault::StillCut,
-            other => other,
-        };
         let message = if tried > 1 {
             format!("{} (tried {tried} times)", broken.message)
         } else {
             broken.message
         };
         let pause = broken.pause.map(|pause| pause.max(Duration::from_secs(1)));
-        let failure: Failure = fault.failure(message, pause);
+        let failure: Failure = broken.fault.failure(message, pause);
         TurnFault {
             failure,
             usage: wire::usage(spent),

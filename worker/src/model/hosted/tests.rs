@@ -355,6 +355,13 @@ async fn an_answer_that_was_cut_is_asked_for_with_twice_the_limit() {
         .map(|seen| seen.body["max_tokens"].clone())
         .collect();
     assert_eq!(limits, [4_096, 8_192, 16_384]);
+    // Cut once, after other faults: a higher limit has not been tried yet, so another attempt can.
+    played.script(vec![Act::HangsUp, Act::HangsUp, Act::Cut]);
+    let failure = asked(&hosted, &request())
+        .await
+        .expect_err("the tries are used up")
+        .failure;
+    assert_eq!(failure.retry, Retry::Later);
 }
 
 #[tokio::test]
