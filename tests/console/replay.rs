@@ -51,7 +51,13 @@ fn folder() -> PathBuf {
 fn story() -> Vec<u8> {
     let mut messages = Vec::new();
     let full = sample::story();
-    let workers = full.workers.page.value().expect("the story has workers").rows.clone();
+    let workers = full
+        .workers
+        .page
+        .value()
+        .expect("the story has workers")
+        .rows
+        .clone();
     for second in 0..60_i64 {
         let now = sample::now() + TimeDelta::seconds(second);
         messages.push(Msg::Tick { now });
@@ -111,7 +117,9 @@ fn every_recording_shows_what_it_showed() {
         std::fs::create_dir_all(folder()).expect("the folder of the recordings");
         std::fs::write(&made, story()).expect("the recording is written");
     }
-    let files = std::fs::read_dir(folder()).expect("there are recordings").flatten();
+    let files = std::fs::read_dir(folder())
+        .expect("there are recordings")
+        .flatten();
     let mut count = 0;
     for path in files.map(|entry| entry.path()) {
         let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
@@ -213,7 +221,11 @@ async fn a_console_is_recorded_by_a_key_and_played_without_any_server() {
     terminal.press("1").await;
     terminal.until_shows("IN FLIGHT").await;
     terminal.press("\u{12}").await;
-    terminal.until("recorded", |screen| screen.contains("recorded") && !screen.contains("REC ")).await;
+    terminal
+        .until("recorded", |screen| {
+            screen.contains("recorded") && !screen.contains("REC ")
+        })
+        .await;
     terminal.press("q").await;
     assert!(terminal.until_ended().await.success());
     let last_words = terminal.shows();
@@ -279,25 +291,39 @@ async fn a_file_that_is_no_whole_recording_is_refused_with_its_reason() {
     let middle = whole.len() / 2;
     let mut damaged = whole.clone();
     damaged[middle] = b'\x01';
-    let newer = String::from_utf8(whole.clone()).expect("JSON").replacen("\"format\":1", "\"format\":99", 1);
+    let newer = String::from_utf8(whole.clone())
+        .expect("JSON")
+        .replacen("\"format\":1", "\"format\":99", 1);
     let cases: [(&str, &[u8], &str); 5] = [
         ("cut", &whole[..middle], "it is cut off in line"),
         ("damaged", &damaged, "is damaged"),
         ("foreign", b"\x7fELF\x02\x01", "no recording of a console"),
         ("empty", b"", "no recording of a console"),
-        ("newer", newer.as_bytes(), "in a shape that this version does not know"),
+        (
+            "newer",
+            newer.as_bytes(),
+            "in a shape that this version does not know",
+        ),
     ];
     for (name, content, why) in cases {
         let file = home.file(name, content);
         let ran = home.run(&["--replay", &file]).await;
         assert_eq!(ran.code, 64, "{name}: {}", ran.stderr);
-        assert!(ran.stderr.contains(why) && ran.stderr.contains(name), "{name}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(why) && ran.stderr.contains(name),
+            "{name}: {}",
+            ran.stderr
+        );
     }
     let ran = home.run(&["--replay", "nowhere.replay"]).await;
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     let whole = home.file("whole", &whole);
     let ran = home.run(&["--replay", &whole]).await;
-    assert!(ran.code == 64 && ran.stderr.contains("needs a terminal"), "{}", ran.stderr);
+    assert!(
+        ran.code == 64 && ran.stderr.contains("needs a terminal"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -310,5 +336,9 @@ fn a_key_of_the_player_is_told_in_its_footer() {
     for (key, word) in KEYS {
         assert!(footer.contains(&format!("{key} {word}")), "{key}: {footer}");
     }
-    assert_eq!(keymap::command(player.model().view(), Key::Char('=')), None, "a key of the player is no view's");
+    assert_eq!(
+        keymap::command(player.model().view(), Key::Char('=')),
+        None,
+        "a key of the player is no view's"
+    );
 }

@@ -473,7 +473,13 @@ mod tests {
         let mut head: Value = serde_json::from_str(lines[0]).unwrap();
         let model = head["model"].as_object_mut().unwrap();
         assert!(model.remove("sent").is_some());
-        assert!(model["trace"].as_object_mut().unwrap().remove("critical").is_some());
+        assert!(
+            model["trace"]
+                .as_object_mut()
+                .unwrap()
+                .remove("critical")
+                .is_some()
+        );
         let tape = Tape::read(format!("{head}\n{}\n", lines[1]).into_bytes()).unwrap();
         assert!(tape.model.sent.is_empty() && tape.model.trace.critical);
         assert_eq!(tape.model.jobs, sample::story().jobs);

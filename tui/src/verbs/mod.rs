@@ -4,6 +4,7 @@ pub mod activity;
 pub mod bench;
 pub mod console;
 pub mod dead;
+pub mod eval;
 pub mod frame;
 pub mod jobs;
 pub mod moved;
