@@ -114,6 +114,15 @@ pub struct EntryId {
     pub seq: u64,
 }
 
+impl EntryId {
+    /// When the server gave it, by the server's clock.
+    #[must_use]
+    pub fn time(self) -> chrono::DateTime<chrono::Utc> {
+        let ms = i64::try_from(self.ms).unwrap_or(i64::MAX);
+        chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.ms, self.seq)

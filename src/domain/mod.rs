@@ -2,13 +2,15 @@
 //!
 //! Nothing here talks to a server or reads a clock. Read [`job`] for the life of a job, [`review`]
 //! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched,
-//! [`job_ref`], [`dead_filter`] and [`fingerprint`] for what an operator names, [`run`] for what they do in bulk.
+//! [`job_ref`], [`dead_filter`] and [`fingerprint`] for what an operator names, [`run`] for what they do in bulk,
+//! [`glass`] for what they note while Postgres is away, [`scope`] for what a client may.
 
 pub mod dead_filter;
 pub mod diff;
 pub mod failure;
 pub mod finding;
 pub mod fingerprint;
+pub mod glass;
 pub mod ids;
 pub mod job;
 pub mod job_ref;
@@ -16,6 +18,7 @@ pub mod pr_url;
 pub mod progress;
 pub mod review;
 pub mod run;
+pub mod scope;
 pub mod span;
 
 pub use dead_filter::{DeadFacts, DeadFilter};
@@ -28,4 +31,5 @@ pub use pr_url::PrUrl;
 pub use progress::{Phase, Progress};
 pub use review::{ReviewInput, ReviewResult, StoredDiff};
 pub use run::{RunId, RunState, Terms};
+pub use scope::{Scope, Scopes};
 pub use span::{SpanEnd, SpanKind, SpanStart, SpanStatus, Usage};

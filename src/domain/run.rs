@@ -10,7 +10,7 @@ pub const MOST_CANARY: u32 = 1_000;
 /// The most jobs a second, and on their way at a time.
 pub const MOST_AT_ONCE: u32 = 10_000;
 /// The slowest pace: one job in a hundred seconds.
-const SLOWEST: f64 = 0.01;
+pub const SLOWEST: f64 = 0.01;
 
 /// The number of a run, written `r-41`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

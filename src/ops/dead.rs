@@ -113,6 +113,18 @@ impl Operator {
         self.move_dead(Move::Drop(exported), found, intent, mode).await
     }
 
+    /// Takes out the letter of one job that is dead no more.
+    pub(super) async fn take_letter(&self, job: JobId) {
+        let taking = async {
+            let now_ms = patient(self.queue.server_ms()).await?;
+            let jobs = HashSet::from([job]);
+            super::enqueue::within(WALK_WITHIN, self.queue.remove_letters_of(&jobs, now_ms)).await
+        };
+        if let Err(error) = taking.await {
+            tracing::debug!("failed to {error}; the reconciler takes the letter out");
+        }
+    }
+
     /// Notes that somebody has a copy of these dead jobs by now.
     ///
     /// # Errors

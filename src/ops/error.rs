@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rights::Refused;
+use super::scale::FleetError;
 use crate::domain::diff::NotADiff;
 use crate::queue::QueueError;
 use crate::store::StoreError;
@@ -35,6 +36,9 @@ pub enum OpsError {
     /// The ladder does not let it pass; nothing was written.
     #[error("{0}")]
     Refused(#[from] Refused),
+    /// The fleet was not scaled.
+    #[error("failed to scale: {0}")]
+    Fleet(#[from] FleetError),
     /// Postgres failed; a submission may have been accepted all the same.
     #[error("failed to {0}")]
     Store(#[from] StoreError),

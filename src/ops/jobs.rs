@@ -14,7 +14,6 @@ use super::outcome::{Mode, Outcome, Why};
 use crate::domain::{EntryId, FailureClass, JobId, JobRef, JobState, Lane};
 use crate::queue::{Claimed, Holder, NewEntry, NewLetter, QueueError};
 use crate::store::StoreError;
-use crate::store::actions::ActionId;
 use crate::store::moves::{Ended, HandEnd, Standing};
 
 /// Jobs in one transaction: they are locked together, so not too many.
@@ -290,7 +289,8 @@ impl Operator {
         let mut seen = HashSet::new();
         let names: Vec<&JobRef> = names.iter().filter(|name| seen.insert(*name)).collect();
         let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let effect = async |_action: Option<ActionId>| {
+        let of_names = names.clone();
+        let effect = async || {
             let mut taken = HashSet::new();
             for name in names {
                 let held = match self.held(name).await? {
@@ -322,12 +322,33 @@ impl Operator {
             Ok(outcome)
         };
         if mode == Mode::DryRun {
-            return effect(None).await;
+            return effect().await;
         }
         self.may_move(texts.len())?;
         let intent = self.intent("claim", texts, Value::default());
-        self.recorded(intent, async |action| effect(Some(action)).await)
+        self.recorded_or_noted(intent, effect, || self.claim_by_valkey(&of_names))
             .await
+    }
+
+    /// The half of a claim that Valkey can do: entries by their own ids. Whoever ran one finds its fence closed once
+    /// another worker has started it.
+    async fn claim_by_valkey(&self, names: &[&JobRef]) -> Result<Outcome, OpsError> {
+        let mut outcome = Outcome::default();
+        for name in names {
+            if !matches!(name, JobRef::Entry(_)) {
+                outcome.refuse(name, Why::NeedsPostgres);
+                continue;
+            }
+            match self.held(name).await? {
+                Ok(held) => match patient(self.queue.claim(held.lane, held.entry, &held.consumer)).await? {
+                    Claimed::Taken | Claimed::Gone => outcome.done.push(held.shown),
+                    Claimed::Moved => outcome.refuse(&held.shown, Why::Moved),
+                },
+                Err(why) => outcome.refuse(name, why),
+            }
+        }
+        patient(self.queue.wake_workers()).await?;
+        Ok(outcome)
     }
 
     /// The entry that is meant, and who holds it.

@@ -1,6 +1,7 @@
 //! Somebody who acts on a queue, and how the names they type become jobs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,8 +9,10 @@ use serde_json::Value;
 use super::action::{Told, recorded};
 use super::enqueue::within;
 use super::error::OpsError;
+use super::glass::Glass;
 use super::outcome::{Outcome, Refusal, Why};
 use super::rights::{Consent, Rights, Who};
+use super::scale::Fleet;
 use crate::domain::{JobId, JobRef, JobState};
 use crate::queue::{Call, Queue, QueueError};
 use crate::store::Store;
@@ -29,6 +32,8 @@ pub struct Operator {
     pub(super) who: Who,
     pub(super) rights: Rights,
     pub(super) consent: Consent,
+    pub(super) glass: Glass,
+    pub(super) fleet: Option<Arc<dyn Fleet>>,
 }
 
 impl Operator {
@@ -41,6 +46,8 @@ impl Operator {
             who: who.into(),
             rights,
             consent: Consent::default(),
+            glass: Glass::default(),
+            fleet: None,
         }
     }
 
@@ -85,7 +92,9 @@ impl Operator {
         effect: impl FnOnce(ActionId) -> E,
     ) -> Result<T, OpsError> {
         self.may_write()?;
-        recorded(&self.store, &intent, effect).await
+        let done = recorded(&self.store, &intent, effect).await?;
+        self.copy_glass().await;
+        Ok(done)
     }
 
     /// The jobs that are meant, each once, in the order in which they were named; and what names no job.

@@ -29,12 +29,23 @@ impl Operator {
             return Ok(outcome);
         }
         let mut intent = self.intent("pause", Vec::new(), json!({ "queue": queue, "reason": reason }));
-        intent.reason.clone_from(&reason);
-        let effect = async |_| {
+        if reason.is_some() {
+            intent.reason.clone_from(&reason);
+        }
+        let whole = async || {
             self.halt(reason.as_deref(), &mut outcome).await?;
             Ok(outcome)
         };
-        self.recorded(intent, effect).await
+        let by_valkey = async || {
+            let row = PausedRow {
+                by: self.who.actor.clone(),
+                at: crate::clock::now(),
+                reason: reason.clone(),
+            };
+            self.stop_fetches(&row).await?;
+            Ok(done(queue))
+        };
+        self.recorded_or_noted(intent, whole, by_valkey).await
     }
 
     /// Lets the queue run again.
@@ -52,11 +63,19 @@ impl Operator {
             return Ok(outcome);
         }
         let intent = self.intent("resume", Vec::new(), json!({ "queue": queue }));
-        let effect = async |_| {
+        let whole = async || {
             self.unpause(&mut outcome).await?;
             Ok(outcome)
         };
-        self.recorded(intent, effect).await
+        let by_valkey = async || {
+            if self.start_fetches().await? {
+                return Ok(done(queue));
+            }
+            let mut outcome = Outcome::default();
+            outcome.refuse(&queue, Why::NotPaused);
+            Ok(outcome)
+        };
+        self.recorded_or_noted(intent, whole, by_valkey).await
     }
 
     /// The effect of a pause.
@@ -113,6 +132,13 @@ impl Operator {
         let cleared = patient(self.queue.clear_pause()).await?;
         patient(self.queue.call_workers(Call::Resume)).await?;
         Ok(cleared)
+    }
+}
+
+fn done(queue: &str) -> Outcome {
+    Outcome {
+        done: vec![queue.to_owned()],
+        ..Outcome::default()
     }
 }
 

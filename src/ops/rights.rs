@@ -109,6 +109,12 @@ pub enum Refused {
     /// Nothing was done that could be taken back.
     #[error("there is nothing of yours to undo")]
     NothingToUndo,
+    /// The glass is to be broken, and nobody said why.
+    #[error("with Postgres away a reason is wanted")]
+    NoGlassReason,
+    /// There is no fleet in reach.
+    #[error("nobody starts workers here: there is no demo, and no service is named")]
+    NoFleet,
     /// The move has no way back.
     #[error("`{0}` cannot be taken back")]
     NoWayBack(String),

@@ -3,16 +3,16 @@
 //! A submission is accepted once its row is committed. When Valkey does not take the entry in time it
 //! is owed, and the reconciler pays it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::action::Told;
-use super::enqueue::enqueue;
+use super::enqueue::add_entries;
 use super::error::OpsError;
+use super::headroom::{Headroom, Room};
+use super::marks::Marks;
 use super::operator::Operator;
 use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
 use crate::queue::{NewEntry, Queue};
@@ -20,9 +20,6 @@ use crate::settings::QueueSettings;
 use crate::store::Store;
 use crate::store::actions::ActionId;
 use crate::store::jobs::{Accepted, IdempotencyKey, NewInput, NewJob, REVIEW};
-
-/// What a refused client is told to wait, until a drain rate is known.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What is to be reviewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,17 +82,21 @@ pub struct Submitter {
     queue: Queue,
     settings: QueueSettings,
     max_patch: usize,
+    headroom: Headroom,
+    marks: Marks,
 }
 
 impl Submitter {
     /// A submitter for one queue.
     #[must_use]
-    pub const fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
+    pub fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
         Self {
             store,
             queue,
             settings,
             max_patch,
+            headroom: Headroom::default(),
+            marks: Marks::default(),
         }
     }
 
@@ -139,11 +140,9 @@ impl Submitter {
         {
             return self.repeated(known).await;
         }
-        if self.store.waits_at_least(&job.queue, self.settings.limit).await? {
-            return Err(OpsError::QueueFull {
-                limit: self.settings.limit,
-                retry_after: RETRY_AFTER,
-            });
+        let limit = self.settings.limit;
+        if let Room::Full(retry_after) = self.headroom.take(&self.store, &job.queue, limit).await? {
+            return Err(OpsError::QueueFull { limit, retry_after });
         }
         match self.store.accept(&job).await? {
             Accepted::New => {}
@@ -248,15 +247,20 @@ impl Submitter {
     }
 
     /// Puts the entry on its stream, if Valkey takes it in time.
-    async fn enqueue(&self, job: &NewJob) {
+    pub(super) async fn enqueue(&self, job: &NewJob) {
         let entry = NewEntry {
             lane: job.lane,
             job: job.id,
             payload: job.payload.clone(),
             traceparent: job.traceparent.clone(),
         };
-        if let Err(error) = enqueue(&self.store, &self.queue, &[entry]).await {
-            warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id);
+        match add_entries(&self.queue, &[entry]).await {
+            Ok(entries) => {
+                if let [entry] = entries[..] {
+                    self.marks.note(&self.store, job.id, entry).await;
+                }
+            }
+            Err(error) => warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id),
         }
     }
 }

@@ -83,6 +83,8 @@ impl Operator {
     async fn left(&self, row: &ActionRow) -> Result<Left, OpsError> {
         match row.verb.as_str() {
             verb if MOVES.contains(&verb) => Ok(self.store.left_of(self.name(), ActionId(row.id)).await?),
+            "scale" if self.is_scaled_so(row).await? => Ok(Left { back: 1, late: 0 }),
+            "scale" => Ok(Left { back: 0, late: 1 }),
             verb if is_switch(verb) && self.stands_as_left(row).await? => Ok(Left { back: 1, late: 0 }),
             verb if is_switch(verb) => Ok(Left { back: 0, late: 1 }),
             verb => Err(Refused::NoWayBack(verb.to_owned()).into()),
@@ -108,6 +110,9 @@ impl Operator {
         for row in rows {
             if row.actor != self.who.actor || row.undone_by.is_some() {
                 continue;
+            }
+            if row.verb == "scale" && self.fleet.is_some() && self.is_scaled_so(&row).await? {
+                return Ok(row);
             }
             let left = is_switch(&row.verb)
                 && row.outcome.as_deref() == Some("ok")
@@ -136,7 +141,7 @@ impl Operator {
     pub async fn undo(&self, action: ActionId) -> Result<Outcome, OpsError> {
         self.may_write()?;
         let row = self.action(action).await?;
-        if !MOVES.contains(&row.verb.as_str()) && !is_switch(&row.verb) {
+        if !MOVES.contains(&row.verb.as_str()) && !is_switch(&row.verb) && row.verb != "scale" {
             return Err(Refused::NoWayBack(row.verb).into());
         }
         let intent = Intent {
@@ -145,6 +150,7 @@ impl Operator {
         };
         self.recorded(intent, async |by| match row.verb.as_str() {
             "pause" | "resume" => self.switch_back(&row).await,
+            "scale" => self.scale_back(&row).await,
             _ => {
                 if let Some(run) = row.run {
                     self.end_run(RunId(run)).await?;
@@ -153,6 +159,25 @@ impl Operator {
             }
         })
         .await
+    }
+
+    /// Whether a fleet still has the size that an action gave it.
+    async fn is_scaled_so(&self, row: &ActionRow) -> Result<bool, OpsError> {
+        let size = self.fleet()?.size().await?;
+        Ok(row.outcome.as_deref() == Some("ok") && number(&row.detail, "to") == Some(size))
+    }
+
+    /// The fleet as large as it was before.
+    async fn scale_back(&self, row: &ActionRow) -> Result<Outcome, OpsError> {
+        let mut outcome = Outcome::default();
+        match number(&row.detail, "from") {
+            Some(from) if self.is_scaled_so(row).await? => {
+                self.fleet()?.resize(from, &self.who.actor).await?;
+                outcome.done.push(format!("{from} workers"));
+            }
+            _ => outcome.refuse(&self.name(), Why::Moved),
+        }
+        Ok(outcome)
     }
 
     async fn end_run(&self, run: RunId) -> Result<(), OpsError> {
@@ -253,6 +278,11 @@ impl Operator {
             .collect();
         patient(self.queue.add_letters(&letters)).await
     }
+}
+
+fn number(detail: &Value, name: &str) -> Option<u32> {
+    let number = detail.get(name).and_then(Value::as_u64);
+    number.and_then(|number| u32::try_from(number).ok())
 }
 
 const fn is_switch(verb: &str) -> bool {

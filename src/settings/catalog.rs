@@ -48,12 +48,28 @@ pub const ALL: &[Variable] = &[
         "0",
         "1 lets anybody submit and read without a token",
     ),
+    variable(
+        "PUBLIC_READ",
+        "0",
+        "1 lets anybody see which reviews there are and how they ended, but no diffs, findings or reasons",
+    ),
     variable("QUEUE", "reviews:queue", "stream of the queue"),
     variable("QUEUE_GROUP", "reviewers", "consumer group of the queue"),
     variable(
         "QUEUE_LIMIT",
         "10000",
         "with this many jobs waiting, submissions are refused with 429",
+    ),
+    variable(
+        "SUBMIT_RATE",
+        "20",
+        "submissions a second that one client of the web producer may send; 0 for any number",
+    ),
+    variable("SUBMIT_BURST", "200", "how many of them may come at once"),
+    variable(
+        "PROXIES",
+        "0, or 1 on Render",
+        "proxies in front of the web producer: so many last entries of X-Forwarded-For are believed",
     ),
     variable(
         "MAX_PATCH",
@@ -159,6 +175,21 @@ pub const ALL: &[Variable] = &[
         "token for GitHub; without one only public pull requests can be read",
     ),
     variable(
+        "RENDER_API_KEY",
+        "",
+        "key for Render's API, with which `millstream scale` sets the number of workers",
+    ),
+    variable(
+        "RENDER_WORKER_SERVICE_ID",
+        "",
+        "the service whose instances `millstream scale` counts and sets, as srv-...",
+    ),
+    variable(
+        "RENDER_API_URL",
+        "https://api.render.com/v1",
+        "address of Render's API",
+    ),
+    variable(
         "GITHUB_API_URL",
         "https://api.github.com",
         "address of GitHub's API",
@@ -172,6 +203,11 @@ pub const ALL: &[Variable] = &[
         "GITHUB_POST_VOTES",
         "none",
         "votes that these reviews cast: none, request-changes, or both",
+    ),
+    variable(
+        "MCP_SERVERS",
+        "",
+        "MCP servers whose tools reviewers may call: {\"name\": {\"url\": ..} or {\"command\": ..}}",
     ),
     variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",

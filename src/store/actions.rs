@@ -1,6 +1,7 @@
 //! The operators' book: what was wanted before it was done, what came of it after.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use super::text::{clean, clean_value};
 pub const MOST_NAMED: usize = 1_000;
 
 /// The number of an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ActionId(pub i64);
 
 impl std::fmt::Display for ActionId {
@@ -23,7 +24,7 @@ impl std::fmt::Display for ActionId {
 }
 
 /// What an operator wants, before anything happens.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Intent {
     /// The queue it is about.
     pub queue: String,

@@ -3,9 +3,14 @@
 mod bulk;
 mod claim;
 mod dead;
+mod editing;
+mod glass;
 mod jobs;
+mod kills;
 mod pause;
 mod pending;
+mod races;
+mod readers;
 mod rights;
 mod runs;
 mod undo;

@@ -1,7 +1,19 @@
 //! The web producer on real servers, asked over HTTP.
 
+mod access;
 mod away;
+mod bench;
+mod browser;
+mod contract;
+mod cuts;
+mod fuzz;
+mod limits;
+mod operations;
+mod page;
 mod progress;
+mod reference_client;
+mod results;
+mod stream;
 
 use std::net::Ipv4Addr;
 
@@ -45,16 +57,23 @@ impl Drop for Producer {
 
 impl Producer {
     async fn start(world: &World, token: Option<&str>) -> Self {
+        Self::start_with(world, |web| web.token = token.map(Into::into)).await
+    }
+
+    /// A producer with other settings.
+    async fn start_with(world: &World, change: impl FnOnce(&mut WebSettings)) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("it listens");
-        let web = WebSettings {
+        let mut web = WebSettings {
             address,
-            token: token.map(Into::into),
-            public: false,
             max_patch: MAX_PATCH,
+            // Tests of other things send as fast as they can.
+            submit_rate: 0,
+            ..WebSettings::default()
         };
+        change(&mut web);
         let state = State::new(world.store.clone(), world.queue.clone(), &world.settings, &web);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -278,7 +297,7 @@ async fn the_newest_fifty_are_listed_and_the_newest_comes_first() {
         ids.push(producer.submit(CLEAN).await.to_string());
     }
     ids.reverse();
-    let list = producer.get_json("/api/reviews?limit=1&whatever").await;
+    let list = producer.get_json("/api/reviews?whatever").await;
     let listed: Vec<&str> = list
         .as_array()
         .expect("a list")

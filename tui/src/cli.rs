@@ -18,14 +18,18 @@ use crate::theme;
 use crate::verbs;
 use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
+use crate::verbs::burst::BurstArgs;
 use crate::verbs::dead::DeadVerb;
 use crate::verbs::eval::EvalArgs;
 use crate::verbs::frame::FrameArgs;
-use crate::verbs::operate::{BuryArgs, MoveArgs};
+use crate::verbs::operate::{BuryArgs, ClaimArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
 use crate::verbs::runs::{RunVerb, RunsArgs};
+use crate::verbs::scale::ScaleArgs;
+use crate::verbs::token::TokenVerb;
 use crate::verbs::undo::UndoArgs;
+use crate::zone::Zone;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -74,7 +78,7 @@ enum Verb {
     /// Give jobs up that have not ended
     Bury(BuryArgs),
     /// Take jobs or entries from the workers that hold them, for others
-    Claim(MoveArgs),
+    Claim(ClaimArgs),
     /// List, put back, throw away or export the jobs that were given up
     #[command(subcommand)]
     Dead(DeadVerb),
@@ -82,11 +86,18 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// Make, list or revoke tokens for the web producer
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// List the runs that put dead jobs back by a plan
     Runs(RunsArgs),
     /// Show, pause, end or go on with a run
     #[command(subcommand)]
     Run(RunVerb),
+    /// Submit many of the demo's diffs at once
+    Burst(BurstArgs),
+    /// Set how many workers there are: processes of the demo, or instances on Render
+    Scale(ScaleArgs),
     /// Take an action back, as far as that goes
     Undo(UndoArgs),
     /// List what operators did, and what came of it
@@ -101,7 +112,24 @@ enum Verb {
     Frame(FrameArgs),
 }
 
-/// How the console is opened.
+/// Which system the console is opened on, and what it may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// Let things be changed from this console: retry, cancel, re-queue, pause, submit
+    #[arg(long, conflicts_with = "read_only")]
+    pub write: bool,
+    /// The servers of that name in the file of profiles
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// How it looks and listens
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_only", "write", "profile", "mouse", "keys", "tz"])]
+    pub replay: Option<PathBuf>,
+}
+
+/// How the console looks and listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ConsoleArgs {
     /// Only look: nothing can be changed from this console
@@ -116,17 +144,15 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
-}
-
-/// What the console is opened on.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-pub struct OpenArgs {
-    /// How
-    #[command(flatten)]
-    pub console: ConsoleArgs,
-    /// Play what a console recorded (Ctrl-r in it); no server is needed
-    #[arg(long, value_name = "FILE", conflicts_with = "read_only")]
-    pub replay: Option<PathBuf>,
+    /// Hear the mouse: its wheel moves the cursor, a click chooses, another opens
+    #[arg(long)]
+    pub mouse: bool,
+    /// Keys of your own; without it keys.toml beside the file of profiles, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The zone of the clocks, by its name in the IANA database: Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: Zone,
 }
 
 /// The one option that every verb that only looks has.
@@ -137,9 +163,9 @@ pub struct JsonArgs {
     pub json: bool,
 }
 
-/// What is to be reviewed, and how the answer is wanted.
+/// What is to be reviewed.
 #[derive(Debug, Args)]
-pub struct SubmitArgs {
+pub struct InputArgs {
     /// A pull request (github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
     #[arg(value_name = "URL|FILE|-", required_unless_present = "git")]
     pub target: Option<String>,
@@ -149,6 +175,14 @@ pub struct SubmitArgs {
     /// The git repository
     #[arg(long, value_name = "FOLDER", default_value = ".", requires = "git")]
     pub repo: PathBuf,
+}
+
+/// What is to be reviewed, and how the answer is wanted.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    #[command(flatten)]
+    /// What is to be reviewed
+    pub input: InputArgs,
     /// Wait for the result; exits with 0 approve, 3 anything else, 4 dead or cancelled, 5 time-out
     #[arg(long)]
     pub wait: bool,
@@ -227,8 +261,11 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Token(verb) => verbs::token::run(&verb).await,
         Verb::Runs(args) => verbs::runs::list(&args).await,
         Verb::Run(verb) => verbs::runs::run(&verb).await,
+        Verb::Burst(args) => verbs::burst::run(&args).await,
+        Verb::Scale(args) => verbs::scale::run(&args).await,
         Verb::Undo(args) => verbs::undo::run(&args).await,
         Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use millstream::bench::BenchError;
 use millstream::engine::EngineError;
 use millstream::exit::Exit;
-use millstream::ops::{OpsError, Refused};
+use millstream::ops::{FleetError, OpsError, Refused};
 use millstream::queue::QueueError;
 use millstream::reports::ReportError;
 use millstream::settings::Faults;
@@ -82,6 +82,8 @@ impl Failure {
                 | OpsError::KeyReused
                 | OpsError::QueueFull { .. }
                 | OpsError::Refused(_) => Exit::Refused,
+                OpsError::Fleet(FleetError::Unreachable(_)) => Exit::Unreachable,
+                OpsError::Fleet(_) => Exit::Refused,
                 OpsError::Store(error) => error.exit(),
                 OpsError::Queue(error) => error.exit(),
             },
@@ -103,7 +105,14 @@ impl Failure {
             Self::Ops(OpsError::TooLarge { .. }) => {
                 Some("split the change, or raise MAX_PATCH where the system runs")
             }
-            Self::Ops(OpsError::Refused(Refused::NoReason(_))) => Some("add --reason TEXT"),
+            Self::Ops(OpsError::Refused(Refused::NoFleet)) => {
+                Some("start a demo, or set RENDER_API_KEY and RENDER_WORKER_SERVICE_ID")
+            }
+            // What is out of reach is no server of ours.
+            Self::Ops(OpsError::Fleet(_)) => None,
+            Self::Ops(OpsError::Refused(Refused::NoGlassReason | Refused::NoReason(_))) => {
+                Some("add --reason TEXT")
+            }
             Self::Ops(OpsError::Refused(Refused::NoCount(_))) => {
                 Some("add --count N with the number that --dry-run says, or --yes where any number is meant")
             }

@@ -18,6 +18,7 @@ use crate::model::figures::{LedgerFigures, QueueFigures};
 use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
 use crate::model::notice::Tone;
+use crate::model::order::{Came, Order, RunNews};
 use crate::model::pending::PendingPage;
 use crate::model::replay::Recording;
 use crate::model::streams::StreamsPage;
@@ -93,6 +94,8 @@ pub enum Msg {
     Key(Key),
     /// Text was pasted.
     Paste(String),
+    /// The mouse was used.
+    Mouse(Pointed),
     /// A server answered.
     Answer(Box<Answer>),
     /// What was answered before still holds: nothing has changed since.
@@ -140,6 +143,22 @@ pub enum Msg {
         /// It finished what it had and left: nothing is lost.
         in_order: bool,
     },
+    /// What would come of an order, or why that cannot be said.
+    Foreseen {
+        /// The order.
+        order: Order,
+        /// What would come of it.
+        came: Result<Came, Untrusted>,
+    },
+    /// What came of an order, or why nothing did.
+    Carried {
+        /// The order.
+        order: Order,
+        /// What came of it.
+        came: Result<Came, Untrusted>,
+    },
+    /// How far a run that is driven here has got.
+    Run(RunNews),
     /// Something that was asked for is done or was refused.
     Told {
         /// How it is meant.
@@ -151,6 +170,32 @@ pub enum Msg {
     Recording(Option<Recording>),
     /// A signal asks the process to end.
     Quit,
+}
+
+/// What was done with the mouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pointing {
+    /// Its left button was pressed.
+    Click,
+    /// Its wheel was turned away.
+    WheelUp,
+    /// Its wheel was turned towards its user.
+    WheelDown,
+}
+
+/// Where the mouse was used, and what stood there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointed {
+    /// What was done.
+    pub what: Pointing,
+    /// The column.
+    pub x: u16,
+    /// The row.
+    pub y: u16,
+    /// The row's text, as it was drawn.
+    pub line: String,
+    /// The row of the cursor, if one was drawn.
+    pub cursor: Option<u16>,
 }
 
 /// The worker an effect is about, with its process.

@@ -6,6 +6,7 @@
 //! files becomes a failure that says whether, and when, trying again can help. A list that ends
 //! before the pull request does says so.
 
+pub mod contents;
 mod head;
 mod raw;
 pub mod reviews;

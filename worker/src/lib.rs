@@ -1,7 +1,7 @@
 //! The review agent: a change goes in, a verdict with its reasons comes out.
 //!
 //! Read [`diff`] for what is reviewed, [`review`] for the stages, [`agent`] for how an agent talks
-//! to a model and its tools, [`tools`] for what can be proven without a model, [`model`] for who
+//! to a model and its tools, [`tools`] for what can be proven without a model, [`reach`] for what stands beyond the diff, [`model`] for who
 //! answers, [`fault`] for what follows what can go wrong, [`github`] for where pull requests come from,
 //! [`otlp`] for how spans leave, and [`posting`] for how a verdict comes back to its pull request.
 
@@ -16,6 +16,7 @@ pub mod job;
 pub mod model;
 pub mod otlp;
 pub mod posting;
+pub mod reach;
 pub mod review;
 pub mod service;
 pub mod settings;

@@ -19,6 +19,7 @@ use crate::model::hosted::HostedError;
 use crate::model::{Model, Offline};
 use crate::otlp::Shipper;
 use crate::posting::Poster;
+use crate::reach::McpServers;
 use crate::review::Reviewer;
 use crate::settings::{ReviewSettings, WorkerSettings};
 
@@ -108,7 +109,8 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
     store.migrate().await.map_err(EngineError::from)?;
 
     let github = Github::new(review.github())?;
-    let reviewer = Reviewer::new(model(review)?, github.clone(), review.limits);
+    let reviewer = Reviewer::new(model(review)?, github.clone(), review.limits)
+        .with_servers(McpServers::new(review.mcp.clone()));
     let identity = Identity {
         host: host_name(),
         instance: settings.instance.clone(),

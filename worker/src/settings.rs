@@ -10,6 +10,7 @@ use crate::agent::Limits;
 use crate::github::GithubSettings;
 use crate::model::choice::ModelSettings;
 use crate::otlp::OtlpSettings;
+use crate::reach::mcp::{self, McpServer};
 use crate::review::letter::Votes;
 
 /// Everything that a worker reads.
@@ -72,6 +73,8 @@ pub struct ReviewSettings {
     pub github_token: Option<SecretString>,
     /// `GITHUB_POST_REVIEW` and `GITHUB_POST_VOTES`: whether and how verdicts are posted.
     pub post: Option<Votes>,
+    /// `MCP_SERVERS`: whose tools the reviewers may call.
+    pub mcp: Vec<McpServer>,
 }
 
 impl ReviewSettings {
@@ -90,6 +93,7 @@ impl ReviewSettings {
             github_api: address(reader, "GITHUB_API_URL", "https://api.github.com"),
             github_token: reader.text("GITHUB_TOKEN").map(SecretString::from),
             post: posting(reader),
+            mcp: mcp::settings::read(reader),
         }
     }
 

@@ -58,11 +58,24 @@ pub struct ActionLine {
     pub ended_at: Option<DateTime<Utc>>,
     /// What came of it, in few words.
     pub result: Untrusted,
+    /// Jobs of it that can still be taken back.
+    #[serde(default)]
+    pub left: u64,
+    /// Whether it was taken back already.
+    #[serde(default)]
+    pub undone: bool,
     /// What was wanted and what came of it, as the book has them.
     pub facts: Vec<(Untrusted, Untrusted)>,
 }
 
 impl ActionLine {
+    /// Whether anything of it can come back.
+    pub fn has_way_back(&self) -> bool {
+        // What turned a switch has no jobs of its own.
+        let is_switch = matches!(self.verb.raw(), "pause" | "resume" | "scale");
+        self.left > 0 || (is_switch && self.ended == Ended::Done && !self.undone)
+    }
+
     /// How long it took.
     pub fn took(&self) -> Option<Duration> {
         self.ended_at.map(|ended| since(self.at, ended))

@@ -224,6 +224,38 @@ impl Dead {
         }
     }
 
+    /// Whether a row is marked, by itself or with its cause.
+    pub fn is_marked(&self, row: DeadRow<'_>) -> bool {
+        match row {
+            DeadRow::Cause(cause) => self.marks_cause(&cause.fingerprint),
+            DeadRow::Job(line) => {
+                let with_cause = self
+                    .unfolded
+                    .as_ref()
+                    .is_some_and(|cause| self.marks_cause(cause));
+                with_cause || self.list.marks.contains(&DeadKey::Job(line.id))
+            }
+        }
+    }
+
+    fn marks_cause(&self, fingerprint: &str) -> bool {
+        self.list.marks.contains(&DeadKey::Cause(fingerprint.to_owned()))
+    }
+
+    /// How many dead are marked, by themselves or with their cause.
+    pub fn marked(&self) -> u64 {
+        let covered = self
+            .unfolded
+            .as_ref()
+            .is_some_and(|cause| self.marks_cause(cause));
+        let counts = self.list.marks.iter().map(|key| match self.row(key) {
+            Some(DeadRow::Cause(cause)) => cause.count,
+            Some(DeadRow::Job(_)) if !covered => 1,
+            _ => 0,
+        });
+        counts.sum()
+    }
+
     /// The row under the cursor.
     pub fn selected(&self) -> Option<DeadRow<'_>> {
         self.row(self.list.cursor.as_ref()?)

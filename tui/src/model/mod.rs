@@ -8,7 +8,7 @@
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
 //! * [`replay`]: what is recorded, and how a recording is played.
-//! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
+//! * [`overlay`], [`order`], [`notice`], [`look`], [`time`]: what floats, what is ordered, what is said, how it is drawn, clocks.
 
 pub mod activity;
 pub mod connection;
@@ -23,6 +23,7 @@ pub mod list;
 pub mod look;
 pub mod need;
 pub mod notice;
+pub mod order;
 pub mod overlay;
 pub mod overview;
 pub mod pending;
@@ -48,7 +49,7 @@ use happening::Happenings;
 use history::History;
 use job::Job;
 use jobs::Jobs;
-use look::Look;
+use look::{Look, Tint};
 use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
@@ -59,15 +60,26 @@ use trace::Trace;
 use view::{Size, View};
 use workers::Workers;
 
+use crate::keymap::Keys;
 use crate::msg::Answer;
+use crate::zone::Zone;
 
 /// What the console may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
-    /// It looks.
+    /// It looks, since nobody said that it may do more.
     ReadOnly,
+    /// It looks, since the profile of its servers says so.
+    OnlyRead,
     /// It changes things.
     ReadWrite,
+}
+
+impl Access {
+    /// Whether it may change things.
+    pub const fn may_write(self) -> bool {
+        matches!(self, Self::ReadWrite)
+    }
 }
 
 /// The system that is looked at.
@@ -79,6 +91,12 @@ pub struct Profile {
     pub queue: Untrusted,
     /// Its consumer group.
     pub group: Untrusted,
+    /// The colour of its name.
+    #[serde(default)]
+    pub tint: Option<Tint>,
+    /// Whether people depend on it: the header says so.
+    #[serde(default)]
+    pub is_production: bool,
 }
 
 /// The processes that this process started: only the demo has them.
@@ -132,6 +150,9 @@ pub struct Model {
     pub access: Access,
     /// What is looked at.
     pub profile: Profile,
+    /// Which key is which command.
+    #[serde(default)]
+    pub keys: Keys,
     /// The demo's own processes.
     pub fleet: Option<Fleet>,
     /// How often the screen is refreshed; nothing when it is off.
@@ -140,6 +161,9 @@ pub struct Model {
     pub frozen: Option<Frozen>,
     /// How it is drawn.
     pub look: Look,
+    /// The zone of its clocks.
+    #[serde(default)]
+    pub zone: Zone,
     /// The first screen.
     pub overview: Overview,
     /// The jobs.
@@ -166,6 +190,12 @@ pub struct Model {
     pub notice: Option<Notice>,
     /// What the console sent, newest first.
     pub sent: VecDeque<Sent>,
+    /// The number of the last order.
+    #[serde(default)]
+    pub orders: u64,
+    /// What was typed behind `:`, newest first. A recording begins without it.
+    #[serde(skip)]
+    pub typed: VecDeque<String>,
     /// What is being recorded.
     #[serde(skip)]
     pub recording: Option<Recording>,
@@ -194,10 +224,12 @@ impl Model {
             },
             access: Access::ReadWrite,
             profile,
+            keys: Keys::default(),
             fleet: None,
             interval: Some(Duration::from_secs(1)),
             frozen: None,
             look: Look::default(),
+            zone: Zone::default(),
             overview: Overview::new(now),
             jobs: Jobs::new(now),
             job: None,
@@ -211,6 +243,8 @@ impl Model {
             history: History::default(),
             notice: None,
             sent: VecDeque::new(),
+            orders: 0,
+            typed: VecDeque::new(),
             recording: None,
             replayed: false,
             leaving: false,
@@ -226,6 +260,11 @@ impl Model {
     pub fn server_now(&self) -> DateTime<Utc> {
         let shown = self.frozen.as_ref().map_or(self.now, |frozen| frozen.since);
         shown + chrono::TimeDelta::milliseconds(self.connection.clock_ahead_ms)
+    }
+
+    /// Whether the queue is paused, as far as that is known.
+    pub fn is_paused(&self) -> Option<bool> {
+        self.overview.queue.fresh().map(|queue| queue.paused)
     }
 
     /// How many refreshes may be missed before data is old: three.

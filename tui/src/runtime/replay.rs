@@ -32,7 +32,7 @@ pub async fn run(tape: Tape, file: Untrusted, look: Look, log: Option<PathBuf>) 
         height: 24,
     };
     let player = Player::new(tape, any_size);
-    let mut screen = Screen::enter(log)?;
+    let mut screen = Screen::enter(log, false)?;
     let size = screen.size()?;
     let replay = player.replay(file);
     let (sender, mut inbox) = mpsc::channel(CAPACITY);

@@ -9,6 +9,7 @@ use millstream::reports::{self, DeadExport, DeadReport, Inputs};
 use millstream::store::dead::Exported;
 use millstream::untrusted::visible;
 
+use super::edit::{self, EditArgs};
 use super::moved::{self, Words};
 use super::names::{self, May, operator};
 use super::requeue::{self, ConsentArgs, RequeueArgs};
@@ -26,6 +27,8 @@ pub enum DeadVerb {
     List(ListArgs),
     /// Let them wait again, with their failures forgotten
     Requeue(RequeueArgs),
+    /// Give one of them another input: a new review takes its place
+    Edit(EditArgs),
     /// Throw them away; their rows stay, as dropped
     Drop(DropArgs),
     /// Print everything that is known about them, one JSON object a line
@@ -138,6 +141,7 @@ pub async fn run(verb: &DeadVerb) -> Result<u8, Failure> {
     match verb {
         DeadVerb::List(args) => list(args).await,
         DeadVerb::Requeue(args) => requeue::run(args).await,
+        DeadVerb::Edit(args) => edit::run(args).await,
         DeadVerb::Drop(args) => drop_dead(args).await,
         DeadVerb::Export(args) => export(args).await,
     }

@@ -2,9 +2,11 @@
 
 pub mod activity;
 pub mod bench;
+pub mod burst;
 pub mod console;
 pub mod dead;
 pub mod eval;
+pub mod edit;
 pub mod frame;
 pub mod jobs;
 pub mod moved;
@@ -14,9 +16,11 @@ pub mod pause;
 pub mod pending;
 pub mod requeue;
 pub mod runs;
+pub mod scale;
 pub mod service;
 pub mod status;
 pub mod submit;
+pub mod token;
 pub mod trace;
 pub mod undo;
 pub mod workers;

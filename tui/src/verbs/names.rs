@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 
 use clap::Args;
 use millstream::domain::JobRef;
-use millstream::ops::{MOST_IDS, Operator, Rights};
+use millstream::ops::{MOST_IDS, Operator, Rights, Who};
 use millstream::untrusted::one_line;
 
 use crate::failure::Failure;
@@ -99,10 +99,18 @@ pub fn acting(through: &str) -> String {
 /// Whoever runs this command, as an operator of the system that was found. A command is explicit enough: the ids that
 /// it names are meant.
 pub fn operator(reach: &Reach) -> Operator {
-    Operator::new(
-        reach.store.clone(),
-        reach.queue.clone(),
-        actor(),
-        Rights::Explicit,
-    )
+    let rights = match &reach.profile {
+        Some(profile) if !profile.may_write => Rights::ReadOnly,
+        _ => Rights::Explicit,
+    };
+    acting_as(reach, "cli", rights)
+}
+
+/// Somebody who acts on the system that was found, through something, with these rights.
+pub fn acting_as(reach: &Reach, through: &str, rights: Rights) -> Operator {
+    let who = Who {
+        actor: acting(through),
+        profile: reach.profile.as_ref().map(|profile| profile.name.clone()),
+    };
+    Operator::new(reach.store.clone(), reach.queue.clone(), who, rights)
 }

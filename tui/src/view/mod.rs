@@ -29,6 +29,7 @@ pub mod workers;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 
+use crate::format;
 use crate::glyph;
 use crate::model::Model;
 use crate::model::view::View;
@@ -68,6 +69,10 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
 
 /// Draws the model over the whole of the buffer.
 pub fn draw(model: &Model, theme: &Theme, buffer: &mut Buffer) {
+    format::in_zone(model.zone, || draw_all(model, theme, buffer));
+}
+
+fn draw_all(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     let area = buffer.area;
     let mut canvas = Canvas::new(buffer, area, theme);
     canvas.clear();

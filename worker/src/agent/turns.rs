@@ -23,7 +23,10 @@ use super::trace::{self, Span, Trace};
 use crate::aside::aside;
 use crate::diff::Diff;
 use crate::fault::{Fault, Outcome};
-use crate::model::{Block, Message, Model, RunId, ToolCall, ToolResult, TurnAnswer, TurnFault, TurnRequest};
+use crate::model::{
+    Block, Message, Model, RunId, ToolCall, ToolResult, ToolSpec, TurnAnswer, TurnFault, TurnRequest,
+};
+use crate::reach::Reach;
 use crate::review::sinks::Sinks;
 use crate::tools::Tool;
 
@@ -54,6 +57,8 @@ pub struct Stage<'a> {
     pub purse: &'a Purse,
     /// What the tools work on.
     pub diff: Arc<Diff>,
+    /// What reaches beyond it.
+    pub reach: &'a Reach,
 }
 
 /// What an agent has answered.
@@ -250,7 +255,7 @@ impl<'a> Conversation<'a> {
             turn: number,
             system: self.agent.prompt,
             messages: self.messages.clone(),
-            tools: self.agent.tool.iter().map(|tool| tool.spec()).collect(),
+            tools: self.tools(),
             schema: self.agent.form.schema(),
             must_answer: self.budget.is_last(number),
             max_tokens: self.stage.limits.answer_tokens,
@@ -280,7 +285,7 @@ impl<'a> Conversation<'a> {
             .begin(SpanKind::Tool, &call.name, Some(llm), &call.arguments);
         let outcome = match self.agent.tool.filter(|tool| tool.name() == call.name) {
             _ if place >= CALLS_PER_TURN => Err(format!("more than {CALLS_PER_TURN} calls in one turn")),
-            None => Err(format!("unknown tool \"{}\"", trace::excerpt(&call.name, 100))),
+            None => self.reached(call).await?,
             Some(_) if call.arguments.is_string() => {
                 Err("the arguments are not valid JSON: call again with a JSON object".to_owned())
             }
@@ -305,6 +310,27 @@ impl<'a> Conversation<'a> {
                 }
             }
         })
+    }
+
+    /// The agent's own tool, and those that reach beyond the diff. An agent without a tool judges words.
+    fn tools(&self) -> Vec<ToolSpec> {
+        let own = self.agent.tool.map(Tool::spec);
+        let beyond = own.as_ref().map(|_| self.stage.reach.specs());
+        own.into_iter().chain(beyond.into_iter().flatten()).collect()
+    }
+
+    /// Runs a call of a tool that is not the agent's own.
+    async fn reached(&self, call: &ToolCall) -> Result<Result<String, String>, Failure> {
+        let unknown = || Err(format!("unknown tool \"{}\"", trace::excerpt(&call.name, 100)));
+        if self.agent.tool.is_none() {
+            return Ok(unknown());
+        }
+        let Some(answer) = self.stage.reach.call(&call.name, &call.arguments).await else {
+            return Ok(unknown());
+        };
+        // Masking a long text takes a while.
+        let masked = |text: String| trace::excerpt(&text, LONGEST_TEXT);
+        aside(move || answer.map(masked).map_err(masked)).await
     }
 
     async fn invoke(&self, tool: Tool, arguments: &Value) -> Result<Result<String, String>, Failure> {

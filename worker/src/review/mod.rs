@@ -32,6 +32,7 @@ use crate::diff::{self, Diff, FileDiff};
 use crate::github::Github;
 use crate::model::Model;
 pub use crate::model::RunId;
+use crate::reach::{HeadFiles, McpServers, Reach};
 use filter::LeftOut;
 use findings::Report;
 use sinks::{OfPart, Sinks};
@@ -57,6 +58,7 @@ pub struct Reviewer {
     model: Arc<dyn Model>,
     github: Github,
     limits: Limits,
+    mcp: McpServers,
 }
 
 /// A change after the filter.
@@ -74,7 +76,14 @@ impl Reviewer {
             model,
             github,
             limits,
+            mcp: McpServers::default(),
         }
+    }
+
+    /// The same, with the tools of these servers beside its own.
+    #[must_use]
+    pub fn with_servers(self, mcp: McpServers) -> Self {
+        Self { mcp, ..self }
     }
 
     /// Reviews a change. It is cancelled by being dropped; spans that are open then are for the
@@ -90,8 +99,9 @@ impl Reviewer {
         sinks: &dyn Sinks,
     ) -> Result<ReviewResult, Failure> {
         sinks.progress(Progress::phase(Phase::Prepare));
-        let (files, left_out) = self.fetch(input, sinks).await?;
+        let (files, left_out, mut reach) = self.fetch(input, sinks).await?;
         let prepared = self.prepare(files, left_out).await?;
+        reach.mcp = self.mcp.tools().await;
         let detail = prepared.left_out.detail(prepared.diff.files.len());
         sinks.progress(Progress::Phase {
             phase: Phase::Filter,
@@ -115,6 +125,7 @@ impl Reviewer {
             limits,
             purse: &purse,
             diff: Arc::clone(diff),
+            reach: &reach,
         };
         let stages: Vec<(Stage<'_>, &Briefing)> = parts
             .iter()
@@ -133,28 +144,38 @@ impl Reviewer {
         judged(&stage(sinks, &prepared.diff), reports, &prepared.left_out).await
     }
 
-    /// The files of the change, and which of them cannot be read.
-    async fn fetch(&self, input: Source, sinks: &dyn Sinks) -> Result<(Vec<FileDiff>, LeftOut), Failure> {
-        match input {
+    /// The files of the change, which of them cannot be read, and what can be read beyond them.
+    async fn fetch(
+        &self,
+        input: Source,
+        sinks: &dyn Sinks,
+    ) -> Result<(Vec<FileDiff>, LeftOut, Reach), Failure> {
+        let pull = match input {
             Source::Diff(stored) => {
                 let parsed = aside(move || diff::parse(&stored.text)).await?;
                 let diff =
                     parsed.map_err(|error| Failure::lasting(FailureClass::Input, error.to_string()))?;
-                Ok((diff.files, LeftOut::default()))
+                return Ok((diff.files, LeftOut::default(), Reach::default()));
             }
-            Source::PullRequest(pull) => {
-                let listed = self.github.files(&pull).await?;
-                if let Some(head) = &listed.head {
-                    sinks.reviewing(head);
-                }
-                let raw = if pull::lacks_patches(&listed) {
-                    self.github.raw(&pull).await?
-                } else {
-                    None
-                };
-                aside(move || pull::read(listed, raw.as_deref())).await
-            }
+            Source::PullRequest(pull) => pull,
+        };
+        let listed = self.github.files(&pull).await?;
+        let head = listed.head.clone();
+        if let Some(head) = &head {
+            sinks.reviewing(head);
         }
+        let raw = if pull::lacks_patches(&listed) {
+            self.github.raw(&pull).await?
+        } else {
+            None
+        };
+        let (files, left_out) = aside(move || pull::read(listed, raw.as_deref())).await?;
+        let files_at_head = head.map(|head| HeadFiles::new(self.github.clone(), pull, head));
+        let reach = Reach {
+            files: files_at_head,
+            ..Reach::default()
+        };
+        Ok((files, left_out, reach))
     }
 
     /// Takes the noise out and writes what the reviewers are shown.
@@ -335,5 +356,7 @@ fn with_left_out(reason: String, reasons: &[String]) -> String {
 
 #[cfg(test)]
 mod large_tests;
+#[cfg(test)]
+mod reach_tests;
 #[cfg(test)]
 mod tests;
