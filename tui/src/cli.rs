@@ -22,6 +22,7 @@ use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
 use crate::verbs::burst::BurstArgs;
 use crate::verbs::dead::DeadVerb;
+use crate::verbs::eval::EvalArgs;
 use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, ClaimArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
@@ -107,6 +108,8 @@ enum Verb {
     Trace(TraceArgs),
     /// Measure the engine beside the raw limit of the same server
     Bench(BenchArgs),
+    /// Measure the reviewers on labelled changes: what they find, miss and cost
+    Eval(EvalArgs),
     /// Draw a picture of the console without a terminal
     Frame(FrameArgs),
 }
@@ -269,6 +272,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Bench(args) => verbs::bench::run(&args).await,
+        Verb::Eval(args) => verbs::eval::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),
     }
 }
