@@ -6,11 +6,18 @@
 
 mod acting;
 mod any_size;
+mod bytes;
+mod held_up;
+mod hostile;
+mod hostile_world;
 mod leaving;
 mod load;
 mod looking;
 mod options;
+mod outages;
 mod pictures;
+mod poison;
 mod replay;
 mod size;
+mod stopping;
 mod terminal;

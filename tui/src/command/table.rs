@@ -425,7 +425,7 @@ pub const COMMANDS: &[Command] = &[
         "kill",
         "kill -9 a worker process, and see its jobs taken over",
     ),
-    write(
+    act(
         CommandId::Scale,
         Danger::Write,
         "scale",
