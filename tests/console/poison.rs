@@ -150,6 +150,16 @@ impl Poison {
             }
         }
         if let Some(page) = model.dead.letters.value_mut() {
+            // The story has none; those of its variant with letters are as hostile as the rest.
+            if page.causes.is_empty() {
+                page.clone_from(
+                    millstream_tui::sample::dead_letters()
+                        .dead
+                        .letters
+                        .value()
+                        .unwrap_or(&page.clone()),
+                );
+            }
             for cause in &mut page.causes {
                 cause.class = self.text();
                 cause.sample = self.text();
