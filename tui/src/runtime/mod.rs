@@ -8,12 +8,14 @@
 
 mod drive;
 mod effects;
+mod export;
 mod feed;
 mod input;
 pub mod link;
 pub mod log;
 pub mod orders;
 pub mod painter;
+mod plan;
 mod recorder;
 pub mod replay;
 mod terminal;
