@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::NotACallback;
 use crate::domain::diff::NotADiff;
 use crate::queue::QueueError;
 use crate::store::StoreError;
@@ -20,6 +21,12 @@ pub enum OpsError {
         /// The limit.
         limit: usize,
     },
+    /// The address that is to be told of the end is none that may be called; nothing was written.
+    #[error(transparent)]
+    Callback(#[from] NotACallback),
+    /// Webhooks cannot be signed here; nothing was written.
+    #[error("callbacks are not taken here: WEBHOOK_SECRET is not set, so no webhook could be signed")]
+    NoCallbacks,
     /// The same idempotency key came before with another submission; nothing was written.
     #[error("this idempotency key was used for another submission")]
     KeyReused,

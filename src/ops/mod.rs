@@ -13,6 +13,7 @@
 
 mod action;
 pub mod bulk;
+mod callback;
 pub mod dead;
 mod enqueue;
 mod error;
@@ -22,6 +23,7 @@ mod outcome;
 pub mod pause;
 pub mod submit;
 
+pub use callback::{Callbacks, reach};
 pub use dead::Selection;
 pub use error::OpsError;
 pub use operator::{MOST_IDS, Operator};

@@ -11,6 +11,7 @@
 //! * [`counts`]: how many jobs stand where; [`console`]: what else a screen asks for, bounded.
 //! * [`owed`]: what the stream should hold and may not.
 //! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues.
+//! * [`webhooks`]: who is told of an end.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
@@ -34,6 +35,7 @@ pub mod starts;
 pub mod stats;
 pub mod telemetry;
 mod text;
+pub mod webhooks;
 
 pub use attempts::{Fence, Lease, Next, Record};
 pub use connect::Store;

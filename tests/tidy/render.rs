@@ -9,11 +9,15 @@ use serde_json::Value;
 use super::source::read;
 
 /// Variables that the Blueprint leaves out, and why.
-const LEFT_OUT: [(&str, &str); 6] = [
+const LEFT_OUT: [(&str, &str); 7] = [
     ("REDIS_URL", "an alias of VALKEY_URL"),
     ("PORT", "Render sets it"),
     ("HOST", "follows from being on Render"),
     ("PUBLIC_SUBMIT", "opens the producer to anybody"),
+    (
+        "WEBHOOK_ALLOW_PRIVATE",
+        "lets whoever submits call into the private network",
+    ),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
     ("GITHUB_API_URL", "there is one GitHub unless one has one's own"),
 ];

@@ -1,6 +1,7 @@
 //! The web producer on real servers, asked over HTTP.
 
 mod away;
+mod callbacks;
 mod progress;
 
 use std::net::Ipv4Addr;
@@ -8,6 +9,7 @@ use std::net::Ipv4Addr;
 use insta::{Settings, assert_json_snapshot};
 use millstream::domain::{JobId, JobState, Lane};
 use millstream::queue::Wire;
+use millstream::settings::CallbackSettings;
 use millstream_web::settings::WebSettings;
 use millstream_web::{State, run};
 use millstream_worker::model::Offline;
@@ -21,6 +23,12 @@ use crate::support::reviews::{CLEAN, COMMITTED_KEY, KEY};
 
 /// The largest diff that the tests' producer takes.
 const MAX_PATCH: usize = 10_000;
+
+/// Callbacks are taken, and may lead to this machine.
+const CALLBACKS: CallbackSettings = CallbackSettings {
+    signed: true,
+    allow_private: true,
+};
 
 /// A producer that listens, and a client for it. It ends with its test.
 struct Producer {
@@ -45,6 +53,10 @@ impl Drop for Producer {
 
 impl Producer {
     async fn start(world: &World, token: Option<&str>) -> Self {
+        Self::start_with(world, token, CallbackSettings::default()).await
+    }
+
+    async fn start_with(world: &World, token: Option<&str>, callbacks: CallbackSettings) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
@@ -54,6 +66,7 @@ impl Producer {
             token: token.map(Into::into),
             public: false,
             max_patch: MAX_PATCH,
+            callbacks,
         };
         let state = State::new(world.store.clone(), world.queue.clone(), &world.settings, &web);
         let stop = CancellationToken::new();

@@ -80,6 +80,8 @@ impl Failure {
                 OpsError::NotADiff(_)
                 | OpsError::TooLarge { .. }
                 | OpsError::KeyReused
+                | OpsError::Callback(_)
+                | OpsError::NoCallbacks
                 | OpsError::QueueFull { .. } => Exit::Refused,
                 OpsError::Store(error) => error.exit(),
                 OpsError::Queue(error) => error.exit(),

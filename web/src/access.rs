@@ -191,6 +191,8 @@ fn digest(purpose: &str, token: &str) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use millstream::settings::CallbackSettings;
+
     use super::*;
 
     #[derive(Clone, Copy)]
@@ -205,6 +207,7 @@ mod tests {
             token: token.map(Into::into),
             public: matches!(public, Public::Yes),
             max_patch: 1,
+            callbacks: CallbackSettings::default(),
         })
     }
 

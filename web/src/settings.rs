@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use millstream::settings::{Faults, LogSettings, QueueSettings, Reader, ServerSettings};
+use millstream::settings::{CallbackSettings, Faults, LogSettings, QueueSettings, Reader, ServerSettings};
 use secrecy::SecretString;
 
 /// The reference's port.
@@ -40,7 +40,7 @@ impl Settings {
         };
         let settings = Self {
             servers: ServerSettings::read(&mut reader),
-            queue: QueueSettings::read(&mut reader),
+            queue: QueueSettings::read_for_reviews(&mut reader),
             log: LogSettings::read(&mut reader),
             web: WebSettings::read(&mut reader, platform),
         };
@@ -68,6 +68,8 @@ pub struct WebSettings {
     pub public: bool,
     /// `MAX_PATCH`: the largest diff that is taken, in bytes.
     pub max_patch: usize,
+    /// `WEBHOOK_SECRET` and `WEBHOOK_ALLOW_PRIVATE`: whether callbacks are taken, and where they may lead.
+    pub callbacks: CallbackSettings,
 }
 
 impl WebSettings {
@@ -91,6 +93,7 @@ impl WebSettings {
             token,
             public,
             max_patch: reader.number("MAX_PATCH", MAX_PATCH, 1..=MOST_MAX_PATCH),
+            callbacks: CallbackSettings::read(reader),
         }
     }
 }

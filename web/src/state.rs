@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream::ops::Submitter;
+use millstream::ops::{Callbacks, Submitter};
 use millstream::queue::Queue;
 use millstream::settings::QueueSettings;
 use millstream::store::Store;
@@ -27,7 +27,8 @@ impl State {
     /// The state of one web producer.
     #[must_use]
     pub fn new(store: Store, queue: Queue, queue_settings: &QueueSettings, web: &WebSettings) -> Self {
-        let submitter = Submitter::new(store.clone(), queue, queue_settings.clone(), web.max_patch);
+        let submitter = Submitter::new(store.clone(), queue, queue_settings.clone(), web.max_patch)
+            .with_callbacks(Callbacks::of(&web.callbacks));
         Self {
             store,
             submitter,

@@ -2,7 +2,7 @@
 //!
 //! Read [`diff`] for what is reviewed, [`review`] for the stages, [`agent`] for how an agent talks
 //! to a model and its tools, [`tools`] for what can be proven without a model, [`model`] for who
-//! answers, and [`github`] for where pull requests come from.
+//! answers, [`github`] for where pull requests come from, and [`webhook`] for who is told.
 
 pub mod agent;
 mod aside;
@@ -15,3 +15,4 @@ pub mod review;
 pub mod service;
 pub mod settings;
 pub mod tools;
+pub mod webhook;

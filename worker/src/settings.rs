@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::github::GithubSettings;
+use crate::webhook::settings::WebhookSettings;
 
 /// Everything that a worker reads.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct WorkerSettings {
     pub engine: EngineSettings,
     /// How reviews are made.
     pub review: ReviewSettings,
+    /// How webhooks are delivered; nothing when no secret is set.
+    pub webhooks: Option<WebhookSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Render's name for the instance, if it runs there.
@@ -32,11 +35,17 @@ impl WorkerSettings {
     /// Every fault, together.
     pub fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
+        let (servers, queue) = (
+            ServerSettings::read(&mut reader),
+            QueueSettings::read_for_reviews(&mut reader),
+        );
+        let engine = EngineSettings::read(&mut reader);
         let settings = Self {
-            servers: ServerSettings::read(&mut reader),
-            queue: QueueSettings::read(&mut reader),
-            engine: EngineSettings::read(&mut reader),
+            servers,
+            queue,
             review: ReviewSettings::read(&mut reader),
+            webhooks: WebhookSettings::read(&mut reader, &engine),
+            engine,
             log: LogSettings::read(&mut reader),
             instance: vars("RENDER_INSTANCE_ID"),
         };

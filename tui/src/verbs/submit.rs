@@ -7,7 +7,7 @@ use std::time::Duration;
 use millstream::domain::{JobId, JobState, PrUrl, diff};
 use millstream::exit::Exit;
 use millstream::ops::submit::{Source, Submission};
-use millstream::ops::{OpsError, Submitter};
+use millstream::ops::{Callbacks, OpsError, Submitter};
 use millstream::reports::{self, ReviewReport};
 use millstream::untrusted::visible;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -31,12 +31,18 @@ const TIMED_OUT: u8 = 5;
 /// When the input is no change that can be reviewed, or a server is away.
 pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     let reach = Reach::find(Needs::Postgres).await?;
+    if reach.settings.is_webhooks() {
+        return Err(Failure::Usage(
+            "QUEUE names a queue of webhooks, which takes no reviews".to_owned(),
+        ));
+    }
     let source = source(&args, reach.max_patch).await?;
     let idempotency = args.idempotency_key.clone().map(|key| ("cli".to_owned(), key));
     let submission = Submission {
         source,
         run_at: args.at,
         priority: args.priority,
+        callback: args.callback.clone(),
         idempotency,
         traceparent: None,
     };
@@ -45,7 +51,9 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
         reach.queue.clone(),
         reach.settings.clone(),
         reach.max_patch,
-    );
+    )
+    // Whether the workers can sign is not known here; what they cannot deliver waits for those that can.
+    .with_callbacks(Callbacks::Taken(reach.callbacks));
     let submitted = submitter.submit_as(&actor(), submission).await?;
     let (report, code) = if args.wait {
         wait(&reach, submitted.id, args.timeout).await?

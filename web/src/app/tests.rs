@@ -5,7 +5,7 @@ use std::io;
 
 use axum::serve::Listener;
 use millstream::queue::{Queue, Wire};
-use millstream::settings::QueueSettings;
+use millstream::settings::{CallbackSettings, QueueSettings};
 use millstream::store::Store;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -75,6 +75,7 @@ fn state(token: Option<&str>) -> State {
         token: token.map(Into::into),
         public: false,
         max_patch: 1_000,
+        callbacks: CallbackSettings::default(),
     };
     let queue =
         Queue::open(&"redis://127.0.0.1:1".into(), &queue_settings, Wire::REVIEW).expect("an address");
