@@ -97,19 +97,17 @@ impl QueueSettings {
         settings
     }
 
-    /// Reads the part. Whoever looks at a queue of webhooks need not name its group.
+    /// Reads the part. The group of a queue of webhooks is its own, whatever that of the reviews is called.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let queue = name(reader, "QUEUE", "reviews:queue");
-        let group = if queue.ends_with(WEBHOOKS) {
-            WEBHOOK_GROUP
-        } else {
-            "reviewers"
-        };
-        Self {
-            name: queue,
-            group: name(reader, "QUEUE_GROUP", group),
+        let mut settings = Self {
+            name: name(reader, "QUEUE", "reviews:queue"),
+            group: name(reader, "QUEUE_GROUP", "reviewers"),
             limit: reader.number("QUEUE_LIMIT", 10_000, 1..=100_000_000),
+        };
+        if settings.is_webhooks() {
+            WEBHOOK_GROUP.clone_into(&mut settings.group);
         }
+        settings
     }
 }
 
@@ -317,7 +315,8 @@ mod tests {
             ("reviews:queue:webhooks", "webhooks")
         );
         assert!(hooks.is_webhooks() && !reviews.is_webhooks());
-        assert_eq!(read_all(&[("QUEUE", &hooks.name)]).expect("right").1, hooks);
+        let vars = [("QUEUE", hooks.name.as_str()), ("QUEUE_GROUP", "reviewers")];
+        assert_eq!(read_all(&vars).expect("right").1, hooks);
         let vars = |name: &str| (name == "QUEUE").then(|| hooks.name.clone());
         let mut reader = Reader::new(&vars);
         let read = QueueSettings::read_for_reviews(&mut reader);

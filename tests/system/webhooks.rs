@@ -54,7 +54,8 @@ impl Lab {
     /// Runs a verb on the queue of webhooks, as an operator does.
     async fn ask_hooks(&self, args: &[&str]) -> Value {
         let queue = format!("{}:webhooks", self.world.settings.name);
-        let ran = self.home.run_with(&[("QUEUE", &queue)], args, b"").await;
+        let vars = [("QUEUE", queue.as_str()), ("QUEUE_GROUP", "reviewers")];
+        let ran = self.home.run_with(&vars, args, b"").await;
         assert_eq!(ran.code, 0, "{ran:?}");
         ran.json()
     }

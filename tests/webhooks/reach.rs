@@ -19,26 +19,36 @@ use crate::support::reviews::CLEAN;
 
 /// A name server that answers what it is told to, one answer after the other, and counts the questions.
 #[derive(Clone, Default)]
-struct Fickle(Arc<Mutex<(VecDeque<Vec<IpAddr>>, Vec<String>)>>);
+struct Fickle(Arc<Mutex<Book>>);
+
+/// What it is going to answer, and what it was asked.
+#[derive(Default)]
+struct Book {
+    answers: VecDeque<Vec<IpAddr>>,
+    asked: Vec<String>,
+}
 
 impl Fickle {
     fn answering(answers: &[&[&str]]) -> Self {
         let read = |text: &&str| text.parse().expect("an address");
         let answers = answers.iter().map(|one| one.iter().map(read).collect());
-        Self(Arc::new(Mutex::new((answers.collect(), Vec::new()))))
+        Self(Arc::new(Mutex::new(Book {
+            answers: answers.collect(),
+            asked: Vec::new(),
+        })))
     }
 
     /// The names that were asked for.
     fn asked(&self) -> Vec<String> {
-        self.0.lock().expect("not poisoned").1.clone()
+        self.0.lock().expect("not poisoned").asked.clone()
     }
 }
 
 impl Lookup for Fickle {
     fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let mut state = self.0.lock().expect("not poisoned");
-        state.1.push(host);
-        let answer = state.0.pop_front();
+        let mut book = self.0.lock().expect("not poisoned");
+        book.asked.push(host);
+        let answer = book.answers.pop_front();
         async move { answer.ok_or_else(|| io::Error::other("no such name")) }.boxed()
     }
 }
