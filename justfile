@@ -33,6 +33,14 @@ bench-console *arguments:
 console-load *arguments:
     scripts/console-load {{arguments}}
 
+# Submissions over HTTP beside the same insert and XADD alone, in one run.
+bench-web:
+    cargo test --release --locked -p millstream-tests --test suite -- --ignored --nocapture submissions_over_http
+
+# Requests of every kind against the web producer, made from its document: `just fuzz 10` for ten minutes.
+fuzz *arguments:
+    scripts/fuzz {{arguments}}
+
 # The documentation of the code.
 doc:
     cargo doc --workspace --no-deps --locked --open

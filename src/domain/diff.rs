@@ -154,6 +154,15 @@ impl FileDiff {
         })
     }
 
+    /// One of its hunks as it stands in the diff, with its header.
+    #[must_use]
+    pub fn hunk_text(&self, hunk: &Hunk) -> &str {
+        let before = self.patch.get(..hunk.body.start).unwrap_or_default();
+        let header = before.strip_suffix('\n').unwrap_or(before);
+        let start = header.rfind('\n').map_or(0, |end| end + 1);
+        self.patch.get(start..hunk.body.end).unwrap_or_default()
+    }
+
     /// Every added line with its number in the new version.
     pub fn added(&self) -> impl Iterator<Item = Line<'_>> {
         self.hunks

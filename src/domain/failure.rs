@@ -15,6 +15,8 @@ pub enum FailureClass {
     Github,
     /// The model did not answer as it should.
     Model,
+    /// The job used up what it may spend.
+    Budget,
     /// The attempt ran longer than it may.
     Timeout,
     /// The handler panicked.
@@ -41,6 +43,7 @@ impl FailureClass {
             Self::Input => "input",
             Self::Github => "github",
             Self::Model => "model",
+            Self::Budget => "budget",
             Self::Timeout => "timeout",
             Self::Panic => "panic",
             Self::Crash => "crash",
@@ -66,6 +69,8 @@ pub enum Retry {
     Later,
     /// Try again, but not before this long: a server said so.
     After(Duration),
+    /// Nothing is wrong with the job: what it needs is away. Wait this long, and count no failed attempt.
+    Wait(Duration),
     /// It cannot heal: bury the job at once.
     Never,
 }
@@ -99,6 +104,21 @@ impl Failure {
             message: message.into(),
             retry: Retry::Never,
         }
+    }
+
+    /// Something that the job needs is away; it waits, and no failed attempt is counted.
+    pub fn waiting(class: FailureClass, message: impl Into<String>, pause: Duration) -> Self {
+        Self {
+            class,
+            message: message.into(),
+            retry: Retry::Wait(pause),
+        }
+    }
+
+    /// Whether it counts towards the attempts that a job has: a crash is counted apart, a wait not at all.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        !matches!(self.class, FailureClass::Crash) && !matches!(self.retry, Retry::Wait(_))
     }
 
     /// The same failure, not to be tried again before `pause` has passed.

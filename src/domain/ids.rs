@@ -105,12 +105,22 @@ impl Serialize for WorkerId {
 pub struct NotAWorkerId;
 
 /// The id of a stream entry: `<milliseconds>-<sequence>`, ordered as the server orders them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct EntryId {
     /// Unix time of the server in milliseconds.
     pub ms: u64,
     /// Counts entries of the same millisecond.
     pub seq: u64,
+}
+
+impl EntryId {
+    /// When the server gave it, by the server's clock.
+    #[must_use]
+    pub fn time(self) -> chrono::DateTime<chrono::Utc> {
+        let ms = i64::try_from(self.ms).unwrap_or(i64::MAX);
+        chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for EntryId {
@@ -134,6 +144,14 @@ impl FromStr for EntryId {
             (Ok(ms), Ok(seq)) => Ok(Self { ms, seq }),
             _ => Err(wrong()),
         }
+    }
+}
+
+impl TryFrom<String> for EntryId {
+    type Error = NotAnEntryId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -35,6 +35,13 @@ pub enum Progress {
         /// Its name.
         agent: String,
     },
+    /// An answer comes in piece by piece. Ours alone: the reference has nothing between begin and end.
+    AgentProgress {
+        /// The agent's name.
+        agent: String,
+        /// Characters of the answer so far.
+        chars: u64,
+    },
     /// A reviewer has answered.
     AgentDone {
         /// Its name.
@@ -78,6 +85,13 @@ mod tests {
             (
                 Progress::AgentStart { agent: "ux".into() },
                 r#"{"type":"agent_start","agent":"ux"}"#,
+            ),
+            (
+                Progress::AgentProgress {
+                    agent: "ux".into(),
+                    chars: 7,
+                },
+                r#"{"type":"agent_progress","agent":"ux","chars":7}"#,
             ),
             (
                 Progress::AgentDone {

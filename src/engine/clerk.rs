@@ -227,7 +227,8 @@ impl<L: Ledger> Scribe<'_, L> {
     /// Takes down a failure and decides what follows it.
     async fn take_down_failure(&self, failure: Failure) -> TakenDown {
         let (lease, ledger) = (&self.lease, self.ledger);
-        let next = match self.rules.next(&failure, self.failures, rand::random()) {
+        let start = u32::try_from(lease.attempt).unwrap_or(u32::MAX);
+        let next = match self.rules.next(&failure, self.failures, start, rand::random()) {
             // Nothing but the stream holds the job, so it stays there however long it waits.
             Next::Schedule(delay) if ledger.store().is_none() => Next::Retry(delay),
             next => next,

@@ -31,6 +31,8 @@ pub trait Memory: Send + Sync {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
     /// The diff that came with the submission.
     fn input<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<StoredDiff>, StoreError>>;
+    /// The W3C `traceparent` that came with the submission.
+    fn traceparent<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 }
 
 /// One attempt's view of the engine. Cheap to clone.
@@ -159,6 +161,14 @@ impl JobContext {
     /// When the store refuses.
     pub async fn input(&self) -> Result<Option<StoredDiff>, Failure> {
         patiently(|| self.memory.input(&self.lease)).await
+    }
+
+    /// The W3C `traceparent` that came with the submission, as it was sent. An outage of the store is waited out.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn traceparent(&self) -> Result<Option<String>, Failure> {
+        patiently(|| self.memory.traceparent(&self.lease)).await
     }
 }
 

@@ -157,6 +157,10 @@ impl Memory for Store {
     fn input<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<StoredDiff>, StoreError>> {
         Box::pin(self.bounded(self.load_input(lease.job)))
     }
+
+    fn traceparent<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(self.bounded(self.load_traceparent(lease.job)))
+    }
 }
 
 /// No ledger: the queue alone.
@@ -227,6 +231,10 @@ impl Memory for NoLedger {
     }
 
     fn input<'a>(&'a self, _: &'a Lease) -> BoxFuture<'a, Result<Option<StoredDiff>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn traceparent<'a>(&'a self, _: &'a Lease) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         Box::pin(async { Ok(None) })
     }
 }

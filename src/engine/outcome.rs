@@ -9,6 +9,9 @@ use crate::store::Next;
 /// Longer waits are held in Postgres alone: a parked entry has to be renewed all the while.
 pub const PARK_AT_MOST: Duration = Duration::from_secs(300);
 
+/// Starts after which a job that waits is given up: about a day of the longest waits. Nothing waits for ever.
+const STARTS_AT_MOST: u32 = 300;
+
 /// The rules for retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryRules {
@@ -19,18 +22,24 @@ pub struct RetryRules {
 }
 
 impl RetryRules {
-    /// What follows a failure, after `failures` earlier ones; `draw` is uniform in `0.0..1.0`.
+    /// What follows the failure of the `start`th start, after `failures` earlier failures; `draw` is uniform in
+    /// `0.0..1.0`.
     #[must_use]
-    pub fn next(&self, failure: &Failure, failures: u32, draw: f64) -> Next {
-        let failures = failures.saturating_add(1);
-        if failure.retry == Retry::Never || failures >= self.max_attempts {
+    pub fn next(&self, failure: &Failure, failures: u32, start: u32, draw: f64) -> Next {
+        let spent = match failure.retry {
+            Retry::Wait(_) => start >= STARTS_AT_MOST,
+            Retry::Never => true,
+            Retry::Later | Retry::After(_) => failures.saturating_add(1) >= self.max_attempts,
+        };
+        if spent {
             return Next::Bury;
         }
-        let wait = self.backoff.wait(failures, draw);
+        let backoff = self.backoff.wait(failures.saturating_add(1), draw);
         let wait = match failure.retry {
             // A server said how long; jitter on top keeps a fleet from coming back as one.
-            Retry::After(pause) => pause.saturating_add(wait),
-            Retry::Later | Retry::Never => wait,
+            Retry::After(pause) => pause.saturating_add(backoff),
+            Retry::Wait(pause) => pause.saturating_add(pause.mul_f64(draw / 4.0)),
+            Retry::Later | Retry::Never => backoff,
         };
         if wait > PARK_AT_MOST {
             Next::Schedule(wait)
@@ -60,30 +69,47 @@ mod tests {
     #[test]
     fn a_passing_failure_is_retried_with_growing_waits_until_the_last_attempt() {
         assert_eq!(
-            RULES.next(&passing(), 0, 1.0),
+            RULES.next(&passing(), 0, 1, 1.0),
             Next::Retry(Duration::from_secs(1))
         );
         assert_eq!(
-            RULES.next(&passing(), 1, 1.0),
+            RULES.next(&passing(), 1, 2, 1.0),
             Next::Retry(Duration::from_secs(2))
         );
-        assert_eq!(RULES.next(&passing(), 2, 1.0), Next::Bury);
+        assert_eq!(RULES.next(&passing(), 2, 3, 1.0), Next::Bury);
     }
 
     #[test]
     fn a_lasting_failure_is_buried_at_once() {
         let failure = Failure::lasting(FailureClass::Input, "no such pull request");
-        assert_eq!(RULES.next(&failure, 0, 0.5), Next::Bury);
+        assert_eq!(RULES.next(&failure, 0, 1, 0.5), Next::Bury);
     }
 
     #[test]
     fn a_long_pause_is_held_in_postgres() {
         let failure = passing().not_before(Duration::from_secs(3_600));
         assert_eq!(
-            RULES.next(&failure, 0, 0.0),
+            RULES.next(&failure, 0, 1, 0.0),
             Next::Schedule(Duration::from_secs(3_600))
         );
         let failure = passing().not_before(Duration::from_secs(60));
-        assert_eq!(RULES.next(&failure, 0, 0.0), Next::Retry(Duration::from_secs(60)));
+        assert_eq!(
+            RULES.next(&failure, 0, 1, 0.0),
+            Next::Retry(Duration::from_secs(60))
+        );
+    }
+    #[test]
+    fn a_wait_is_no_failed_attempt_and_ends_some_day() {
+        let failure = Failure::waiting(FailureClass::Model, "away", Duration::from_secs(40));
+        assert!(!failure.counts() && passing().counts());
+        assert_eq!(
+            RULES.next(&failure, 2, 299, 0.0),
+            Next::Retry(Duration::from_secs(40))
+        );
+        assert_eq!(
+            RULES.next(&failure, 0, 1, 1.0),
+            Next::Retry(Duration::from_secs(50))
+        );
+        assert_eq!(RULES.next(&failure, 0, 300, 0.0), Next::Bury);
     }
 }

@@ -157,6 +157,8 @@ impl Reconciler {
             );
             self.pay(&owed).await?;
         }
+        // Before the pause is mended: it may have been set or taken back while Postgres was away.
+        self.copy_glass().await?;
         self.mend_pause(&queue).await?;
         // An older version buries without a cause.
         self.store.bounded(self.store.name_causes(&queue, PAGE)).await?;
@@ -207,6 +209,28 @@ impl Reconciler {
             }
         }
         Ok(())
+    }
+
+    /// Writes into the book what operators noted in Valkey while Postgres was away.
+    async fn copy_glass(&self) -> Result<(), Trouble> {
+        loop {
+            let page = self.queue.glass_page().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (id, note) in &page {
+                match note {
+                    Some(note) => {
+                        if self.store.bounded(self.store.copy_glass(note, id.time())).await? {
+                            info!("an operator acted while Postgres was away; noted in the book");
+                        }
+                    }
+                    None => warn!("a note of an operator cannot be read: {id}; left out of the book"),
+                }
+            }
+            let ids: Vec<EntryId> = page.iter().map(|(id, _)| *id).collect();
+            self.queue.remove_glass(&ids).await?;
+        }
     }
 
     async fn incarnation(&self) -> Result<Incarnation, QueueError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::domain::JobId;
+use crate::domain::{EntryId, JobId};
 use crate::queue::{NewEntry, Queue, QueueError};
 use crate::store::Store;
 use crate::store::owed::Owed;
@@ -17,7 +17,7 @@ const ENQUEUE_WITHIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// When Valkey is away or slow: the enqueue is owed, and the reconciler pays it.
 pub(super) async fn enqueue(store: &Store, queue: &Queue, entries: &[NewEntry]) -> Result<(), QueueError> {
-    let ids = within(ENQUEUE_WITHIN, queue.enqueue(entries)).await?;
+    let ids = add_entries(queue, entries).await?;
     let pairs: Vec<_> = entries.iter().map(|entry| entry.job).zip(ids).collect();
     if let Err(error) = store.enqueued(&pairs).await {
         let jobs: Vec<JobId> = entries.iter().map(|entry| entry.job).take(10).collect();
@@ -28,6 +28,14 @@ pub(super) async fn enqueue(store: &Store, queue: &Queue, entries: &[NewEntry]) 
         );
     }
     Ok(())
+}
+
+/// Adds entries, if Valkey takes them in time.
+///
+/// # Errors
+/// When Valkey is away or slow.
+pub(super) async fn add_entries(queue: &Queue, entries: &[NewEntry]) -> Result<Vec<EntryId>, QueueError> {
+    within(ENQUEUE_WITHIN, queue.enqueue(entries)).await
 }
 
 /// The entry of a job that is owed one.

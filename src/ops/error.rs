@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::rights::Refused;
+use super::scale::FleetError;
 use crate::domain::NotACallback;
 use crate::domain::diff::NotADiff;
 use crate::queue::QueueError;
@@ -24,6 +26,9 @@ pub enum OpsError {
     /// The address that is to be told of the end is none that may be called; nothing was written.
     #[error(transparent)]
     Callback(#[from] NotACallback),
+    /// The queue carries webhooks; nothing was written.
+    #[error("QUEUE names a queue of webhooks, which takes no reviews")]
+    NoReviews,
     /// Webhooks cannot be signed here; nothing was written.
     #[error("callbacks are not taken here: WEBHOOK_SECRET is not set, so no webhook could be signed")]
     NoCallbacks,
@@ -38,6 +43,12 @@ pub enum OpsError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// The ladder does not let it pass; nothing was written.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// The fleet was not scaled.
+    #[error("failed to scale: {0}")]
+    Fleet(#[from] FleetError),
     /// Postgres failed; a submission may have been accepted all the same.
     #[error("failed to {0}")]
     Store(#[from] StoreError),

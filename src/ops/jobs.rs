@@ -5,11 +5,11 @@
 
 use std::collections::HashSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::enqueue::{enqueue, entry_of};
 use super::error::OpsError;
-use super::operator::{Operator, ids_detail, patient, sort_out};
+use super::operator::{Operator, patient, sort_out, texts};
 use super::outcome::{Mode, Outcome, Why};
 use crate::domain::{EntryId, FailureClass, JobId, JobRef, JobState, Lane};
 use crate::queue::{Claimed, Holder, NewEntry, NewLetter, QueueError};
@@ -28,7 +28,7 @@ impl Operator {
     /// When Postgres is away.
     pub async fn retry(&self, names: &[JobRef], mode: Mode) -> Result<Outcome, OpsError> {
         let (jobs, refused) = self.resolve(names).await?;
-        let detail = ids_detail(&jobs, &refused);
+        let detail = json!({ "unresolved": refused });
         let mut outcome = Outcome {
             refused,
             ..Outcome::default()
@@ -40,9 +40,11 @@ impl Operator {
             .await?;
             return Ok(outcome);
         }
-        let effect = async {
+        self.may_move(jobs.len())?;
+        let jobs = &jobs[..];
+        let effect = async |action| {
             for (at, chunk) in jobs.chunks(CHUNK).enumerate() {
-                match self.store.run_now(self.name(), chunk).await {
+                match self.store.run_now(self.name(), chunk, Some(action)).await {
                     Ok(judged) => {
                         let hastened = self.hasten(&judged.moved, &mut outcome).await;
                         sort_out_but(chunk, &hastened, &judged.moved, &judged.left, &mut outcome);
@@ -52,7 +54,8 @@ impl Operator {
             }
             Ok(outcome)
         };
-        self.recorded("retry", detail, effect).await
+        let intent = self.intent("retry", texts(jobs), detail);
+        self.recorded(intent, effect).await
     }
 
     /// Brings the entries of jobs that run now to the workers; answers the jobs for which that is arranged.
@@ -105,11 +108,12 @@ impl Operator {
     /// # Errors
     /// When Postgres is away.
     pub async fn cancel(&self, names: &[JobRef], mode: Mode) -> Result<Outcome, OpsError> {
-        let reason = format!("cancelled by {}", self.actor);
+        let reason = format!("cancelled by {}", self.who.actor);
         let end = HandEnd {
             state: JobState::Cancelled,
             reason: &reason,
             class: None,
+            action: None,
         };
         self.end("cancel", names, &end, mode).await
     }
@@ -124,6 +128,7 @@ impl Operator {
             state: JobState::Dead,
             reason: &reason,
             class: Some(FailureClass::Operator),
+            action: None,
         };
         self.end("bury", names, &end, mode).await
     }
@@ -136,8 +141,7 @@ impl Operator {
         mode: Mode,
     ) -> Result<Outcome, OpsError> {
         let (jobs, refused) = self.resolve(names).await?;
-        let mut detail = ids_detail(&jobs, &refused);
-        detail["reason"] = json!(end.reason);
+        let detail = json!({ "unresolved": refused, "reason": end.reason });
         let mut outcome = Outcome {
             refused,
             ..Outcome::default()
@@ -149,7 +153,13 @@ impl Operator {
             .await?;
             return Ok(outcome);
         }
-        let effect = async {
+        self.may_move(jobs.len())?;
+        let jobs = &jobs[..];
+        let effect = async |action| {
+            let end = &HandEnd {
+                action: Some(action),
+                ..*end
+            };
             for (at, chunk) in jobs.chunks(CHUNK).enumerate() {
                 match self.store.end_by_hand(self.name(), chunk, end).await {
                     Ok(judged) => {
@@ -170,7 +180,11 @@ impl Operator {
             }
             Ok(outcome)
         };
-        self.recorded(verb, detail, effect).await
+        let mut intent = self.intent(verb, texts(jobs), detail);
+        if end.state == JobState::Dead {
+            intent.reason = Some(end.reason.to_owned());
+        }
+        self.recorded(intent, effect).await
     }
 
     /// Valkey's half of an end whose reply was lost: who repeats the move finds the rows as they were to be, and the
@@ -275,7 +289,8 @@ impl Operator {
         let mut seen = HashSet::new();
         let names: Vec<&JobRef> = names.iter().filter(|name| seen.insert(*name)).collect();
         let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let effect = async {
+        let of_names = names.clone();
+        let effect = async || {
             let mut taken = HashSet::new();
             for name in names {
                 let held = match self.held(name).await? {
@@ -307,9 +322,33 @@ impl Operator {
             Ok(outcome)
         };
         if mode == Mode::DryRun {
-            return effect.await;
+            return effect().await;
         }
-        self.recorded("claim", json!({ "ids": texts }), effect).await
+        self.may_move(texts.len())?;
+        let intent = self.intent("claim", texts, Value::default());
+        self.recorded_or_noted(intent, effect, || self.claim_by_valkey(&of_names))
+            .await
+    }
+
+    /// The half of a claim that Valkey can do: entries by their own ids. Whoever ran one finds its fence closed once
+    /// another worker has started it.
+    async fn claim_by_valkey(&self, names: &[&JobRef]) -> Result<Outcome, OpsError> {
+        let mut outcome = Outcome::default();
+        for name in names {
+            if !matches!(name, JobRef::Entry(_)) {
+                outcome.refuse(name, Why::NeedsPostgres);
+                continue;
+            }
+            match self.held(name).await? {
+                Ok(held) => match patient(self.queue.claim(held.lane, held.entry, &held.consumer)).await? {
+                    Claimed::Taken | Claimed::Gone => outcome.done.push(held.shown),
+                    Claimed::Moved => outcome.refuse(&held.shown, Why::Moved),
+                },
+                Err(why) => outcome.refuse(name, why),
+            }
+        }
+        patient(self.queue.wake_workers()).await?;
+        Ok(outcome)
     }
 
     /// The entry that is meant, and who holds it.
@@ -368,7 +407,7 @@ impl Operator {
             consumer,
         } = held;
         // The fence closes first: whoever runs it can write nothing from here on, whatever becomes of the entry.
-        let reason = format!("claimed by {}", self.actor);
+        let reason = format!("claimed by {}", self.who.actor);
         let at = (self.name(), lane, entry);
         let job = self.store.take_from(at, &consumer, &reason).await?;
         match patient(self.queue.claim(lane, entry, &consumer)).await {

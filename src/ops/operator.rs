@@ -1,17 +1,22 @@
 //! Somebody who acts on a queue, and how the names they type become jobs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::action::recorded;
+use super::action::{Told, recorded};
 use super::enqueue::within;
 use super::error::OpsError;
+use super::glass::Glass;
 use super::outcome::{Outcome, Refusal, Why};
+use super::rights::{Consent, Rights, Who};
+use super::scale::Fleet;
 use crate::domain::{JobId, JobRef, JobState};
 use crate::queue::{Call, Queue, QueueError};
 use crate::store::Store;
+use crate::store::actions::{ActionId, Intent};
 use crate::store::moves::Standing;
 
 /// The most names in one call.
@@ -24,18 +29,41 @@ const VALKEY_WITHIN: Duration = Duration::from_secs(2);
 pub struct Operator {
     pub(super) store: Store,
     pub(super) queue: Queue,
-    pub(super) actor: String,
+    pub(super) who: Who,
+    pub(super) rights: Rights,
+    pub(super) consent: Consent,
+    pub(super) glass: Glass,
+    pub(super) fleet: Option<Arc<dyn Fleet>>,
 }
 
 impl Operator {
-    /// An operator; `actor` is who the book says it was, as `cli:ada` or `console:ada`.
+    /// An operator; `who` is who the book says it was, as `cli:ada@laptop` or `console:ada@laptop`.
     #[must_use]
-    pub fn new(store: Store, queue: Queue, actor: impl Into<String>) -> Self {
+    pub fn new(store: Store, queue: Queue, who: impl Into<Who>, rights: Rights) -> Self {
         Self {
             store,
             queue,
-            actor: actor.into(),
+            who: who.into(),
+            rights,
+            consent: Consent::default(),
+            glass: Glass::default(),
+            fleet: None,
         }
+    }
+
+    /// The same operator, who has typed this for the next move.
+    #[must_use]
+    pub fn with(&self, consent: Consent) -> Self {
+        Self {
+            consent,
+            ..self.clone()
+        }
+    }
+
+    /// What this operator may do.
+    #[must_use]
+    pub const fn rights(&self) -> Rights {
+        self.rights
     }
 
     /// The queue's name.
@@ -43,14 +71,30 @@ impl Operator {
         &self.queue.keys().shared
     }
 
+    /// What the book says about a move before it happens.
+    pub(super) fn intent(&self, verb: &str, ids: Vec<String>, detail: Value) -> Intent {
+        Intent {
+            queue: self.name().to_owned(),
+            actor: self.who.actor.clone(),
+            profile: self.who.profile.clone(),
+            verb: verb.to_owned(),
+            reason: self.reason().map(ToOwned::to_owned),
+            ids,
+            detail,
+            ..Intent::default()
+        }
+    }
+
     /// Runs a move inside its two entries in the book.
-    pub(super) async fn recorded(
+    pub(super) async fn recorded<T: Told, E: Future<Output = Result<T, OpsError>>>(
         &self,
-        verb: &str,
-        detail: Value,
-        effect: impl Future<Output = Result<Outcome, OpsError>>,
-    ) -> Result<Outcome, OpsError> {
-        recorded(&self.store, (&self.actor, verb), detail, effect).await
+        intent: Intent,
+        effect: impl FnOnce(ActionId) -> E,
+    ) -> Result<T, OpsError> {
+        self.may_write()?;
+        let done = recorded(&self.store, &intent, effect).await?;
+        self.copy_glass().await;
+        Ok(done)
     }
 
     /// The jobs that are meant, each once, in the order in which they were named; and what names no job.
@@ -136,9 +180,9 @@ fn why_not(one: &Standing) -> Why {
     }
 }
 
-/// What the book says about the ids of a move.
-pub(super) fn ids_detail(jobs: &[JobId], refused: &[Refusal]) -> Value {
-    json!({ "ids": jobs, "unresolved": refused })
+/// The ids of jobs, for the book.
+pub(super) fn texts(jobs: &[JobId]) -> Vec<String> {
+    jobs.iter().map(ToString::to_string).collect()
 }
 
 /// A call to Valkey within an operator's patience.

@@ -83,6 +83,18 @@ pub enum Why {
     /// The letter belongs to a job.
     #[error("this letter belongs to a job: name the job")]
     LetterOfAJob,
+    /// Nobody has a copy of it.
+    #[error("not exported since it died: use `millstream dead export` first")]
+    NotExported,
+    /// Its input cannot be mended.
+    #[error("it is no review: its input cannot be edited")]
+    NotAReview,
+    /// A submission was refused.
+    #[error("not accepted: {0}")]
+    NotAccepted(String),
+    /// A worker has started it since.
+    #[error("it is too late: it has been started or moved since, and is {0}")]
+    TooLate(JobState),
     /// The queue is paused already.
     #[error("it was paused before, by {by} at {}", .at.to_rfc3339_opts(SecondsFormat::Secs, true))]
     PausedBefore {
@@ -97,6 +109,9 @@ pub enum Why {
     /// Valkey did not take it.
     #[error("failed to {0}; it goes on as planned before")]
     ValkeyAway(String),
+    /// Only Postgres knows which entry stands for it.
+    #[error("with Postgres away only entries can be claimed, by their ids")]
+    NeedsPostgres,
     /// Postgres went away before its turn.
     #[error("failed to {0}; its turn did not come")]
     PostgresAway(String),

@@ -28,30 +28,24 @@ impl Operator {
             }
             return Ok(outcome);
         }
-        let detail = json!({ "queue": queue, "reason": reason });
-        let effect = async {
-            let row = match self.store.pause(queue, &self.actor, reason.as_deref()).await? {
-                Some(row) => {
-                    outcome.done.push(queue.to_owned());
-                    Some(row)
-                }
-                None => {
-                    let before = self.store.paused(queue).await?;
-                    // None: somebody resumed it in this moment.
-                    let why = before.as_ref().map_or(Why::NotPaused, paused_before);
-                    outcome.refuse(&queue, why);
-                    before
-                }
-            };
-            // Also for one that was paused before: its key may be lost.
-            if let Some(row) = row
-                && let Err(error) = self.stop_fetches(&row).await
-            {
-                outcome.notes.push(later_note(&error));
-            }
+        let mut intent = self.intent("pause", Vec::new(), json!({ "queue": queue, "reason": reason }));
+        if reason.is_some() {
+            intent.reason.clone_from(&reason);
+        }
+        let whole = async || {
+            self.halt(reason.as_deref(), &mut outcome).await?;
             Ok(outcome)
         };
-        self.recorded("pause", detail, effect).await
+        let by_valkey = async || {
+            let row = PausedRow {
+                by: self.who.actor.clone(),
+                at: crate::clock::now(),
+                reason: reason.clone(),
+            };
+            self.stop_fetches(&row).await?;
+            Ok(done(queue))
+        };
+        self.recorded_or_noted(intent, whole, by_valkey).await
     }
 
     /// Lets the queue run again.
@@ -68,24 +62,65 @@ impl Operator {
             }
             return Ok(outcome);
         }
-        let effect = async {
-            let resumed = self.store.resume(queue).await?;
-            // The key may stand there alone: set by hand, or left by a resume that did not reach Valkey.
-            let cleared = match self.start_fetches().await {
-                Ok(cleared) => cleared,
-                Err(error) => {
-                    outcome.notes.push(later_note(&error));
-                    false
-                }
-            };
-            if resumed || cleared {
-                outcome.done.push(queue.to_owned());
-            } else {
-                outcome.refuse(&queue, Why::NotPaused);
-            }
+        let intent = self.intent("resume", Vec::new(), json!({ "queue": queue }));
+        let whole = async || {
+            self.unpause(&mut outcome).await?;
             Ok(outcome)
         };
-        self.recorded("resume", json!({ "queue": queue }), effect).await
+        let by_valkey = async || {
+            if self.start_fetches().await? {
+                return Ok(done(queue));
+            }
+            let mut outcome = Outcome::default();
+            outcome.refuse(&queue, Why::NotPaused);
+            Ok(outcome)
+        };
+        self.recorded_or_noted(intent, whole, by_valkey).await
+    }
+
+    /// The effect of a pause.
+    pub(super) async fn halt(&self, reason: Option<&str>, outcome: &mut Outcome) -> Result<(), OpsError> {
+        let queue = self.name();
+        let row = match self.store.pause(queue, &self.who.actor, reason).await? {
+            Some(row) => {
+                outcome.done.push(queue.to_owned());
+                Some(row)
+            }
+            None => {
+                let before = self.store.paused(queue).await?;
+                // None: somebody resumed it in this moment.
+                let why = before.as_ref().map_or(Why::NotPaused, paused_before);
+                outcome.refuse(&queue, why);
+                before
+            }
+        };
+        // Also for one that was paused before: its key may be lost.
+        if let Some(row) = row
+            && let Err(error) = self.stop_fetches(&row).await
+        {
+            outcome.notes.push(later_note(&error));
+        }
+        Ok(())
+    }
+
+    /// The effect of a resume.
+    pub(super) async fn unpause(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
+        let queue = self.name();
+        let resumed = self.store.resume(queue).await?;
+        // The key may stand there alone: set by hand, or left by a resume that did not reach Valkey.
+        let cleared = match self.start_fetches().await {
+            Ok(cleared) => cleared,
+            Err(error) => {
+                outcome.notes.push(later_note(&error));
+                false
+            }
+        };
+        if resumed || cleared {
+            outcome.done.push(queue.to_owned());
+        } else {
+            outcome.refuse(&queue, Why::NotPaused);
+        }
+        Ok(())
     }
 
     async fn stop_fetches(&self, row: &PausedRow) -> Result<(), QueueError> {
@@ -97,6 +132,13 @@ impl Operator {
         let cleared = patient(self.queue.clear_pause()).await?;
         patient(self.queue.call_workers(Call::Resume)).await?;
         Ok(cleared)
+    }
+}
+
+fn done(queue: &str) -> Outcome {
+    Outcome {
+        done: vec![queue.to_owned()],
+        ..Outcome::default()
     }
 }
 

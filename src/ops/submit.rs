@@ -3,25 +3,24 @@
 //! A submission is accepted once its row is committed. When Valkey does not take the entry in time it
 //! is owed, and the reconciler pays it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use super::action::{Told, recorded};
+use super::action::Told;
 use super::callback::Callbacks;
-use super::enqueue::enqueue;
+use super::enqueue::add_entries;
 use super::error::OpsError;
+use super::headroom::{Headroom, Room};
+use super::marks::Marks;
+use super::operator::Operator;
 use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
 use crate::queue::{NewEntry, Queue};
 use crate::settings::QueueSettings;
 use crate::store::Store;
+use crate::store::actions::ActionId;
 use crate::store::jobs::{Accepted, IdempotencyKey, NewInput, NewJob, REVIEW};
-
-/// What a refused client is told to wait, until a drain rate is known.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What is to be reviewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,18 +87,22 @@ pub struct Submitter {
     settings: QueueSettings,
     max_patch: usize,
     callbacks: Callbacks,
+    headroom: Headroom,
+    marks: Marks,
 }
 
 impl Submitter {
     /// A submitter for one queue, which takes no callbacks.
     #[must_use]
-    pub const fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
+    pub fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
         Self {
             store,
             queue,
             settings,
             max_patch,
             callbacks: Callbacks::Refused,
+            headroom: Headroom::default(),
+            marks: Marks::default(),
         }
     }
 
@@ -123,11 +126,24 @@ impl Submitter {
     ///
     /// # Errors
     /// As [`Submitter::submit`].
-    pub async fn submit_as(&self, actor: &str, submission: Submission) -> Result<Submitted, OpsError> {
+    pub async fn submit_as(
+        &self,
+        operator: &Operator,
+        submission: Submission,
+    ) -> Result<Submitted, OpsError> {
+        operator.may_write()?;
         // What cannot be reviewed is no action: it is refused before anything is written.
         let job = self.job(submission).await?;
-        let detail = json!({ "input": job.payload });
-        recorded(&self.store, (actor, "submit"), detail, self.accept(job)).await
+        let intent = operator.intent("submit", Vec::new(), json!({ "input": job.payload }));
+        operator
+            .recorded(intent, |action| self.accept_noted(action, job))
+            .await
+    }
+
+    /// Accepts a job that an action submits; it is noted first, so that it can be taken back.
+    pub(super) async fn accept_noted(&self, action: ActionId, job: NewJob) -> Result<Submitted, OpsError> {
+        self.store.note_submitted(action, &[job.id]).await?;
+        self.accept(job).await
     }
 
     async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
@@ -137,11 +153,9 @@ impl Submitter {
         {
             return self.repeated(known).await;
         }
-        if self.store.waits_at_least(&job.queue, self.settings.limit).await? {
-            return Err(OpsError::QueueFull {
-                limit: self.settings.limit,
-                retry_after: RETRY_AFTER,
-            });
+        let limit = self.settings.limit;
+        if let Room::Full(retry_after) = self.headroom.take(&self.store, &job.queue, limit).await? {
+            return Err(OpsError::QueueFull { limit, retry_after });
         }
         match self.store.accept(&job).await? {
             Accepted::New => {}
@@ -181,7 +195,10 @@ impl Submitter {
         }
     }
 
-    async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+    pub(super) async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+        if self.settings.is_webhooks() {
+            return Err(OpsError::NoReviews);
+        }
         let callback = submission.callback.as_deref();
         let callback = callback.map(|text| self.callbacks.read(text)).transpose()?;
         let (lane, payload, input) = match submission.source {
@@ -252,15 +269,20 @@ impl Submitter {
     }
 
     /// Puts the entry on its stream, if Valkey takes it in time.
-    async fn enqueue(&self, job: &NewJob) {
+    pub(super) async fn enqueue(&self, job: &NewJob) {
         let entry = NewEntry {
             lane: job.lane,
             job: job.id,
             payload: job.payload.clone(),
             traceparent: job.traceparent.clone(),
         };
-        if let Err(error) = enqueue(&self.store, &self.queue, &[entry]).await {
-            warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id);
+        match add_entries(&self.queue, &[entry]).await {
+            Ok(entries) => {
+                if let [entry] = entries[..] {
+                    self.marks.note(&self.store, job.id, entry).await;
+                }
+            }
+            Err(error) => warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id),
         }
     }
 }

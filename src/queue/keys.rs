@@ -28,6 +28,8 @@ pub struct Keys {
     pub dead: String,
     /// While this key exists the letters are whole: it goes with the rest when the data is lost.
     pub letters: String,
+    /// Stream of what operators noted while Postgres was away, until it is in the book.
+    pub glass: String,
     /// While this key exists, nothing new starts.
     pub pause: String,
     /// Who sweeps: one worker of the fleet.
@@ -59,6 +61,7 @@ impl Keys {
             due_high: beside("due:high"),
             dead: beside("dead"),
             letters: beside("letters"),
+            glass: beside("glass"),
             pause: beside("pause"),
             sweeper: beside("sweeper"),
             steady: beside("steady"),
@@ -120,6 +123,12 @@ pub const fn numbered_lane(number: usize) -> Lane {
 #[must_use]
 pub fn progress_channel(job: crate::domain::JobId) -> String {
     format!("review:{job}")
+}
+
+/// The job whose progress a channel carries.
+#[must_use]
+pub fn job_of_channel(channel: &str) -> Option<crate::domain::JobId> {
+    channel.strip_prefix("review:")?.parse().ok()
 }
 
 #[cfg(test)]

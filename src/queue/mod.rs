@@ -16,7 +16,7 @@
 //!
 //! Reading order: [`keys`], [`entry`], [`connect`], then [`enqueue`], [`fetch`], [`settle`],
 //! [`lease`], [`takeover`]; [`inspect`], [`glance`], [`pending`], [`window`], [`held`] and [`streams`] only look,
-//! [`progress`] tells what runs, [`withdraw`], [`pause`] and [`letters`] are an operator's.
+//! [`progress`] tells what runs, [`withdraw`], [`pause`], [`letters`] and [`glass`] are an operator's.
 
 pub mod connect;
 pub mod enqueue;
@@ -24,6 +24,7 @@ pub mod entry;
 pub mod error;
 pub mod fetch;
 pub mod glance;
+pub mod glass;
 pub mod held;
 pub mod inspect;
 pub mod keys;
@@ -50,7 +51,7 @@ pub use keys::Keys;
 pub use lease::Beat;
 pub use letters::Letter;
 pub use new_letter::NewLetter;
-pub use progress::Call;
+pub use progress::{Call, Feed};
 pub use reader::Reader;
 pub use settle::Parking;
 pub use withdraw::{Claimed, Holder};

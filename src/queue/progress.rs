@@ -1,11 +1,79 @@
 //! Pub/sub: progress of jobs for whoever listens, and the wake-up for idle workers.
 
+use std::time::Duration;
+
 use futures_util::{Stream, StreamExt};
+use redis::aio::{PubSubSink, PubSubStream};
 
 use super::connect::Queue;
 use super::error::QueueError;
-use super::keys::progress_channel;
+use super::keys::{job_of_channel, progress_channel};
 use crate::domain::JobId;
+
+/// How long the server has to answer a subscription before its connection counts as lost.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(5);
+
+/// One connection on which the progress of any number of jobs is heard.
+pub struct Feed {
+    sink: PubSubSink,
+    messages: PubSubStream,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+impl Feed {
+    /// Listens to these jobs too. What they tell from the moment of the answer on is heard.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn add(&mut self, jobs: &[JobId]) -> Result<(), QueueError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        answered(self.sink.subscribe(channels(jobs))).await
+    }
+
+    /// Listens to these jobs no longer.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn remove(&mut self, jobs: &[JobId]) -> Result<(), QueueError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        answered(self.sink.unsubscribe(channels(jobs))).await
+    }
+
+    /// The next thing that one of the jobs tells; nothing when the connection is lost. It is safe to drop.
+    pub async fn next(&mut self) -> Option<(JobId, String)> {
+        loop {
+            let message = self.messages.next().await?;
+            let job = job_of_channel(message.get_channel_name());
+            // What is no text is no progress.
+            if let (Some(job), Ok(text)) = (job, message.get_payload()) {
+                return Some((job, text));
+            }
+        }
+    }
+}
+
+fn channels(jobs: &[JobId]) -> Vec<String> {
+    jobs.iter().map(|job| progress_channel(*job)).collect()
+}
+
+async fn answered(call: impl Future<Output = Result<(), redis::RedisError>>) -> Result<(), QueueError> {
+    match tokio::time::timeout(SUBSCRIBED_WITHIN, call).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_elapsed) => {
+            let text = format!("no answer within {} s", SUBSCRIBED_WITHIN.as_secs());
+            Err(QueueError::Unreachable(text))
+        }
+    }
+}
 
 /// What workers are called for. A call only saves time: what it tells they would find out by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +156,15 @@ impl Queue {
         pubsub.subscribe(&self.keys().wake).await?;
         let heard = |message: redis::Msg| async move { Some(Call::of(message.get_payload_bytes())) };
         Ok(pubsub.into_on_message().filter_map(heard))
+    }
+
+    /// A connection on which the progress of many jobs can be heard.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn feed(&self) -> Result<Feed, QueueError> {
+        let (sink, messages) = self.client().get_async_pubsub().await?.split();
+        Ok(Feed { sink, messages })
     }
 
     /// Listens for the progress of a job until the connection ends.

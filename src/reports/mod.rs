@@ -2,14 +2,17 @@
 //!
 //! Names are stable, times are RFC 3339 in UTC, durations are seconds. Reports only read.
 
+mod activity;
 mod dead;
 mod jobs;
 mod pending;
 mod review;
+mod runs;
 mod status;
 mod trace;
 mod workers;
 
+pub use activity::{ActionReport, activity};
 pub use dead::{
     DeadExport, DeadList, DeadReport, ExportPage, Inputs, dead, dead_of, export_letters, export_of,
     export_page,
@@ -17,6 +20,7 @@ pub use dead::{
 pub use jobs::{JobReport, jobs};
 pub use pending::{PendingList, PendingReport, pending};
 pub use review::{FindingReport, ReviewReport, review};
+pub use runs::{RunDetail, RunItem, RunReport, run, run_report, runs};
 pub use status::{PauseReport, StatusReport, status};
 pub use trace::{AttemptReport, SpanReport, TraceReport, trace};
 pub use workers::{WorkerReport, WorkerState, workers};

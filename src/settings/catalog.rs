@@ -48,12 +48,28 @@ pub const ALL: &[Variable] = &[
         "0",
         "1 lets anybody submit and read without a token",
     ),
+    variable(
+        "PUBLIC_READ",
+        "0",
+        "1 lets anybody see which reviews there are and how they ended, but no diffs, findings or reasons",
+    ),
     variable("QUEUE", "reviews:queue", "stream of the queue"),
     variable("QUEUE_GROUP", "reviewers", "consumer group of the queue"),
     variable(
         "QUEUE_LIMIT",
         "10000",
         "with this many jobs waiting, submissions are refused with 429",
+    ),
+    variable(
+        "SUBMIT_RATE",
+        "20",
+        "submissions a second that one client of the web producer may send; 0 for any number",
+    ),
+    variable("SUBMIT_BURST", "200", "how many of them may come at once"),
+    variable(
+        "PROXIES",
+        "0, or 1 on Render",
+        "proxies in front of the web producer: so many last entries of X-Forwarded-For are believed",
     ),
     variable(
         "MAX_PATCH",
@@ -131,8 +147,57 @@ pub const ALL: &[Variable] = &[
     ),
     variable(
         "AGENT_MODEL",
-        "offline",
-        "model of the reviewers; offline (or mock) needs no key",
+        "whatever there is a key for, else offline",
+        "who reviews: offline (or mock), anthropic, openai, or a model's name",
+    ),
+    variable("ANTHROPIC_API_KEY", "", "key for Anthropic's models"),
+    variable("OPENAI_API_KEY", "", "key for OpenAI's models"),
+    variable(
+        "ANTHROPIC_BASE_URL",
+        "https://api.anthropic.com",
+        "address of Anthropic's API",
+    ),
+    variable(
+        "OPENAI_BASE_URL",
+        "https://api.openai.com/v1",
+        "address of OpenAI's API, or of another server that speaks it",
+    ),
+    variable(
+        "MODEL_MEDIUM",
+        "AGENT_MODEL, or claude-sonnet-4-6, or gpt-4.1",
+        "model of the reviewers",
+    ),
+    variable(
+        "MODEL_LARGE",
+        "AGENT_MODEL, or claude-opus-4-6, or gpt-4.1",
+        "model of the judge",
+    ),
+    variable("MODEL_TIMEOUT", "1m", "how long a provider may say nothing"),
+    variable("AGENT_MAX_TURNS", "12", "turns that an agent may take"),
+    variable(
+        "AGENT_MAX_TOKENS",
+        "1000000",
+        "tokens that an agent may read and write, over all attempts",
+    ),
+    variable(
+        "AGENT_MAX_COST",
+        "3",
+        "US dollars that an agent may cost, over all attempts",
+    ),
+    variable(
+        "AGENT_MAX_TIME",
+        "5m",
+        "how long an agent may take in one attempt",
+    ),
+    variable(
+        "REVIEW_MAX_TOKENS",
+        "3000000",
+        "tokens that all agents of a review may read and write",
+    ),
+    variable(
+        "REVIEW_MAX_COST",
+        "9",
+        "US dollars that all agents of a review may cost",
     ),
     variable(
         "OFFLINE_LATENCY",
@@ -150,9 +215,59 @@ pub const ALL: &[Variable] = &[
         "token for GitHub; without one only public pull requests can be read",
     ),
     variable(
+        "RENDER_API_KEY",
+        "",
+        "key for Render's API, with which `millstream scale` sets the number of workers",
+    ),
+    variable(
+        "RENDER_WORKER_SERVICE_ID",
+        "",
+        "the service whose instances `millstream scale` counts and sets, as srv-...",
+    ),
+    variable(
+        "RENDER_API_URL",
+        "https://api.render.com/v1",
+        "address of Render's API",
+    ),
+    variable(
         "GITHUB_API_URL",
         "https://api.github.com",
         "address of GitHub's API",
+    ),
+    variable(
+        "GITHUB_POST_REVIEW",
+        "0",
+        "1 posts each verdict as a review on its pull request",
+    ),
+    variable(
+        "GITHUB_POST_VOTES",
+        "none",
+        "votes that these reviews cast: none, request-changes, or both",
+    ),
+    variable(
+        "MCP_SERVERS",
+        "",
+        "MCP servers whose tools reviewers may call: {\"name\": {\"url\": ..} or {\"command\": ..}}",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "address of a collector; with it, spans leave by OTLP too",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        "headers for the collector: name=value,name=value, percent-encoded",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "the one protocol that is spoken",
+    ),
+    variable(
+        "OTEL_SERVICE_NAME",
+        "millstream-worker",
+        "what the collector calls the workers",
     ),
     variable("LOG", "info", "log level, or a filter as `millstream=debug,warn`"),
     variable("LOG_FORMAT", "text", "text or json"),

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::telemetry::EventRow;
 use super::text::{clean, clean_value};
 use crate::domain::fingerprint::fingerprint;
-use crate::domain::{EntryId, Failure, FailureClass, JobId, JobState, WorkerId};
+use crate::domain::{EntryId, Failure, JobId, JobState, WorkerId};
 
 /// The right to write for one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -232,7 +232,7 @@ impl Store {
             Next::Bury => ("dead", None),
         };
         // A crash is counted apart from failures, when the start after it is asked for.
-        let failed = i32::from(failure.class != FailureClass::Crash);
+        let failed = i32::from(failure.counts());
         let ending = Ending {
             state,
             outcome: "failed",

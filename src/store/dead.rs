@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::actions::ActionId;
 use super::connect::Store;
 use super::error::StoreError;
 use super::owed::Owed;
@@ -69,6 +71,16 @@ impl DeadRow {
     }
 }
 
+/// Whether what is thrown away has to be exported before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exported {
+    /// A death that nobody has exported stays.
+    Wanted,
+    /// It goes all the same.
+    Waived,
+}
+
 /// Where a walk through the dead goes on: behind this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadCursor {
@@ -99,12 +111,23 @@ where j.queue = $1 and j.given_up = 'dead' and j.finished_at is not null
   and ($7::float8 is null or j.finished_at >= $8::timestamptz - make_interval(secs => $7))
   and not exists (select 1 from unnest($9::text[]) as e (word)
                   where strpos(lower(coalesce(j.error, '') collate \"C\"), e.word) = 0)
+  and ($11::text is null or j.fingerprint is null or starts_with(j.fingerprint, $11))
 order by j.finished_at desc, j.id desc
 limit $10";
 
-const REQUEUE: &str = "
+/// The action notes what it found; without one there is no note.
+pub(super) const REQUEUE: &str = "
 with locked as (
-    select id from millstream.jobs where queue = $1 and id = any($2) and state = 'dead' order by id for update
+    select id, attempt, failures, crashes, error, error_class, fingerprint, finished_at, entry_id, delivery
+    from millstream.jobs where queue = $1 and id = any($2) and state = 'dead' order by id for update
+), noted as (
+    insert into millstream.moved (action_id, job_id, how, attempt, before)
+    select $3, l.id, 'requeue', l.attempt,
+           jsonb_build_object('failures', l.failures, 'crashes', l.crashes, 'error', l.error,
+                              'error_class', l.error_class, 'fingerprint', l.fingerprint,
+                              'finished_at', l.finished_at, 'entry_id', l.entry_id, 'delivery', l.delivery,
+                              'reason', (select r.reason from reviews r where r.id = l.id))
+    from locked l where $3::bigint is not null
 ), back as (
     update millstream.jobs j
     set state = 'waiting', failures = 0, crashes = 0, error = null, error_class = null, fingerprint = null,
@@ -119,7 +142,14 @@ select id, lane, payload, traceparent from back";
 
 const DROP: &str = "
 with locked as (
-    select id from millstream.jobs where queue = $1 and id = any($2) and state = 'dead' order by id for update
+    select j.id, j.attempt from millstream.jobs j
+    where j.queue = $1 and j.id = any($2) and j.state = 'dead'
+      and (not $4 or exists (select 1 from millstream.exports e
+                             where e.job_id = j.id and e.died_at = j.finished_at))
+    order by j.id for update
+), noted as (
+    insert into millstream.moved (action_id, job_id, how, attempt)
+    select $3, l.id, 'drop', l.attempt from locked l where $3::bigint is not null
 )
 update millstream.jobs j set state = 'dropped', updated_at = now()
 from locked l where j.id = l.id and j.state = 'dead'
@@ -150,6 +180,7 @@ impl Store {
             .bind(now)
             .bind(&filter.errors)
             .bind(i64::from(limit))
+            .bind(&filter.fingerprint)
             .fetch_all(&self.pool())
             .await?;
         let full = u32::try_from(rows.len()).is_ok_and(|count| count == limit);
@@ -202,34 +233,83 @@ impl Store {
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn requeue_dead(&self, queue: &str, jobs: &[JobId]) -> Result<Vec<Owed>, StoreError> {
-        let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
-        let rows: Vec<(Uuid, String, String, Option<String>)> = sqlx::query_as(REQUEUE)
-            .bind(queue)
-            .bind(&ids)
-            .fetch_all(&self.pool())
-            .await?;
-        let owed = |(job, lane, payload, traceparent): (Uuid, String, String, Option<String>)| Owed {
-            job: JobId(job),
-            lane: Lane::from_word(&lane),
-            payload,
-            traceparent,
-            entry: None,
-        };
-        Ok(rows.into_iter().map(owed).collect())
+    pub async fn requeue_dead(
+        &self,
+        queue: &str,
+        jobs: &[JobId],
+        action: Option<ActionId>,
+    ) -> Result<Vec<Owed>, StoreError> {
+        let mut connection = self.pool().acquire().await?;
+        requeue(&mut connection, queue, jobs, action).await
+    }
+
+    /// Notes that somebody has a copy of these dead jobs, as they died; answers how many.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn note_exported(
+        &self,
+        queue: &str,
+        jobs: &[JobId],
+        action: ActionId,
+    ) -> Result<u64, StoreError> {
+        let noted = sqlx::query(
+            "insert into millstream.exports (job_id, died_at, action_id)
+             select j.id, j.finished_at, $3 from millstream.jobs j
+             where j.queue = $1 and j.id = any($2) and j.state = 'dead' and j.finished_at is not null
+             on conflict (job_id, died_at) do update set at = now(), action_id = excluded.action_id",
+        )
+        .bind(queue)
+        .bind(jobs.iter().map(|job| job.0).collect::<Vec<Uuid>>())
+        .bind(action.0)
+        .execute(&self.pool())
+        .await?;
+        Ok(noted.rows_affected())
     }
 
     /// Dead jobs are thrown away; their rows stay. Answers those that were dead until now.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn drop_dead(&self, queue: &str, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+    pub async fn drop_dead(
+        &self,
+        queue: &str,
+        jobs: &[JobId],
+        exported: Exported,
+        action: Option<ActionId>,
+    ) -> Result<Vec<JobId>, StoreError> {
         let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
         let rows: Vec<Uuid> = sqlx::query_scalar(DROP)
             .bind(queue)
             .bind(&ids)
+            .bind(action.map(|action| action.0))
+            .bind(exported == Exported::Wanted)
             .fetch_all(&self.pool())
             .await?;
         Ok(rows.into_iter().map(JobId).collect())
     }
+}
+
+/// Puts dead jobs back; answers those that were dead until now.
+pub(super) async fn requeue(
+    connection: &mut PgConnection,
+    queue: &str,
+    jobs: &[JobId],
+    action: Option<ActionId>,
+) -> Result<Vec<Owed>, StoreError> {
+    let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
+    let rows: Vec<(Uuid, String, String, Option<String>)> = sqlx::query_as(REQUEUE)
+        .bind(queue)
+        .bind(&ids)
+        .bind(action.map(|action| action.0))
+        .fetch_all(connection)
+        .await?;
+    let owed = |(job, lane, payload, traceparent): (Uuid, String, String, Option<String>)| Owed {
+        job: JobId(job),
+        lane: Lane::from_word(&lane),
+        payload,
+        traceparent,
+        entry: None,
+    };
+    Ok(rows.into_iter().map(owed).collect())
 }

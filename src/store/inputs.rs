@@ -1,4 +1,4 @@
-//! Submitted diffs.
+//! What came with a submission beside its payload: the diff, and whose trace it is part of.
 
 use super::connect::Store;
 use super::error::StoreError;
@@ -16,5 +16,18 @@ impl Store {
                 .fetch_optional(&self.pool())
                 .await?;
         Ok(row.map(|(label, text)| StoredDiff { label, text }))
+    }
+
+    /// The W3C `traceparent` of a submission.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn load_traceparent(&self, job: JobId) -> Result<Option<String>, StoreError> {
+        let row: Option<Option<String>> =
+            sqlx::query_scalar("select traceparent from millstream.jobs where id = $1")
+                .bind(job.0)
+                .fetch_optional(&self.pool())
+                .await?;
+        Ok(row.flatten())
     }
 }

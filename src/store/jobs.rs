@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::connect::Store;
@@ -164,24 +165,10 @@ impl Store {
     /// # Errors
     /// When the server is away; then it may have been accepted all the same.
     pub async fn accept(&self, job: &NewJob) -> Result<Accepted, StoreError> {
-        let input = job.input.as_ref();
+        let mut connection = self.pool().acquire().await?;
+        let made = accept(&mut connection, job).await?;
+        drop(connection);
         let key = job.idempotency.as_ref();
-        let made: i64 = sqlx::query_scalar(ACCEPT)
-            .bind(job.id.0)
-            .bind(&job.queue)
-            .bind(&job.kind)
-            .bind(job.lane.word())
-            .bind(clean(&job.payload))
-            .bind(job.run_at)
-            .bind(&job.traceparent)
-            .bind(input.map(|input| input.sha256.as_str()))
-            .bind(input.map(|input| clean(&input.body)))
-            .bind(key.map(|key| key.client.as_str()))
-            .bind(key.map(|key| key.key.as_str()))
-            .bind(key.map(|key| key.body_sha256.as_str()))
-            .bind(job.callback.as_ref().map(|callback| callback.url().as_str()))
-            .fetch_one(&self.pool())
-            .await?;
         match key {
             Some(key) if made == 0 => Ok(self.accepted_with(key).await?.unwrap_or(Accepted::KeyReused)),
             _ => Ok(Accepted::New),
@@ -313,11 +300,11 @@ impl Store {
         Ok(row)
     }
 
-    /// Whether at least this many jobs wait; never counts further.
+    /// How many jobs wait; never counts further than the limit.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn waits_at_least(&self, queue: &str, limit: u64) -> Result<bool, StoreError> {
+    pub async fn waiting_up_to(&self, queue: &str, limit: u64) -> Result<u64, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let count: i64 = sqlx::query_scalar(
             "select count(*) from
@@ -327,6 +314,45 @@ impl Store {
         .bind(limit)
         .fetch_one(&self.pool())
         .await?;
-        Ok(count >= limit)
+        Ok(count.unsigned_abs())
     }
+
+    /// How many jobs ended in the last minute, counted up to a hundred thousand.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn ended_per_minute(&self, queue: &str) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from
+             (select 1 from millstream.jobs where queue = $1 and finished_at > now() - interval '60 s'
+              limit 100000) as ended",
+        )
+        .bind(queue)
+        .fetch_one(&self.pool())
+        .await?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+/// Writes all rows of a job; answers how many jobs that made: none for a key that is known.
+pub(super) async fn accept(connection: &mut PgConnection, job: &NewJob) -> Result<i64, StoreError> {
+    let input = job.input.as_ref();
+    let key = job.idempotency.as_ref();
+    let made = sqlx::query_scalar(ACCEPT)
+        .bind(job.id.0)
+        .bind(&job.queue)
+        .bind(&job.kind)
+        .bind(job.lane.word())
+        .bind(clean(&job.payload))
+        .bind(job.run_at)
+        .bind(&job.traceparent)
+        .bind(input.map(|input| input.sha256.as_str()))
+        .bind(input.map(|input| clean(&input.body)))
+        .bind(key.map(|key| key.client.as_str()))
+        .bind(key.map(|key| key.key.as_str()))
+        .bind(key.map(|key| key.body_sha256.as_str()))
+        .bind(job.callback.as_ref().map(|callback| callback.url().as_str()))
+        .fetch_one(connection)
+        .await?;
+    Ok(made)
 }

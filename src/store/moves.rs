@@ -10,8 +10,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::actions::ActionId;
 use super::connect::Store;
 use super::error::StoreError;
+use super::moved::How;
 use super::owed::Owed;
 use super::text::clean;
 use crate::domain::{EntryId, FailureClass, JobId, JobState, Lane};
@@ -62,6 +64,8 @@ pub struct HandEnd<'a> {
     pub reason: &'a str,
     /// The class, of a dead one.
     pub class: Option<FailureClass>,
+    /// The action whose effect it is, which notes what it found; none leaves no note.
+    pub action: Option<ActionId>,
 }
 
 /// A job that an operator's move has changed.
@@ -101,6 +105,15 @@ from millstream.jobs j cross join lateral (
     from millstream.events e where e.job_id = j.id) s
 where j.id = any($1)
 returning job_id, body";
+
+/// What a move found, for the way back.
+const NOTE: &str = "
+insert into millstream.moved (action_id, job_id, how, attempt, before)
+select $2, j.id, $3, j.attempt,
+       jsonb_build_object('state', j.state, 'run_at', j.run_at, 'error', j.error, 'error_class', j.error_class,
+                          'status', r.status, 'reason', r.reason)
+from millstream.jobs j left join reviews r on r.id = j.id
+where j.id = any($1)";
 
 const END_JOBS: &str = "
 update millstream.jobs
@@ -209,25 +222,13 @@ impl Store {
             .into_iter()
             .partition(|one| !one.state.is_final() && !one.foreign_done);
         let ids: Vec<Uuid> = moved.iter().map(|one| one.job.0).collect();
-        let (reason, class) = (clean(end.reason), end.class.map(FailureClass::word));
-        sqlx::query(END_JOBS)
-            .bind(&ids)
-            .bind(end.state.word())
-            .bind(&reason)
-            .bind(class)
-            .execute(&mut *transaction)
-            .await?;
-        end_attempts(&mut transaction, &ids, "cancelled", &reason, class).await?;
-        sqlx::query(TELL_REVIEWS)
-            .bind(&ids)
-            .bind(&reason)
-            .execute(&mut *transaction)
-            .await?;
-        let events: Vec<(Uuid, Value)> = sqlx::query_as(EVENT)
-            .bind(&ids)
-            .bind(&reason)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let how = if end.state == JobState::Dead {
+            How::Bury
+        } else {
+            How::Cancel
+        };
+        note(&mut transaction, &ids, end.action, how).await?;
+        let events = end_jobs(&mut transaction, &ids, end).await?;
         transaction.commit().await?;
         let mut events: HashMap<Uuid, Value> = events.into_iter().collect();
         let ended = |was: Standing| Ended {
@@ -244,13 +245,19 @@ impl Store {
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn run_now(&self, queue: &str, jobs: &[JobId]) -> Result<Judged<Standing>, StoreError> {
+    pub async fn run_now(
+        &self,
+        queue: &str,
+        jobs: &[JobId],
+        action: Option<ActionId>,
+    ) -> Result<Judged<Standing>, StoreError> {
         let mut transaction = self.pool().begin().await?;
         let found = lock(&mut transaction, queue, jobs).await?;
         let (moved, left): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| {
             matches!(one.state, JobState::Retrying | JobState::Scheduled) && !one.foreign_done
         });
         let ids: Vec<Uuid> = moved.iter().map(|one| one.job.0).collect();
+        note(&mut transaction, &ids, action, How::Retry).await?;
         sqlx::query(
             "update millstream.jobs
              set run_at = case when state = 'retrying' then now() end,
@@ -319,7 +326,72 @@ impl Store {
     }
 }
 
-async fn lock(
+/// Notes what a move finds, unless nobody asked for it.
+async fn note(
+    transaction: &mut PgConnection,
+    jobs: &[Uuid],
+    action: Option<ActionId>,
+    how: How,
+) -> Result<(), StoreError> {
+    if let Some(action) = action.filter(|_| !jobs.is_empty()) {
+        sqlx::query(NOTE)
+            .bind(jobs)
+            .bind(action.0)
+            .bind(how.word())
+            .execute(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Everything that belongs to an end by hand; answers the last events.
+async fn end_jobs(
+    transaction: &mut PgConnection,
+    ids: &[Uuid],
+    end: &HandEnd<'_>,
+) -> Result<Vec<(Uuid, Value)>, StoreError> {
+    let (reason, class) = (clean(end.reason), end.class.map(FailureClass::word));
+    sqlx::query(END_JOBS)
+        .bind(ids)
+        .bind(end.state.word())
+        .bind(&reason)
+        .bind(class)
+        .execute(&mut *transaction)
+        .await?;
+    end_attempts(transaction, ids, "cancelled", &reason, class).await?;
+    sqlx::query(TELL_REVIEWS)
+        .bind(ids)
+        .bind(&reason)
+        .execute(&mut *transaction)
+        .await?;
+    let events = sqlx::query_as(EVENT)
+        .bind(ids)
+        .bind(&reason)
+        .fetch_all(transaction)
+        .await?;
+    Ok(events)
+}
+
+/// Calls jobs off that are locked and that nobody has started.
+pub(super) async fn call_off(
+    transaction: &mut PgConnection,
+    ids: &[Uuid],
+    reason: &str,
+) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let end = HandEnd {
+        state: JobState::Cancelled,
+        reason,
+        class: None,
+        action: None,
+    };
+    end_jobs(transaction, ids, &end).await.map(drop)
+}
+
+/// Locks jobs, in the order in which starts lock them, and tells where they stand.
+pub(super) async fn lock(
     transaction: &mut PgConnection,
     queue: &str,
     jobs: &[JobId],

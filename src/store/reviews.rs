@@ -217,6 +217,26 @@ impl Store {
         Ok(rows)
     }
 
+    /// The same for people who look again and again: what is too large to be read is named instead of loaded.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn spans_in_short(&self, id: JobId) -> Result<Vec<SpanRecord>, StoreError> {
+        let rows = sqlx::query_as(
+            "select s.span_id, s.run_id, s.parent_span_id, s.name, s.kind, s.status, s.error,
+                    case when pg_column_size(s.input) > 65536 then $2 else s.input end as input,
+                    case when pg_column_size(s.output) > 65536 then $2 else s.output end as output,
+                    s.started_at, s.ended_at, f.attempt, f.input_tokens + f.output_tokens as tokens, f.cost_usd
+             from spans s left join millstream.span_facts f on f.span_id = s.span_id
+             where s.run_id = $1 order by s.started_at, s.span_id limit 2000",
+        )
+        .bind(id.0)
+        .bind(Value::from("too large to be shown here; the API has all of it"))
+        .fetch_all(&self.pool())
+        .await?;
+        Ok(rows)
+    }
+
     /// The attempts of a job, first one first.
     ///
     /// # Errors

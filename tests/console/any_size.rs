@@ -102,7 +102,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     prop::sample::select(answers)
 }
 
-fn msg() -> impl Strategy<Value = Msg> {
+pub(super) fn msg() -> impl Strategy<Value = Msg> {
     let at = |ms: i64| sample::now() + TimeDelta::milliseconds(ms);
     let server = || prop::sample::select(vec![Server::Valkey, Server::Postgres]);
     prop_oneof![
@@ -126,7 +126,7 @@ fn msg() -> impl Strategy<Value = Msg> {
     ]
 }
 
-fn start() -> impl Strategy<Value = Model> {
+pub(super) fn start() -> impl Strategy<Value = Model> {
     prop::sample::select(vec![
         sample::story(),
         sample::jobs(),

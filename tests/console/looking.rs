@@ -1,7 +1,7 @@
 //! The views that only look, on real servers: what they show is what Valkey and Postgres have.
 
 use millstream::domain::{JobId, Lane};
-use millstream::ops::{Mode, Operator};
+use millstream::ops::{Mode, Operator, Rights};
 use millstream::queue::Wire;
 
 use crate::support::World;
@@ -139,7 +139,12 @@ async fn the_dead_stand_under_their_causes_and_lead_to_their_jobs() {
 #[tokio::test]
 async fn the_book_of_the_operators_is_open_to_all() {
     let world = World::with(Wire::REVIEW).await;
-    let ada = Operator::new(world.store.clone(), world.queue.clone(), "cli:ada");
+    let ada = Operator::new(
+        world.store.clone(),
+        world.queue.clone(),
+        "cli:ada",
+        Rights::Explicit,
+    );
     let paused = ada.pause(Some("deploy of the proxy"), Mode::Real).await;
     assert!(paused.is_ok(), "{paused:?}");
     let mut terminal = console(&world).await;

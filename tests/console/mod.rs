@@ -4,9 +4,12 @@
 //! change of colour alone fails. After a change that is meant, `INSTA_UPDATE=always` writes them anew:
 //! look at the difference before it is committed, and at the picture (`millstream frame --format svg`).
 
+mod acting;
 mod any_size;
 mod leaving;
 mod looking;
+mod options;
 mod pictures;
+mod replay;
 mod size;
 mod terminal;

@@ -180,4 +180,8 @@ impl Memory for Broken {
     fn input<'a>(&'a self, _: &'a Lease) -> BoxFuture<'a, Result<Option<StoredDiff>, StoreError>> {
         Box::pin(async { Ok(None) })
     }
+
+    fn traceparent<'a>(&'a self, _: &'a Lease) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
 }

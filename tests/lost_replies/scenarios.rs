@@ -3,14 +3,21 @@
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use millstream::domain::{DeadFilter, EntryId, JobId, JobRef, JobState, Lane, WorkerId};
+use millstream::domain::glass::{GlassHalf, GlassNote};
+use millstream::domain::{
+    DeadFilter, EntryId, JobId, JobRef, JobState, Lane, RunId, RunState, Terms, WorkerId,
+};
 use millstream::ops::submit::Source;
-use millstream::ops::{Mode, Selection, Submission};
+use millstream::ops::{Consent, Count, DriveEnd, Mode, OpsError, Refused, Selection, Submission, Submitter};
 use millstream::queue::fetch::Want;
 use millstream::store::Asked;
+use millstream::store::actions::{ActionId, Intent};
+use millstream::store::dead::Exported;
+use millstream::store::runs::RunRow;
 
 use super::jobs::address;
 use super::stage::{Hand, Stage, insist};
+use crate::support::World;
 
 /// A scenario: what happens until its worker is asked to leave.
 pub struct Scenario {
@@ -19,7 +26,7 @@ pub struct Scenario {
 }
 
 /// All of them; a step is tried out in the first one that has it.
-pub const ALL: [Scenario; 11] = [
+pub const ALL: [Scenario; 14] = [
     Scenario {
         name: "results",
         play: |stage| Box::pin(results(stage)),
@@ -43,6 +50,18 @@ pub const ALL: [Scenario; 11] = [
     Scenario {
         name: "the dead",
         play: |stage| Box::pin(the_dead(stage)),
+    },
+    Scenario {
+        name: "a run",
+        play: |stage| Box::pin(a_run(stage)),
+    },
+    Scenario {
+        name: "taken back",
+        play: |stage| Box::pin(taken_back(stage)),
+    },
+    Scenario {
+        name: "a broken glass",
+        play: |stage| Box::pin(broken_glass(stage)),
     },
     Scenario {
         name: "taken over",
@@ -153,10 +172,208 @@ async fn the_dead(stage: &mut Stage) -> Hand {
     let back = stage.submit("lasting", JobState::Done).await;
     stage.until_in(back, &[JobState::Dead]).await;
     let drop_it = Selection::Named(named(dropped).to_vec());
-    insist("drop", async || operator.drop_dead(&drop_it, Mode::Real).await).await;
+    insist("drop", async || {
+        operator
+            .drop_dead(&drop_it, None, Exported::Waived, Mode::Real)
+            .await
+    })
+    .await;
+    stage.runner.heal();
+    insist("requeue", async || {
+        operator.requeue_dead(&named(back), Mode::Real).await
+    })
+    .await;
+    hand
+}
+
+/// Some dead jobs are put back by a run that is halted, goes on and ends; one is exported and thrown away.
+async fn a_run(stage: &mut Stage) -> Hand {
+    let hand = stage.work();
+    let consent = Consent {
+        reason: Some("a look".to_owned()),
+        count: Count::Any,
+        name: None,
+    };
+    let operator = stage.operator().with(consent);
+    for _ in 0..3 {
+        let back = stage.submit("lasting", JobState::Done).await;
+        stage.until_in(back, &[JobState::Dead]).await;
+    }
     stage.runner.heal();
     let all = Selection::Matching(DeadFilter::default());
-    insist("requeue", async || operator.requeue_dead(&all, Mode::Real).await).await;
+    let plan = insist("plan", async || operator.plan_requeue(&all, None).await).await;
+    let terms = Terms {
+        canary: 1,
+        ..Terms::AT_ONCE
+    };
+    // One whose reply was lost stands there, undriven, and has moved nothing.
+    let run = insist("begin", async || operator.begin_run(&plan, terms).await).await;
+    insist("pause", async || settled(operator.pause_run(run).await)).await;
+    insist("resume", async || settled(operator.resume_run(run).await)).await;
+    stage
+        .help_until("the run is done", || async {
+            let end = insist("drive", async || operator.drive_run(run, |_| ()).await).await;
+            if end == DriveEnd::Elsewhere {
+                // An earlier drive was given up, and holds it still: the clock of leases.
+                stage
+                    .world
+                    .store
+                    .leave_run(run, uuid_of(&stage.world, run).await)
+                    .await
+                    .expect("postgres is there");
+            }
+            (end == DriveEnd::Over(RunState::Done)).then_some(())
+        })
+        .await;
+    let dropped = stage.submit("gated", JobState::Dropped).await;
+    stage.until_in(dropped, &[JobState::Running]).await;
+    insist("bury", async || {
+        operator.bury(&named(dropped), "enough", Mode::Real).await
+    })
+    .await;
+    stage.until_in(dropped, &[JobState::Dead]).await;
+    insist("export", async || operator.note_export(&[dropped]).await).await;
+    let which = Selection::Named(named(dropped).to_vec());
+    insist("drop", async || {
+        operator
+            .drop_dead(&which, None, Exported::Wanted, Mode::Real)
+            .await
+    })
+    .await;
+    let (store, queue) = (stage.store.clone(), stage.world.settings.name.clone());
+    insist("answer", async || Ok(store.answer_fleet(&queue, 2).await?)).await;
+    insist("ask", async || Ok(store.ask_fleet(&queue, "ada", 3).await?)).await;
+    hand
+}
+
+/// A turn of a run that has happened already is refused, and that is as good.
+fn settled(turned: Result<RunRow, OpsError>) -> Result<(), OpsError> {
+    match turned {
+        Ok(_) | Err(OpsError::Refused(Refused::RunState(..))) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn uuid_of(world: &World, run: RunId) -> uuid::Uuid {
+    let holder: Option<uuid::Uuid> = sqlx::query_scalar("select holder from millstream.runs where id = $1")
+        .bind(run.0)
+        .fetch_one(&world.sql)
+        .await
+        .expect("its row");
+    holder.unwrap_or_default()
+}
+
+/// What was put back is dead again, what was called off lives again, what was submitted is called off, and a dead one
+/// makes room for another. No worker is there until the end.
+async fn taken_back(stage: &mut Stage) -> Hand {
+    stage.world.queue.ensure_groups().await.expect("groups");
+    let operator = stage.operator();
+    let dead = stage.submit_safely("told", JobState::Dead).await;
+    let edited = stage.submit_safely("told", JobState::Dropped).await;
+    insist("bury", async || {
+        operator
+            .bury(&[JobRef::Id(dead), JobRef::Id(edited)], "enough", Mode::Real)
+            .await
+    })
+    .await;
+    insist("requeue", async || {
+        operator.requeue_dead(&named(dead), Mode::Real).await
+    })
+    .await;
+    undo(stage, "dead requeue").await;
+    let lives = stage.submit_safely("told", JobState::Done).await;
+    insist("cancel", async || {
+        operator.cancel(&named(lives), Mode::Real).await
+    })
+    .await;
+    undo(stage, "cancel").await;
+    stage.submit("told", JobState::Cancelled).await;
+    undo(stage, "submit").await;
+    let settings = stage.world.settings.clone();
+    let submitter = Submitter::new(stage.store.clone(), stage.queue.clone(), settings, 1_000_000);
+    let source = Source::PullRequest(address("told").parse().expect("an address"));
+    let name = JobRef::Id(edited);
+    insist("edit", async || {
+        operator
+            .edit_dead(&submitter, &name, Submission::now(source.clone()), Mode::Real)
+            .await
+    })
+    .await;
+    let new = stage
+        .world
+        .store
+        .links_of(edited)
+        .await
+        .expect("links")
+        .replaced_by;
+    stage.expected.push((new.expect("its job"), JobState::Done));
+    stage.work()
+}
+
+/// Takes back the last action of a kind that did anything, as the book of the test's own line says.
+async fn undo(stage: &Stage, verb: &str) {
+    let action: i64 = sqlx::query_scalar(
+        "select max(a.id) from millstream.actions a join millstream.moved m on m.action_id = a.id
+         where a.queue = $1 and a.verb = $2",
+    )
+    .bind(&stage.world.settings.name)
+    .bind(verb)
+    .fetch_one(&stage.world.sql)
+    .await
+    .expect("the action");
+    let operator = stage.operator();
+    insist("undo", async || operator.undo(ActionId(action)).await).await;
+}
+
+/// Notes that were made while Postgres was away come into the book, and the pause they tell of was over before.
+async fn broken_glass(stage: &mut Stage) -> Hand {
+    let queue = stage.world.settings.name.clone();
+    for verb in ["pause", "resume"] {
+        let token = JobId::fresh().0;
+        let intent = Intent {
+            queue: queue.clone(),
+            actor: "cli:ada".to_owned(),
+            verb: verb.to_owned(),
+            reason: Some("an outage".to_owned()),
+            ..Intent::default()
+        };
+        let body = serde_json::to_value(intent).expect("an intent");
+        let halves = [
+            (GlassHalf::Intent, body),
+            (
+                GlassHalf::Outcome,
+                serde_json::json!({ "outcome": "ok", "result": {} }),
+            ),
+        ];
+        for (half, body) in halves {
+            let note = GlassNote { token, half, body };
+            stage.world.queue.add_glass(&note).await.expect("valkey is there");
+        }
+    }
+    let operator = stage.operator();
+    let hand = stage.work();
+    stage
+        .help_until("the notes are in the book", || async {
+            insist("export", async || operator.note_export(&[JobId::fresh()]).await).await;
+            stage
+                .world
+                .queue
+                .glass_page()
+                .await
+                .expect("valkey is there")
+                .is_empty()
+                .then_some(())
+        })
+        .await;
+    let copied: i64 = sqlx::query_scalar(
+        "select count(*) from millstream.actions where queue = $1 and glass is not null and outcome = 'ok'",
+    )
+    .bind(&queue)
+    .fetch_one(&stage.world.sql)
+    .await
+    .expect("the book");
+    assert_eq!(copied, 2, "each once");
+    stage.submit("told", JobState::Done).await;
     hand
 }
 

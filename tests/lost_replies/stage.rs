@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream::domain::{JobId, JobState, Priority};
 use millstream::engine::{EngineError, Identity, Stop, Worker};
 use millstream::ops::submit::Source;
-use millstream::ops::{Operator, OpsError, Submission, Submitter};
+use millstream::ops::{Operator, OpsError, Rights, Submission, Submitter};
 use millstream::queue::{Patience, Queue, Wire};
 use millstream::settings::{EngineSettings, QueueSettings};
 use millstream::store::Store;
@@ -155,7 +155,12 @@ impl Stage {
 
     /// An operator on the lines.
     pub fn operator(&self) -> Operator {
-        Operator::new(self.store.clone(), self.queue.clone(), "cli:ada")
+        Operator::new(
+            self.store.clone(),
+            self.queue.clone(),
+            "cli:ada",
+            Rights::Explicit,
+        )
     }
 
     /// Submits an errand until somebody says that it was accepted.
@@ -173,8 +178,9 @@ impl Stage {
         };
         let settings = self.world.settings.clone();
         let submitter = Submitter::new(self.store.clone(), self.queue.clone(), settings, 1_000_000);
+        let operator = self.operator();
         let submitted = insist("submit", async || {
-            submitter.submit_as("cli:ada", submission.clone()).await
+            submitter.submit_as(&operator, submission.clone()).await
         })
         .await;
         self.expected.push((submitted.id, end));

@@ -167,7 +167,7 @@ impl Case {
                 plain,
             } => match end {
                 Ended::Failed(failure) => {
-                    let next = RULES.next(&failure, failures, 1.0);
+                    let next = RULES.next(&failure, failures, lease.attempt.unsigned_abs(), 1.0);
                     let event = last_event(lease);
                     let fence = self.site.store.fail(&lease, &failure, next, Some(&event)).await?;
                     let open = self.ledger.fail(&lease, &failure, next);

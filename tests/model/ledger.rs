@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane};
+use millstream::domain::{EntryId, Failure, JobId, JobState, Lane};
 use millstream::store::{Asked, Lease, Next};
 
 /// What is compared of a job.
@@ -197,7 +197,7 @@ impl Ledger {
         if !job.is_held_by(lease) {
             return self.has_ended(lease, "failed");
         }
-        job.row.failures += i32::from(failure.class != FailureClass::Crash);
+        job.row.failures += i32::from(failure.counts());
         job.end_attempts("failed");
         match next {
             Next::Retry(_) => job.to(JobState::Retrying),

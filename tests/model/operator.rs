@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use millstream::domain::{FailureClass, JobId, JobRef, JobState};
 use millstream::ops::{Mode, Outcome, Selection};
 use millstream::queue::keys::PARKED;
+use millstream::store::dead::Exported;
 use millstream::store::moves::HandEnd;
 
 use super::case::Case;
@@ -39,6 +40,7 @@ impl Case {
                 state,
                 reason: REASON,
                 class,
+                action: None,
             };
             let judged = self.site.store.end_by_hand(&self.site.name, &[job], &end).await?;
             !judged.moved.is_empty()
@@ -101,7 +103,7 @@ impl Case {
             !self
                 .site
                 .store
-                .run_now(&self.site.name, &[job])
+                .run_now(&self.site.name, &[job], None)
                 .await?
                 .moved
                 .is_empty()
@@ -145,13 +147,13 @@ impl Case {
 
     async fn requeue(&mut self, job: JobId, whole: bool) -> Result<(bool, bool)> {
         let done = if whole {
-            let which = Selection::Named(vec![JobRef::Id(job)]);
-            is_done(&self.site.operator.requeue_dead(&which, Mode::Real).await?)
+            let names = [JobRef::Id(job)];
+            is_done(&self.site.operator.requeue_dead(&names, Mode::Real).await?)
         } else {
             !self
                 .site
                 .store
-                .requeue_dead(&self.site.name, &[job])
+                .requeue_dead(&self.site.name, &[job], None)
                 .await?
                 .is_empty()
         };
@@ -166,12 +168,18 @@ impl Case {
     async fn drop_dead(&mut self, job: JobId, whole: bool) -> Result<(bool, bool)> {
         let done = if whole {
             let which = Selection::Named(vec![JobRef::Id(job)]);
-            is_done(&self.site.operator.drop_dead(&which, Mode::Real).await?)
+            is_done(
+                &self
+                    .site
+                    .operator
+                    .drop_dead(&which, None, Exported::Waived, Mode::Real)
+                    .await?,
+            )
         } else {
             !self
                 .site
                 .store
-                .drop_dead(&self.site.name, &[job])
+                .drop_dead(&self.site.name, &[job], Exported::Waived, None)
                 .await?
                 .is_empty()
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use millstream::domain::{EntryId, JobId, Lane};
-use millstream::ops::Operator;
+use millstream::ops::{Operator, Rights};
 use millstream::queue::keys::{lane_number, numbered_lane};
 use millstream::queue::reader::connection_name;
 use millstream::queue::{Queue, Wire};
@@ -76,7 +76,7 @@ impl Servers {
         let queue = Queue::open(&self.world.valkey_url.as_str().into(), &settings, Wire::JOB)?;
         let store = self.world.store.clone();
         Ok(Site {
-            operator: Operator::new(store.clone(), queue.clone(), "model"),
+            operator: Operator::new(store.clone(), queue.clone(), "model", Rights::Explicit),
             name: settings.name,
             group: settings.group,
             queue,

@@ -32,6 +32,8 @@ pub enum End {
     Passing,
     /// With a failure and a pause that is held in Postgres.
     Paused,
+    /// What it needs is away: it waits, and no failed attempt is counted.
+    Waiting,
     /// With a failure that cannot heal.
     Lasting,
 }
@@ -152,6 +154,7 @@ fn end() -> impl Strategy<Value = End> {
         3 => Just(End::Result),
         4 => Just(End::Passing),
         1 => Just(End::Paused),
+        2 => Just(End::Waiting),
         1 => Just(End::Lasting),
     ]
 }

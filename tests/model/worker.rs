@@ -296,6 +296,11 @@ impl Ended {
             End::Result => Self::Result,
             End::Passing => Self::Failed(passing()),
             End::Paused => Self::Failed(passing().not_before(Duration::from_secs(3_600))),
+            End::Waiting => Self::Failed(Failure::waiting(
+                FailureClass::Model,
+                "no answer",
+                Duration::from_secs(160),
+            )),
             End::Lasting => Self::Failed(Failure::lasting(FailureClass::Input, "no such pull request")),
         }
     }

@@ -1,19 +1,20 @@
 //! The dead: put back, thrown away, found by what they died of.
 
-use millstream::domain::{DeadFilter, EntryId, JobId, JobRef, JobState, Lane};
-use millstream::ops::{Mode, Outcome, Selection};
+use millstream::domain::{DeadFilter, EntryId, JobId, JobRef, JobState, Lane, RunState, Terms};
+use millstream::ops::{Consent, Count, DriveEnd, Mode, Operator, Outcome, Selection};
 use millstream::queue::NewLetter;
 use millstream::reports;
+use millstream::store::dead::Exported;
 
 use super::{ada, dead, last_action, named, refusals};
 use crate::support::{Gated, World};
 
-fn matching(text: &str) -> Selection {
+pub fn matching(text: &str) -> Selection {
     Selection::Matching(DeadFilter::parse(text).expect("a filter"))
 }
 
 /// So many dead jobs of a class, with a letter for each.
-async fn pile(world: &World, class: &str, count: i32) -> Vec<JobId> {
+pub async fn pile(world: &World, class: &str, count: i32) -> Vec<JobId> {
     let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
         "insert into millstream.jobs (id, queue, kind, lane, payload, state, attempt, failures, error, error_class,
                                       worker, finished_at)
@@ -62,8 +63,17 @@ async fn unreadable(world: &World) -> EntryId {
     id.parse().expect("an id")
 }
 
-async fn requeue(world: &World, which: &Selection) -> Outcome {
-    ada(world).requeue_dead(which, Mode::Real).await.expect("requeue")
+async fn requeue(world: &World, names: &[JobRef]) -> Outcome {
+    ada(world).requeue_dead(names, Mode::Real).await.expect("requeue")
+}
+
+/// An operator who has said that any number is meant.
+fn sure(world: &World) -> Operator {
+    ada(world).with(Consent {
+        reason: Some("tests".to_owned()),
+        count: Count::Any,
+        name: None,
+    })
 }
 
 #[tokio::test]
@@ -72,11 +82,16 @@ async fn a_pile_is_put_back_by_what_it_died_of_in_batches() {
     world.queue.ensure_groups().await.expect("groups");
     pile(&world, "model", 1_200).await;
     let others = pile(&world, "input", 3).await;
-    let outcome = requeue(&world, &matching("class:model error:within worker:w-7")).await;
-    assert_eq!(
-        (outcome.done.len(), outcome.refused.len(), outcome.notes.len()),
-        (1_200, 0, 0)
-    );
+    let (ada, which) = (sure(&world), matching("class:model error:within worker:w-7"));
+    let plan = ada
+        .plan_requeue(&which, Some("class:model"))
+        .await
+        .expect("a plan");
+    let run = ada.begin_run(&plan, Terms::AT_ONCE).await.expect("a run");
+    let end = ada.drive_run(run, |_| ()).await.expect("it runs");
+    assert_eq!(end, DriveEnd::Over(RunState::Done));
+    let (done, left) = ada.run_results(run).await.expect("its list");
+    assert_eq!((done.len(), left.len()), (1_200, 0));
     let counts = world.store.counts(&world.settings.name).await.expect("counts");
     assert_eq!((counts.waiting, counts.dead), (1_200, 3));
     let depth = world.queue.depth().await.expect("depth");
@@ -100,7 +115,7 @@ async fn a_pile_is_put_back_by_what_it_died_of_in_batches() {
         "{left:?}"
     );
     let (_, verb, word, _) = last_action(&world).await;
-    assert_eq!((verb.as_str(), word.as_deref()), ("dead requeue", Some("ok")));
+    assert_eq!((verb.as_str(), word.as_deref()), ("requeue", Some("ok")));
 }
 
 #[tokio::test]
@@ -108,7 +123,7 @@ async fn of_two_operators_who_put_the_same_jobs_back_each_job_answers_one() {
     let world = World::new().await;
     world.queue.ensure_groups().await.expect("groups");
     let jobs = pile(&world, "model", 60).await;
-    let which = Selection::Named(named(jobs.clone()));
+    let which = named(jobs.clone());
     let (one, two) = tokio::join!(requeue(&world, &which), requeue(&world, &which));
     assert_eq!(one.done.len() + two.done.len(), 60);
     assert_eq!(one.refused.len() + two.refused.len(), 60);
@@ -127,14 +142,14 @@ async fn of_two_operators_who_put_the_same_jobs_back_each_job_answers_one() {
 async fn a_job_that_was_put_back_runs_again_with_its_failures_forgotten() {
     let world = World::new().await;
     let job = dead(&world, "one", "no such pull request").await;
-    let outcome = requeue(&world, &Selection::Named(named([job]))).await;
+    let outcome = requeue(&world, &named([job])).await;
     assert_eq!(outcome.done, [job.to_string()]);
     assert!(world.dead_letters().await.is_empty());
     let worker = world.worker(&Gated::open(), World::engine());
     let row = world.until_state(job, JobState::Done).await;
     assert_eq!((row.attempt, row.error), (2, None));
     worker.drain().await;
-    let again = requeue(&world, &Selection::Named(named([job]))).await;
+    let again = requeue(&world, &named([job])).await;
     assert_eq!(refusals(&again), [(job.to_string(), "it is done".to_owned())]);
 }
 
@@ -152,7 +167,12 @@ async fn what_is_dropped_keeps_its_row_and_loses_its_letter() {
     let gone: EntryId = "1-1".parse().expect("an id");
     let names = [of_the_job, gone, letter].map(JobRef::Entry);
     let outcome = ada(&world)
-        .drop_dead(&Selection::Named(names.to_vec()), Mode::Real)
+        .drop_dead(
+            &Selection::Named(names.to_vec()),
+            None,
+            Exported::Waived,
+            Mode::Real,
+        )
         .await
         .expect("drop");
     assert_eq!(outcome.done, [letter.to_string()]);
@@ -166,7 +186,10 @@ async fn what_is_dropped_keeps_its_row_and_loses_its_letter() {
     );
     let second = unreadable(&world).await;
     let all = Selection::Matching(DeadFilter::default());
-    let outcome = ada(&world).drop_dead(&all, Mode::Real).await.expect("drop");
+    let outcome = sure(&world)
+        .drop_dead(&all, None, Exported::Waived, Mode::Real)
+        .await
+        .expect("drop");
     assert_eq!(outcome.done, [job.to_string(), second.to_string()]);
     assert_eq!(world.job(job).await.status, "dropped");
     assert!(world.dead_letters().await.is_empty());

@@ -9,6 +9,7 @@ use millstream::queue::Wire;
 use millstream::queue::fetch::Want;
 use millstream::settings::EngineSettings;
 use millstream::store::Fence;
+use millstream::store::dead::Exported;
 use serde_json::Value;
 
 use super::{ada, dead, due, footprint, held, last_action, named, parked, refusals, scheduled};
@@ -389,8 +390,8 @@ async fn a_dry_run_says_the_same_and_writes_nothing() {
     let (retry, cancel) = (ada.retry(&jobs, mode).await, ada.cancel(&jobs, mode).await);
     let (bury, claim) = (ada.bury(&jobs, "why", mode).await, ada.claim(&jobs, mode).await);
     let (requeue, drop) = (
-        ada.requeue_dead(&all, mode).await,
-        ada.drop_dead(&all, mode).await,
+        ada.requeue_dead(&named([buried]), mode).await,
+        ada.drop_dead(&all, None, Exported::Waived, mode).await,
     );
     let (pause, resume) = (ada.pause(None, mode).await, ada.resume(mode).await);
     assert_eq!(footprint(&world).await, before);
@@ -406,7 +407,9 @@ async fn a_dry_run_says_the_same_and_writes_nothing() {
     assert_eq!(ada.retry(&jobs, Mode::Real).await.expect("retry"), retry);
     assert_eq!(ada.cancel(&jobs, Mode::Real).await.expect("cancel"), cancel);
     assert_eq!(
-        ada.requeue_dead(&all, Mode::Real).await.expect("requeue"),
+        ada.requeue_dead(&named([buried]), Mode::Real)
+            .await
+            .expect("requeue"),
         requeue
     );
     assert_eq!(world.holder(fails.entry).await, None);

@@ -3,14 +3,22 @@
 mod bulk;
 mod claim;
 mod dead;
+mod editing;
+mod glass;
 mod jobs;
+mod kills;
 mod pause;
 mod pending;
+mod races;
+mod readers;
+mod rights;
+mod runs;
+mod undo;
 
 use std::time::Duration;
 
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobRef, Lane, WorkerId};
-use millstream::ops::{Operator, Outcome};
+use millstream::ops::{Consent, Count, Operator, Outcome, Rights};
 use millstream::queue::fetch::Want;
 use millstream::queue::keys::lane_number;
 use millstream::store::{Asked, Issued, Lease, Next, Start};
@@ -26,7 +34,27 @@ struct Held {
 
 /// Ada, who operates a world's queue.
 fn ada(world: &World) -> Operator {
-    Operator::new(world.store.clone(), world.queue.clone(), "cli:ada")
+    Operator::new(
+        world.store.clone(),
+        world.queue.clone(),
+        "cli:ada",
+        Rights::Explicit,
+    )
+}
+
+/// Ada at a console: she may write, and the ladder watches her.
+fn guarded(world: &World, consent: Consent) -> Operator {
+    let (store, queue) = (world.store.clone(), world.queue.clone());
+    Operator::new(store, queue, "console:ada", Rights::Guarded).with(consent)
+}
+
+/// A reason, and a number that was typed.
+fn typed(count: u64) -> Consent {
+    Consent {
+        reason: Some("the model was slow".to_owned()),
+        count: Count::Typed(count),
+        name: None,
+    }
 }
 
 /// Names of jobs.
@@ -148,6 +176,9 @@ async fn footprint(world: &World) -> Vec<String> {
         "millstream.attempts",
         "millstream.events",
         "millstream.actions",
+        "millstream.moved",
+        "millstream.runs",
+        "millstream.run_items",
         "millstream.queues",
     ] {
         let sum =

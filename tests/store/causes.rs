@@ -131,7 +131,7 @@ async fn a_buried_job_has_its_cause_at_once_and_a_requeued_one_has_none() {
     );
     world
         .store
-        .requeue_dead(queue, &[job])
+        .requeue_dead(queue, &[job], None)
         .await
         .expect("postgres is there");
     assert!(causes(&world).await.is_empty());

@@ -201,7 +201,7 @@ async fn a_start_that_comes_late_or_twice_issues_nothing() {
         "not the entry that died"
     );
     // Put back, its new entry begins with its first delivery, whatever the old one had come to.
-    let back = world.store.requeue_dead(&job.queue, &[job.id]).await;
+    let back = world.store.requeue_dead(&job.queue, &[job.id], None).await;
     assert_eq!(back.expect("requeue").len(), 1);
     let fresh = EntryId { ms: 9, seq: 0 };
     world.store.enqueued(&[(job.id, fresh)]).await.expect("enqueued");

@@ -1,6 +1,7 @@
 //! What the tests share: servers for the run, a world for each test, jobs with gates, the real reviews,
 //! a reference worker, and the built binary.
 
+pub mod browser;
 pub mod gated;
 pub mod line;
 pub mod lossy;

@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use pty_process::{Command, OwnedWritePty, Size};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::task::JoinSet;
-use vt100::{MouseProtocolMode, Parser};
+use vt100::{Callbacks, MouseProtocolMode, Parser};
 
 use super::processes::Home;
 use super::until;
@@ -24,13 +26,23 @@ fn cells(count: u16) -> NonZero<u16> {
     NonZero::new(count).expect("a terminal has cells")
 }
 
+/// What a program has put on the clipboard by OSC 52, still in Base64.
+#[derive(Default)]
+struct Clipboard(Vec<Vec<u8>>);
+
+impl Callbacks for Clipboard {
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, _: &[u8], text: &[u8]) {
+        self.0.push(text.to_vec());
+    }
+}
+
 /// The binary in a terminal; it is killed when this is dropped.
 pub struct Terminal {
     child: Child,
     keys: OwnedWritePty,
     /// The terminal itself, for its modes.
     line: OwnedFd,
-    screen: Arc<Mutex<Parser>>,
+    screen: Arc<Mutex<Parser<Clipboard>>>,
     /// Its folder stays for as long as the program may write into it.
     home: Home,
     /// Feeds the screen for as long as there is output.
@@ -55,7 +67,12 @@ impl Terminal {
             .expect("the binary starts");
         let line = pty.as_fd().try_clone_to_owned().expect("a descriptor is free");
         let (mut output, keys) = pty.into_split();
-        let screen = Arc::new(Mutex::new(Parser::new(cells(ROWS), cells(COLUMNS), 0)));
+        let screen = Arc::new(Mutex::new(Parser::new_with_callbacks(
+            cells(ROWS),
+            cells(COLUMNS),
+            0,
+            Clipboard::default(),
+        )));
         let fed = screen.clone();
         let mut reading = JoinSet::new();
         reading.spawn(async move {
@@ -84,6 +101,22 @@ impl Terminal {
             .unwrap_or_else(PoisonError::into_inner)
             .screen()
             .contents()
+    }
+
+    /// What the program has put on the clipboard, one text after the other.
+    pub fn copied(&self) -> Vec<String> {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let copied = screen.callbacks().0.iter();
+        let texts = copied.map(|text| BASE64_STANDARD.decode(text).expect("OSC 52 carries Base64"));
+        texts
+            .map(|text| String::from_utf8(text).expect("UTF-8"))
+            .collect()
+    }
+
+    /// Whether the program asks for the mouse.
+    pub fn hears_the_mouse(&self) -> bool {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen().mouse_protocol_mode() != MouseProtocolMode::None
     }
 
     /// Whether the program has the screen for itself.

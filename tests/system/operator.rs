@@ -175,7 +175,16 @@ async fn the_dead_are_listed_exported_put_back_and_dropped() {
     assert_eq!(dry["done"].as_array().map(Vec::len), Some(2));
     let ran = lab.home.run(&["dead", "requeue", &one]).await;
     assert_eq!(words(&ran), (0, format!("requeued  {one}").as_str(), vec![]));
-    let ran = lab.home.run(&["dead", "drop", "--all", "--json"]).await;
+    let ran = lab.home.run(&["dead", "drop", "--all"]).await;
+    let hint = "millstream: add --reason TEXT";
+    assert_eq!(
+        words(&ran),
+        (2, "", vec!["millstream: 1 will move: a reason is wanted", hint])
+    );
+    let sure = [
+        "dead", "drop", "--all", "--reason", "old", "--count", "1", "--json",
+    ];
+    let ran = lab.home.run(&sure).await;
     assert_eq!(ran.json()["done"], json!([two]));
     let ran = lab.home.run(&["dead", "drop", "--all"]).await;
     assert_eq!(words(&ran), (2, "", vec!["millstream: nothing dead was found"]));

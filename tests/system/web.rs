@@ -70,3 +70,45 @@ async fn a_producer_that_cannot_serve_says_why_and_what_to_do() {
     );
     assert_eq!(rows(&lab.world.sql).await, before);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_thousand_open_streams_fit_in_sixty_mebibytes() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    let lab = Lab::new().await;
+    let web = lab.home.start("web", &[("PORT", "0")], &["web"]);
+    web.until_said("listening on ").await;
+    let address = address(&web.stderr());
+    let sent = client()
+        .post(format!("{address}/api/reviews"))
+        .json(&json!({ "patch": CLEAN }))
+        .send()
+        .await;
+    let body: serde_json::Value = sent.expect("an answer").json().await.expect("JSON");
+    let id = body["id"].as_str().expect("an id");
+    let head = format!("GET /api/reviews/{id}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut open = Vec::new();
+    for _ in 0..1_000 {
+        let mut line = TcpStream::connect(address.trim_start_matches("http://"))
+            .await
+            .expect("it listens");
+        line.write_all(head.as_bytes()).await.expect("it is taken");
+        let mut first = [0; 15];
+        line.read_exact(&mut first).await.expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        open.push(line);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", web.pid())).expect("it runs");
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("a line");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    eprintln!("a thousand open streams: {} MiB resident", kib / 1_024);
+    assert!(kib < 60 * 1_024, "{kib} KiB");
+    // They hold its end up no longer than it takes to send them away.
+    web.signal(Signal::TERM);
+    assert_eq!(web.until_ended().await, 0, "{}", web.stderr());
+}

@@ -3,11 +3,18 @@
 use super::source::{Source, read, rust};
 
 /// A crate and the folders that may name it: each promise has one home.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("redis", &["src", "tests", "examples"]),
     ("sqlx", &["src", "tests", "examples"]),
     ("axum", &["web"]),
     ("tower_http", &["web"]),
+    ("tower", &["web"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
+    ("governor", &["web"]),
+    ("prometheus_client", &["web"]),
+    ("maud", &["web"]),
+    ("utoipa", &["web"]),
     ("ratatui", &["tui", "tests"]),
     ("crossterm", &["tui", "tests"]),
     ("millstream_worker", &["worker", "tui", "tests"]),
@@ -77,9 +84,10 @@ const SHARED_BY_LOOPS: [(&str, &str); 1] = [("src/engine/heartbeat.rs", "sweep::
 
 /// A part of the console and the parts that it may never name: what draws decides nothing, what decides
 /// neither draws nor waits.
-const CONSOLE: [(&str, &[&str]); 3] = [
+const CONSOLE: [(&str, &[&str]); 4] = [
     ("tui/src/model/", &["update", "view", "theme", "runtime"]),
     ("tui/src/update/", &["view", "theme", "runtime"]),
+    ("tui/src/recording/", &["view", "theme", "runtime"]),
     ("tui/src/view/", &["update", "runtime"]),
 ];
 

@@ -9,16 +9,32 @@ use serde_json::Value;
 use super::source::read;
 
 /// Variables that the Blueprint leaves out, and why.
-const LEFT_OUT: [(&str, &str); 7] = [
+const LEFT_OUT: &[(&str, &str)] = &[
     ("REDIS_URL", "an alias of VALKEY_URL"),
     ("PORT", "Render sets it"),
     ("HOST", "follows from being on Render"),
     ("PUBLIC_SUBMIT", "opens the producer to anybody"),
+    ("PUBLIC_READ", "lets anybody look"),
+    ("PROXIES", "follows from being on Render"),
     (
         "WEBHOOK_ALLOW_PRIVATE",
         "lets whoever submits call into the private network",
     ),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
+    ("AGENT_MODEL", "the keys decide"),
+    ("MODEL_MEDIUM", "follows from the keys"),
+    ("MODEL_LARGE", "follows from the keys"),
+    (
+        "ANTHROPIC_BASE_URL",
+        "there is one Anthropic unless one has a gateway",
+    ),
+    ("OPENAI_BASE_URL", "there is one OpenAI unless one has a gateway"),
+    (
+        "RENDER_API_KEY",
+        "whoever scales has it in the shell; no service does",
+    ),
+    ("RENDER_WORKER_SERVICE_ID", "the same"),
+    ("RENDER_API_URL", "there is one Render"),
     ("GITHUB_API_URL", "there is one GitHub unless one has one's own"),
 ];
 /// Variables that have another value than their default, and why.

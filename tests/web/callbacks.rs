@@ -5,9 +5,15 @@ use millstream::queue::Wire;
 use millstream::settings::CallbackSettings;
 use serde_json::{Value, json};
 
-use super::{CALLBACKS, Producer, ask};
+use super::{Producer, ask};
 use crate::support::World;
 use crate::support::reviews::CLEAN;
+
+/// Callbacks are taken, and may lead to this machine.
+const CALLBACKS: CallbackSettings = CallbackSettings {
+    signed: true,
+    allow_private: true,
+};
 
 /// The address that is told of a review's end.
 async fn stored(world: &World, id: &Value) -> Option<String> {
@@ -29,7 +35,7 @@ async fn count(world: &World) -> i64 {
 #[tokio::test]
 async fn a_callback_is_stored_with_its_review_and_shown_to_nobody() {
     let world = World::with(Wire::REVIEW).await;
-    let producer = Producer::start_with(&world, None, CALLBACKS).await;
+    let producer = Producer::start_with(&world, |web| web.callbacks = CALLBACKS).await;
     for callback in [Some("http://127.0.0.1:9/hooks?key=t0ken"), None] {
         let answer = ask(producer.post(json!({ "patch": CLEAN, "callbackUrl": callback }).to_string())).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -44,7 +50,7 @@ async fn a_callback_is_stored_with_its_review_and_shown_to_nobody() {
 #[tokio::test]
 async fn a_callback_is_a_part_of_what_a_key_stands_for() {
     let world = World::with(Wire::REVIEW).await;
-    let producer = Producer::start_with(&world, None, CALLBACKS).await;
+    let producer = Producer::start_with(&world, |web| web.callbacks = CALLBACKS).await;
     let submit = async |callback: Option<&str>| {
         let body = json!({ "patch": CLEAN, "callbackUrl": callback }).to_string();
         ask(producer.post(body).header("idempotency-key", "k1")).await
@@ -68,7 +74,7 @@ async fn a_callback_that_may_not_be_called_is_refused_and_nothing_is_written() {
         allow_private: false,
         ..CALLBACKS
     };
-    let producer = Producer::start_with(&world, None, public).await;
+    let producer = Producer::start_with(&world, |web| web.callbacks = public).await;
     for (callback, told) in [
         (json!("https://169.254.169.254/"), "this one is link-local"),
         (
@@ -94,7 +100,7 @@ async fn a_callback_that_may_not_be_called_is_refused_and_nothing_is_written() {
             );
         }
     }
-    let unsigned = Producer::start_with(&world, None, CallbackSettings::default()).await;
+    let unsigned = Producer::start(&world, None).await;
     let body = json!({ "patch": CLEAN, "callbackUrl": "https://example.com/hooks" }).to_string();
     let answer = ask(unsigned.post(body)).await;
     answer.problem(400);

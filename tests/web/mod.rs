@@ -1,15 +1,26 @@
 //! The web producer on real servers, asked over HTTP.
 
+mod access;
 mod away;
+mod bench;
+mod browser;
 mod callbacks;
+mod contract;
+mod cuts;
+mod fuzz;
+mod limits;
+mod operations;
+mod page;
 mod progress;
+mod reference_client;
+mod results;
+mod stream;
 
 use std::net::Ipv4Addr;
 
 use insta::{Settings, assert_json_snapshot};
 use millstream::domain::{JobId, JobState, Lane};
 use millstream::queue::Wire;
-use millstream::settings::CallbackSettings;
 use millstream_web::settings::WebSettings;
 use millstream_web::{State, run};
 use millstream_worker::model::Offline;
@@ -23,12 +34,6 @@ use crate::support::reviews::{CLEAN, COMMITTED_KEY, KEY};
 
 /// The largest diff that the tests' producer takes.
 const MAX_PATCH: usize = 10_000;
-
-/// Callbacks are taken, and may lead to this machine.
-const CALLBACKS: CallbackSettings = CallbackSettings {
-    signed: true,
-    allow_private: true,
-};
 
 /// A producer that listens, and a client for it. It ends with its test.
 struct Producer {
@@ -53,21 +58,23 @@ impl Drop for Producer {
 
 impl Producer {
     async fn start(world: &World, token: Option<&str>) -> Self {
-        Self::start_with(world, token, CallbackSettings::default()).await
+        Self::start_with(world, |web| web.token = token.map(Into::into)).await
     }
 
-    async fn start_with(world: &World, token: Option<&str>, callbacks: CallbackSettings) -> Self {
+    /// A producer with other settings.
+    async fn start_with(world: &World, change: impl FnOnce(&mut WebSettings)) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("it listens");
-        let web = WebSettings {
+        let mut web = WebSettings {
             address,
-            token: token.map(Into::into),
-            public: false,
             max_patch: MAX_PATCH,
-            callbacks,
+            // Tests of other things send as fast as they can.
+            submit_rate: 0,
+            ..WebSettings::default()
         };
+        change(&mut web);
         let state = State::new(world.store.clone(), world.queue.clone(), &world.settings, &web);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -291,7 +298,7 @@ async fn the_newest_fifty_are_listed_and_the_newest_comes_first() {
         ids.push(producer.submit(CLEAN).await.to_string());
     }
     ids.reverse();
-    let list = producer.get_json("/api/reviews?limit=1&whatever").await;
+    let list = producer.get_json("/api/reviews?whatever").await;
     let listed: Vec<&str> = list
         .as_array()
         .expect("a list")

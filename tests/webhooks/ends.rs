@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use millstream::domain::{CallbackReach, JobId, JobState, ReviewResult, Usage, Verdict};
-use millstream::ops::{Mode, Selection};
+use millstream::ops::submit::Source;
+use millstream::ops::{Mode, Selection, Submission, Submitter};
 use millstream::store::{Asked, Fence, Lease, Start};
 use millstream_worker::model::Offline;
 use serde_json::{Value, json};
@@ -313,4 +314,30 @@ impl Yard {
         let outcome = operator(&self.reviews).cancel(&[review.into()], Mode::Real).await;
         assert_eq!(outcome.expect("both servers").refused.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_review_that_takes_the_place_of_a_dead_one_is_told_to_the_same_receiver() {
+    let yard = Yard::new().await;
+    let dead = yard
+        .submit("http://127.0.0.1:1/hooks", CallbackReach::Anywhere)
+        .await;
+    let ada = operator(&yard.reviews);
+    ada.bury(&[dead.into()], "a wrong diff", Mode::Real)
+        .await
+        .expect("both servers");
+    let (store, queue) = (yard.reviews.store.clone(), yard.reviews.queue.clone());
+    let submitter = Submitter::new(store, queue, yard.reviews.settings.clone(), 1 << 20);
+    let source = Source::Diff {
+        label: None,
+        text: COMMITTED_KEY.to_owned(),
+    };
+    let edited = ada
+        .edit_dead(&submitter, &dead.into(), Submission::now(source), Mode::Real)
+        .await
+        .expect("both servers");
+    let heir = edited.job.expect("a job in its place");
+    yard.cancel(heir).await;
+    assert_eq!(told(&yard, heir).await["type"], "review.cancelled");
+    assert_eq!(told(&yard, dead).await["type"], "review.dead");
 }

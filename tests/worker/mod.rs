@@ -1,5 +1,9 @@
 //! Reviews through the real engine on real servers, with a model that the test holds at a gate.
 
+mod otlp;
+mod posting;
+mod provider;
+
 use std::collections::HashMap;
 
 use millstream::domain::{Failure, FailureClass, JobId, JobState};

@@ -16,12 +16,19 @@ use crate::failure::Failure;
 use crate::model::look::ThemeName;
 use crate::theme;
 use crate::verbs;
+use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
+use crate::verbs::burst::BurstArgs;
 use crate::verbs::dead::DeadVerb;
 use crate::verbs::frame::FrameArgs;
-use crate::verbs::operate::{BuryArgs, MoveArgs};
+use crate::verbs::operate::{BuryArgs, ClaimArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
 use crate::verbs::pending::PendingArgs;
+use crate::verbs::runs::{RunVerb, RunsArgs};
+use crate::verbs::scale::ScaleArgs;
+use crate::verbs::token::TokenVerb;
+use crate::verbs::undo::UndoArgs;
+use crate::zone::Zone;
 
 /// The job stream for AI agents.
 #[derive(Debug, Parser)]
@@ -40,13 +47,13 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    console: ConsoleArgs,
+    open: OpenArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Open the console on the running system; so does no verb at all
-    Console(ConsoleArgs),
+    Console(OpenArgs),
     /// Run the whole system on this machine: servers, producer, workers, real diffs
     Demo(DemoArgs),
     /// Run a review worker until SIGTERM
@@ -70,7 +77,7 @@ enum Verb {
     /// Give jobs up that have not ended
     Bury(BuryArgs),
     /// Take jobs or entries from the workers that hold them, for others
-    Claim(MoveArgs),
+    Claim(ClaimArgs),
     /// List, put back, throw away or export the jobs that were given up
     #[command(subcommand)]
     Dead(DeadVerb),
@@ -78,6 +85,22 @@ enum Verb {
     Pause(PauseArgs),
     /// Let jobs start again
     Resume(ResumeArgs),
+    /// Make, list or revoke tokens for the web producer
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// List the runs that put dead jobs back by a plan
+    Runs(RunsArgs),
+    /// Show, pause, end or go on with a run
+    #[command(subcommand)]
+    Run(RunVerb),
+    /// Submit many of the demo's diffs at once
+    Burst(BurstArgs),
+    /// Set how many workers there are: processes of the demo, or instances on Render
+    Scale(ScaleArgs),
+    /// Take an action back, as far as that goes
+    Undo(UndoArgs),
+    /// List what operators did, and what came of it
+    Activity(ActivityArgs),
     /// Show the attempts and spans of a review
     Trace(TraceArgs),
     /// Measure the engine beside the raw limit of the same server
@@ -86,7 +109,24 @@ enum Verb {
     Frame(FrameArgs),
 }
 
-/// How the console is opened.
+/// Which system the console is opened on, and what it may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct OpenArgs {
+    /// Let things be changed from this console: retry, cancel, re-queue, pause, submit
+    #[arg(long, conflicts_with = "read_only")]
+    pub write: bool,
+    /// The servers of that name in the file of profiles
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// How it looks and listens
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Play what a console recorded (Ctrl-r in it); no server is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_only", "write", "profile", "mouse", "keys", "tz"])]
+    pub replay: Option<PathBuf>,
+}
+
+/// How the console looks and listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ConsoleArgs {
     /// Only look: nothing can be changed from this console
@@ -101,6 +141,15 @@ pub struct ConsoleArgs {
     /// Let nothing move but values
     #[arg(long)]
     pub still: bool,
+    /// Hear the mouse: its wheel moves the cursor, a click chooses, another opens
+    #[arg(long)]
+    pub mouse: bool,
+    /// Keys of your own; without it keys.toml beside the file of profiles, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The zone of the clocks, by its name in the IANA database: Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: Zone,
 }
 
 /// The one option that every verb that only looks has.
@@ -111,9 +160,9 @@ pub struct JsonArgs {
     pub json: bool,
 }
 
-/// What is to be reviewed, and how the answer is wanted.
+/// What is to be reviewed.
 #[derive(Debug, Args)]
-pub struct SubmitArgs {
+pub struct InputArgs {
     /// A pull request (github.com/OWNER/REPO/pull/N), a patch file, or - for standard input
     #[arg(value_name = "URL|FILE|-", required_unless_present = "git")]
     pub target: Option<String>,
@@ -123,6 +172,14 @@ pub struct SubmitArgs {
     /// The git repository
     #[arg(long, value_name = "FOLDER", default_value = ".", requires = "git")]
     pub repo: PathBuf,
+}
+
+/// What is to be reviewed, and how the answer is wanted.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    #[command(flatten)]
+    /// What is to be reviewed
+    pub input: InputArgs,
     /// Wait for the result; exits with 0 approve, 3 anything else, 4 dead or cancelled, 5 time-out
     #[arg(long)]
     pub wait: bool,
@@ -177,7 +234,7 @@ pub async fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
-    match run(cli.verb.unwrap_or(Verb::Console(cli.console))).await {
+    match run(cli.verb.unwrap_or(Verb::Console(cli.open))).await {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
@@ -204,6 +261,13 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Dead(verb) => verbs::dead::run(&verb).await,
         Verb::Pause(args) => verbs::pause::pause(&args).await,
         Verb::Resume(args) => verbs::pause::resume(&args).await,
+        Verb::Token(verb) => verbs::token::run(&verb).await,
+        Verb::Runs(args) => verbs::runs::list(&args).await,
+        Verb::Run(verb) => verbs::runs::run(&verb).await,
+        Verb::Burst(args) => verbs::burst::run(&args).await,
+        Verb::Scale(args) => verbs::scale::run(&args).await,
+        Verb::Undo(args) => verbs::undo::run(&args).await,
+        Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Bench(args) => verbs::bench::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),

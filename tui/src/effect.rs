@@ -4,6 +4,7 @@ use millstream::domain::{JobId, SpanId};
 use serde::Serialize;
 
 use crate::model::filter::Filter;
+use crate::model::order::Order;
 use crate::model::pending::Place;
 use crate::model::streams::{StreamKey, StreamPane};
 use crate::msg::WorkerProcess;
@@ -68,6 +69,12 @@ pub enum Effect {
     Refresh,
     /// Ask this often; nothing means not at all.
     Every(Option<std::time::Duration>),
+    /// Ask what would come of an order.
+    Foresee(Order),
+    /// Carry an order out.
+    Carry(Order),
+    /// Put a text on the clipboard of whoever sits at the terminal.
+    Copy(String),
     /// Submit so many demo diffs.
     Submit(u32),
     /// Start a worker process.
@@ -76,6 +83,8 @@ pub enum Effect {
     DrainWorker(WorkerProcess),
     /// Kill a worker process.
     KillWorker(WorkerProcess),
+    /// Begin a recording, or end the one that runs.
+    Record,
     /// Draw everything again, as after a resize.
     Redraw,
     /// Leave the console.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use millstream::bench::BenchError;
 use millstream::engine::EngineError;
 use millstream::exit::Exit;
-use millstream::ops::OpsError;
+use millstream::ops::{FleetError, OpsError, Refused};
 use millstream::queue::QueueError;
 use millstream::reports::ReportError;
 use millstream::settings::Faults;
@@ -77,12 +77,16 @@ impl Failure {
             Self::Usage(_) | Self::Settings(_) => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
             Self::Ops(error) => match error {
+                OpsError::NoReviews => Exit::Usage,
                 OpsError::NotADiff(_)
                 | OpsError::TooLarge { .. }
                 | OpsError::KeyReused
                 | OpsError::Callback(_)
                 | OpsError::NoCallbacks
-                | OpsError::QueueFull { .. } => Exit::Refused,
+                | OpsError::QueueFull { .. }
+                | OpsError::Refused(_) => Exit::Refused,
+                OpsError::Fleet(FleetError::Unreachable(_)) => Exit::Unreachable,
+                OpsError::Fleet(_) => Exit::Refused,
                 OpsError::Store(error) => error.exit(),
                 OpsError::Queue(error) => error.exit(),
             },
@@ -103,6 +107,20 @@ impl Failure {
         match self {
             Self::Ops(OpsError::TooLarge { .. }) => {
                 Some("split the change, or raise MAX_PATCH where the system runs")
+            }
+            Self::Ops(OpsError::Refused(Refused::NoFleet)) => {
+                Some("start a demo, or set RENDER_API_KEY and RENDER_WORKER_SERVICE_ID")
+            }
+            // What is out of reach is no server of ours.
+            Self::Ops(OpsError::Fleet(_)) => None,
+            Self::Ops(OpsError::Refused(Refused::NoGlassReason | Refused::NoReason(_))) => {
+                Some("add --reason TEXT")
+            }
+            Self::Ops(OpsError::Refused(Refused::NoCount(_))) => {
+                Some("add --count N with the number that --dry-run says, or --yes where any number is meant")
+            }
+            Self::Ops(OpsError::Refused(Refused::WrongCount { .. })) => {
+                Some("look again with --dry-run; nothing was written")
             }
             Self::Ops(OpsError::Store(StoreError::Schema(_)))
             | Self::Report(ReportError::Store(StoreError::Schema(_))) => Some(

@@ -2,6 +2,7 @@
 //!
 //! Everything answers plain text of a known width; who draws it decides where it goes.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::glyph;
+use crate::zone::Zone;
 
 /// How far a count can be trusted, as the mark behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +80,35 @@ pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
     (to - from).to_std().unwrap_or_default()
 }
 
-/// A moment of today's clock, with its zone: `14:03:27Z`.
+thread_local! {
+    /// The zone of the picture that is drawn on this thread, so that a cell need not be handed it through every widget.
+    static ZONE: Cell<Zone> = Cell::default();
+}
+
+/// Draws a picture whose clocks are in this zone.
+pub fn in_zone<T>(zone: Zone, draw: impl FnOnce() -> T) -> T {
+    let before = ZONE.replace(zone);
+    let drawn = draw();
+    ZONE.set(before);
+    drawn
+}
+
+/// A moment of today's clock: `14:03:27Z`, or without the letter in another zone than UTC.
 #[must_use]
 pub fn clock(at: DateTime<Utc>) -> String {
-    at.format("%H:%M:%SZ").to_string()
+    ZONE.get().clock(at)
+}
+
+/// The clock of the header, which names the zone.
+#[must_use]
+pub fn clock_with_zone(at: DateTime<Utc>) -> String {
+    ZONE.get().clock_with_name(at)
 }
 
 /// A moment of a list whose header has the zone: `14:03:27`.
 #[must_use]
 pub fn moment(at: DateTime<Utc>) -> String {
-    at.format("%H:%M:%S").to_string()
+    ZONE.get().moment(at)
 }
 
 /// A count with commas: `1,204,118`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, SpanId};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::keymap::Key;
 use crate::model::Fleet;
@@ -18,14 +18,16 @@ use crate::model::figures::{LedgerFigures, QueueFigures};
 use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
 use crate::model::notice::Tone;
+use crate::model::order::{Came, Order, RunNews};
 use crate::model::pending::PendingPage;
+use crate::model::replay::Recording;
 use crate::model::streams::StreamsPage;
 use crate::model::trace::{SpanText, TraceFacts};
 use crate::model::view::Size;
 use crate::model::workers::{WorkerLine, WorkerName};
 
 /// What a server answered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// Valkey's figures.
     Queue(QueueFigures),
@@ -52,7 +54,7 @@ pub enum Answer {
 }
 
 /// What an answer is about, for the answers that did not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Topic {
     /// [`Answer::Queue`].
     Queue,
@@ -79,7 +81,7 @@ pub enum Topic {
 }
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Msg {
     /// Time has passed.
     Tick {
@@ -92,6 +94,8 @@ pub enum Msg {
     Key(Key),
     /// Text was pasted.
     Paste(String),
+    /// The mouse was used.
+    Mouse(Pointed),
     /// A server answered.
     Answer(Box<Answer>),
     /// What was answered before still holds: nothing has changed since.
@@ -139,6 +143,22 @@ pub enum Msg {
         /// It finished what it had and left: nothing is lost.
         in_order: bool,
     },
+    /// What would come of an order, or why that cannot be said.
+    Foreseen {
+        /// The order.
+        order: Order,
+        /// What would come of it.
+        came: Result<Came, Untrusted>,
+    },
+    /// What came of an order, or why nothing did.
+    Carried {
+        /// The order.
+        order: Order,
+        /// What came of it.
+        came: Result<Came, Untrusted>,
+    },
+    /// How far a run that is driven here has got.
+    Run(RunNews),
     /// Something that was asked for is done or was refused.
     Told {
         /// How it is meant.
@@ -146,12 +166,40 @@ pub enum Msg {
         /// In words.
         text: Untrusted,
     },
+    /// A recording began, goes on, or has ended. It is about this console, so no recording holds it.
+    Recording(Option<Recording>),
     /// A signal asks the process to end.
     Quit,
 }
 
+/// What was done with the mouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pointing {
+    /// Its left button was pressed.
+    Click,
+    /// Its wheel was turned away.
+    WheelUp,
+    /// Its wheel was turned towards its user.
+    WheelDown,
+}
+
+/// Where the mouse was used, and what stood there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointed {
+    /// What was done.
+    pub what: Pointing,
+    /// The column.
+    pub x: u16,
+    /// The row.
+    pub y: u16,
+    /// The row's text, as it was drawn.
+    pub line: String,
+    /// The row of the cursor, if one was drawn.
+    pub cursor: Option<u16>,
+}
+
 /// The worker an effect is about, with its process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerProcess {
     /// Its id.
     pub name: WorkerName,

@@ -10,6 +10,7 @@ use millstream::store::Store;
 use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
+use crate::profiles::ServerProfile;
 use crate::runtime_file::{Running, RuntimeFolder};
 
 /// Connections of a verb: it asks one thing after the other.
@@ -47,6 +48,8 @@ pub struct Reach {
     pub postgres_place: String,
     /// The demo, when it is one.
     pub demo: Option<Running>,
+    /// The profile, when one was asked for.
+    pub profile: Option<ServerProfile>,
 }
 
 impl Reach {
@@ -55,7 +58,15 @@ impl Reach {
     /// # Errors
     /// When settings are wrong, or a server that is needed is away.
     pub async fn find(needs: Needs) -> Result<Self, Failure> {
-        let reach = Self::find_with(&process_environment)?;
+        Self::find_as(needs, None).await
+    }
+
+    /// The same for the servers of a profile, if one is named here or by `MILLSTREAM_PROFILE`.
+    ///
+    /// # Errors
+    /// As [`Reach::find`], and when there is no such profile.
+    pub async fn find_as(needs: Needs, profile: Option<&str>) -> Result<Self, Failure> {
+        let reach = Self::find_with(profile, &process_environment)?;
         let (valkey, postgres) = tokio::join!(reach.queue.check(), reach.store.check());
         match needs {
             Needs::Both => {
@@ -70,7 +81,12 @@ impl Reach {
         Ok(reach)
     }
 
-    fn find_with(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+    fn find_with(profile: Option<&str>, vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let profile = ServerProfile::find(profile, vars)?;
+        let vars: &dyn Fn(&str) -> Option<String> = &|name| match &profile {
+            Some(profile) => profile.lookup(name, vars),
+            None => vars(name),
+        };
         let found = Found::look(vars);
         let (servers, settings, max_patch, callbacks) = read(&|name| found.lookup(name, vars))?;
         let queue = Queue::open(&servers.valkey_url, &settings, Wire::of(&settings))?;
@@ -84,6 +100,7 @@ impl Reach {
             valkey_place: place(servers.valkey_url.expose_secret()),
             postgres_place: place(servers.database_url.expose_secret()),
             demo: found.demo,
+            profile: profile.clone(),
         })
     }
 }
@@ -133,6 +150,20 @@ impl Found {
     }
 }
 
+/// The largest diff that is taken.
+///
+/// # Errors
+/// When the setting is wrong.
+pub fn max_patch(vars: &dyn Fn(&str) -> Option<String>) -> Result<usize, Faults> {
+    let mut reader = Reader::new(vars);
+    let limit = read_max_patch(&mut reader);
+    reader.finish(limit)
+}
+
+fn read_max_patch(reader: &mut Reader<'_>) -> usize {
+    reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20)
+}
+
 fn read(
     vars: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(ServerSettings, QueueSettings, usize, CallbackSettings), Faults> {
@@ -140,7 +171,7 @@ fn read(
     let read = (
         ServerSettings::read(&mut reader),
         QueueSettings::read(&mut reader),
-        reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20),
+        read_max_patch(&mut reader),
         CallbackSettings::read(&mut reader),
     );
     reader.finish(read)

@@ -1,41 +1,62 @@
-//! Who may use the API, and as which client.
+//! Who may use the producer, as which client, and what that client may do.
 //!
-//! With a token every request must carry it, unless `PUBLIC_SUBMIT` opens the door. Without one only
-//! this machine can connect, and a request must also name this machine as its host: a page of a
-//! stranger whose name was pointed at 127.0.0.1 would otherwise count as its own origin.
+//! `MILLSTREAM_TOKEN` may do everything; other tokens are made by `millstream token create` and may do what their
+//! scopes say. Without a token only this machine can connect, and a request must also name this machine as its host: a
+//! page of a stranger whose name was pointed at 127.0.0.1 would otherwise count as its own origin.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::{self, Request};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use millstream::domain::Scopes;
+use millstream::ops::tokens::{PREFIX, token_hash};
+use millstream::store::Store;
+use millstream::store::tokens::KnownToken;
+use millstream::store::watch::Version;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::caching::etag_of;
+use crate::cookie;
+use crate::follow::Detail;
 use crate::headers::single;
+use crate::listen::Peer;
 use crate::problem::Problem;
 use crate::settings::WebSettings;
 use crate::state::State;
 
+pub use millstream::domain::Scope;
+
 /// The name under which everybody without a token keeps idempotency keys.
 const PUBLIC: &str = "public";
+/// How long a token that was looked up is believed: so long a revoked one still counts.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
+/// Tokens that are remembered, right and wrong ones; whoever makes wrong ones up must not fill the memory.
+const MOST_REMEMBERED: usize = 10_000;
 
-/// The door to the API.
+/// The door.
 #[derive(Debug)]
 pub struct Access {
     token: Option<Token>,
     door: Door,
+    /// How many proxies of ours stand in front.
+    proxies: usize,
+    remembered: Mutex<HashMap<[u8; 32], (Instant, Option<KnownToken>)>>,
 }
 
-/// What is kept of the token.
+/// What is kept of the first token.
 struct Token {
     /// Compared instead of the text, so neither its content nor its length shows in the time.
     digest: [u8; 32],
-    client: Client,
+    name: String,
 }
 
 impl std::fmt::Debug for Token {
@@ -44,26 +65,112 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Who is let in.
+/// Who is let in without a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
-    /// Anybody.
-    Public,
-    /// Who shows the token.
+    /// Anybody; they may do this.
+    Public(Scopes),
+    /// Nobody.
     Token,
-    /// Who is on this machine.
+    /// Who is on this machine; they may do everything.
     Local,
 }
 
-/// Who sent a request, as far as we know. Idempotency keys of two clients do not meet.
+/// Who sent a request, as far as we know, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client(String);
+pub struct Client {
+    name: String,
+    bucket: String,
+    scopes: Scopes,
+}
 
 impl Client {
-    /// The name in the table of idempotency keys; it does not give the token away.
+    /// The name in the table of idempotency keys and in the book; it does not give a token away. Keys of two clients
+    /// do not meet.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// Whose bucket its submissions are taken from: the token's, else the address's.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Whether it showed no token.
+    #[must_use]
+    pub fn is_anybody(&self) -> bool {
+        self.name == PUBLIC
+    }
+
+    /// Whether it may.
+    #[must_use]
+    pub const fn may(&self, scope: Scope) -> bool {
+        self.scopes.has(scope)
+    }
+
+    /// Refuses what it may not.
+    ///
+    /// # Errors
+    /// A 401 for whoever showed no token, a 403 for a token without the scope.
+    pub fn must(&self, scope: Scope) -> Result<(), Problem> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        if self.is_anybody() {
+            let detail = format!(
+                "without a token this cannot be done: it needs the scope `{}`",
+                scope.word()
+            );
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, &detail).with_header(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"millstream\""),
+            ));
+        }
+        let detail = format!("the token does not have the scope `{}`", scope.word());
+        Err(Problem::new(StatusCode::FORBIDDEN, &detail))
+    }
+
+    /// How much it is told.
+    #[must_use]
+    pub const fn detail(&self) -> Detail {
+        if self.may(Scope::Read) {
+            Detail::Full
+        } else {
+            Detail::Outline
+        }
+    }
+
+    /// The tag of a review in this state, as this client sees it.
+    #[must_use]
+    pub fn etag(&self, version: &Version) -> HeaderValue {
+        let seen = match self.detail() {
+            Detail::Full => b"full".as_slice(),
+            Detail::Outline => b"outline",
+        };
+        etag_of(&[version.version.as_bytes(), seen])
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    /// Somebody on this machine.
+    pub(crate) fn everything() -> Self {
+        Self::anybody(Scopes::ALL)
+    }
+
+    /// Somebody who may only look.
+    pub(crate) fn looks_only() -> Self {
+        Self::anybody(Scopes::of(&[]))
+    }
+
+    fn anybody(scopes: Scopes) -> Self {
+        Self {
+            name: PUBLIC.to_owned(),
+            bucket: String::new(),
+            scopes,
+        }
     }
 }
 
@@ -75,28 +182,48 @@ impl Access {
             let token = token.expose_secret();
             Token {
                 digest: digest("access", token),
-                client: Client(client_name(token)),
+                name: client_name(token),
             }
         });
-        let door = match &token {
-            _ if settings.public => Door::Public,
-            Some(_) => Door::Token,
-            None => Door::Local,
+        let looks = Scopes::of(&[]);
+        let door = match (settings.public_submit, settings.public_read, &token) {
+            (true, _, _) => Door::Public(Scopes::of(&[Scope::Read, Scope::Submit])),
+            (false, true, _) => Door::Public(looks),
+            (false, false, Some(_)) => Door::Token,
+            (false, false, None) => Door::Local,
         };
-        Self { token, door }
+        Self {
+            token,
+            door,
+            proxies: settings.proxies,
+            remembered: Mutex::default(),
+        }
     }
 
     /// Who it is, if they may come in.
     ///
     /// # Errors
-    /// A 401 without the right token; a 421 for a host that is not this machine.
-    pub fn admit(&self, headers: &HeaderMap, uri: &Uri) -> Result<Client, Problem> {
-        let public = || Client(PUBLIC.to_owned());
+    /// A 401 without the right token; a 421 for a host that is not this machine; a 503 when nobody can tell.
+    pub async fn admit(
+        &self,
+        store: &Store,
+        headers: &HeaderMap,
+        uri: &Uri,
+        peer: Option<Peer>,
+    ) -> Result<Client, Problem> {
+        if let Some(known) = self.known(store, headers).await? {
+            return Ok(known);
+        }
+        let anybody = |scopes| Client {
+            name: PUBLIC.to_owned(),
+            bucket: self.address(headers, peer),
+            scopes,
+        };
         match self.door {
             // A wrong token does no harm where none is needed.
-            Door::Public => Ok(self.known(headers).unwrap_or_else(public)),
-            Door::Token => self.known(headers).ok_or_else(|| unauthorized(headers)),
-            Door::Local if names_this_machine(headers, uri) => Ok(public()),
+            Door::Public(scopes) => Ok(anybody(scopes)),
+            Door::Token => Err(unauthorized(headers)),
+            Door::Local if names_this_machine(headers, uri) => Ok(anybody(Scopes::ALL)),
             Door::Local => Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "without MILLSTREAM_TOKEN only requests to localhost or a loopback address are answered",
@@ -104,20 +231,86 @@ impl Access {
         }
     }
 
-    fn known(&self, headers: &HeaderMap) -> Option<Client> {
-        let token = self.token.as_ref()?;
-        let shown = digest("access", bearer(headers)?);
-        bool::from(shown.ct_eq(&token.digest)).then(|| token.client.clone())
+    /// Whose token it is, if it is one that counts.
+    ///
+    /// # Errors
+    /// A 503 when Postgres is away and the token is none that was seen lately.
+    pub async fn known(&self, store: &Store, headers: &HeaderMap) -> Result<Option<Client>, Problem> {
+        let Some(shown) = bearer(headers).or_else(|| cookie::token(headers)) else {
+            return Ok(None);
+        };
+        if let Some(token) = &self.token
+            && bool::from(digest("access", shown).ct_eq(&token.digest))
+        {
+            return Ok(Some(Client {
+                name: token.name.clone(),
+                bucket: token.name.clone(),
+                scopes: Scopes::ALL,
+            }));
+        }
+        if !shown.starts_with(PREFIX) {
+            return Ok(None);
+        }
+        let known = self.look_up(store, token_hash(shown)).await?;
+        Ok(known.map(|token| Client {
+            name: format!("token:{}", token.name),
+            bucket: format!("token:{}", token.id),
+            scopes: token.scopes,
+        }))
+    }
+
+    async fn look_up(&self, store: &Store, hash: [u8; 32]) -> Result<Option<KnownToken>, Problem> {
+        let remembered = self.remembered().get(&hash).cloned();
+        if let Some((at, known)) = remembered
+            && at.elapsed() < BELIEVED_FOR
+        {
+            return Ok(known);
+        }
+        let known = store.token_of(&hash).await?;
+        let mut remembered = self.remembered();
+        if remembered.len() >= MOST_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(hash, (Instant::now(), known.clone()));
+        Ok(known)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Instant, Option<KnownToken>)>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a request comes from, for the bucket: behind proxies of ours what the outermost one has seen. What stands
+    /// further left a client can have written itself.
+    fn address(&self, headers: &HeaderMap, peer: Option<Peer>) -> String {
+        let forwarded = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|text| text.trim().parse::<IpAddr>().ok())
+            .collect::<Vec<_>>();
+        let seen = self
+            .proxies
+            .checked_sub(1)
+            .and_then(|back| forwarded.iter().rev().nth(back).copied());
+        match seen.or(peer.map(|Peer(address)| address.ip())) {
+            Some(address) => format!("address:{}", address.to_canonical()),
+            None => "address:unknown".to_owned(),
+        }
     }
 }
 
-/// Lets a request through to the API, with its [`Client`] beside it, or answers why not.
+/// Lets a request through, with its [`Client`] beside it, or answers why not.
 pub async fn guard(
     extract::State(state): extract::State<State>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match state.access.admit(request.headers(), request.uri()) {
+    let peer = request.extensions().get::<Peer>().copied();
+    let admitted = state
+        .access
+        .admit(&state.store, request.headers(), request.uri(), peer);
+    match admitted.await {
         Ok(client) => {
             request.extensions_mut().insert(client);
             next.run(request).await
@@ -191,40 +384,43 @@ fn digest(purpose: &str, token: &str) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use millstream::settings::CallbackSettings;
-
     use super::*;
 
-    #[derive(Clone, Copy)]
-    enum Public {
-        Yes,
-        No,
-    }
-
-    fn access(token: Option<&str>, public: Public) -> Access {
-        Access::new(&WebSettings {
-            address: ([127, 0, 0, 1], 0).into(),
+    fn access(token: Option<&str>, change: impl FnOnce(&mut WebSettings)) -> Access {
+        let mut settings = WebSettings {
             token: token.map(Into::into),
-            public: matches!(public, Public::Yes),
-            max_patch: 1,
-            callbacks: CallbackSettings::default(),
-        })
+            ..WebSettings::default()
+        };
+        change(&mut settings);
+        Access::new(&settings)
     }
 
-    fn admit(access: &Access, pairs: &[(&'static str, &str)]) -> Result<Client, Problem> {
+    /// Nothing listens on port 1: what asks Postgres fails.
+    fn away() -> Store {
+        Store::open(&"postgres://127.0.0.1:1/x".into(), "test", 1).expect("an address")
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, value.parse().expect("a header value"));
         }
-        access.admit(&headers, &Uri::from_static("/api/reviews"))
+        headers
     }
 
-    #[test]
-    fn with_a_token_only_who_shows_it_comes_in() {
-        let door = access(Some("s3cret"), Public::No);
+    async fn admit(access: &Access, pairs: &[(&'static str, &str)]) -> Result<Client, Problem> {
+        let uri = Uri::from_static("/api/reviews");
+        access.admit(&away(), &headers(pairs), &uri, None).await
+    }
+
+    #[tokio::test]
+    async fn with_a_token_only_who_shows_it_comes_in() {
+        let door = access(Some("s3cret"), |_| {});
         for right in ["Bearer s3cret", "bearer s3cret", "BEARER   s3cret "] {
-            let client = admit(&door, &[("authorization", right), ("host", "example.com")]).expect(right);
+            let shown = [("authorization", right), ("host", "example.com")];
+            let client = admit(&door, &shown).await.expect(right);
             assert!(client.name().starts_with("token:") && !client.name().contains("s3cret"));
+            assert!(client.may(Scope::Operate) && client.detail() == Detail::Full);
         }
         for wrong in [
             "Bearer",
@@ -236,7 +432,7 @@ mod tests {
             "s3cret",
             "",
         ] {
-            let problem = admit(&door, &[("authorization", wrong)]).expect_err(wrong);
+            let problem = admit(&door, &[("authorization", wrong)]).await.expect_err(wrong);
             let response = problem.into_response();
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{wrong}");
             assert_eq!(
@@ -248,41 +444,98 @@ mod tests {
             ("authorization", "Bearer s3cret"),
             ("authorization", "Bearer s3cret"),
         ];
-        assert!(admit(&door, &twice).is_err());
-        let silent = admit(&door, &[]).expect_err("no token").into_response();
+        assert!(admit(&door, &twice).await.is_err());
+        let silent = admit(&door, &[]).await.expect_err("no token").into_response();
         assert_eq!(
             silent.headers()[header::WWW_AUTHENTICATE],
             "Bearer realm=\"millstream\""
         );
     }
 
-    #[test]
-    fn an_open_door_still_tells_who_shows_the_token() {
-        let door = access(Some("s3cret"), Public::Yes);
-        assert_eq!(admit(&door, &[]).expect("open").name(), PUBLIC);
-        let wrong = admit(&door, &[("authorization", "Bearer x")]);
-        assert_eq!(wrong.expect("open").name(), PUBLIC);
-        let known = admit(&door, &[("authorization", "Bearer s3cret")]).expect("open");
-        assert!(known.name().starts_with("token:"));
+    #[tokio::test]
+    async fn a_browser_shows_its_token_in_a_cookie() {
+        let door = access(Some("s3cret"), |_| {});
+        assert!(
+            admit(&door, &[("cookie", "a=b; millstream_token=s3cret")])
+                .await
+                .is_ok()
+        );
+        assert!(
+            admit(&door, &[("cookie", "millstream_token=s3cre")])
+                .await
+                .is_err()
+        );
     }
 
-    #[test]
-    fn two_tokens_are_two_clients() {
-        let name = |token: &str| {
+    #[tokio::test]
+    async fn a_token_that_cannot_be_looked_up_is_neither_right_nor_wrong() {
+        let door = access(Some("s3cret"), |_| {});
+        let problem = admit(&door, &[("authorization", "Bearer mst_00")]).await;
+        assert_eq!(
+            problem.expect_err("nobody can tell").status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+
+    #[tokio::test]
+    async fn an_open_door_still_tells_who_shows_the_token() {
+        let door = access(Some("s3cret"), |settings| settings.public_submit = true);
+        let anybody = admit(&door, &[]).await.expect("open");
+        assert_eq!(anybody.name(), PUBLIC);
+        assert!(anybody.may(Scope::Submit) && anybody.may(Scope::Read) && !anybody.may(Scope::Operate));
+        let wrong = admit(&door, &[("authorization", "Bearer x")]).await;
+        assert_eq!(wrong.expect("open").name(), PUBLIC);
+        let known = admit(&door, &[("authorization", "Bearer s3cret")])
+            .await
+            .expect("open");
+        assert!(known.name().starts_with("token:") && known.may(Scope::Operate));
+    }
+
+    #[tokio::test]
+    async fn who_may_only_look_is_told_no_details_and_asked_for_a_token() {
+        let door = access(Some("s3cret"), |settings| settings.public_read = true);
+        let anybody = admit(&door, &[]).await.expect("open to look");
+        assert_eq!(
+            (anybody.may(Scope::Look), anybody.detail()),
+            (true, Detail::Outline)
+        );
+        let refused = anybody
+            .must(Scope::Submit)
+            .expect_err("it may not")
+            .into_response();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert!(refused.headers().contains_key(header::WWW_AUTHENTICATE));
+        let reader = Client {
+            name: "token:ada".to_owned(),
+            bucket: String::new(),
+            scopes: Scopes::of(&[Scope::Read]),
+        };
+        assert_eq!(
+            reader.must(Scope::Operate).expect_err("it may not").status(),
+            StatusCode::FORBIDDEN
+        );
+        let version = Version {
+            version: "1".to_owned(),
+            is_final: true,
+        };
+        assert_ne!(reader.etag(&version), anybody.etag(&version));
+    }
+
+    #[tokio::test]
+    async fn two_tokens_are_two_clients() {
+        let name = async |token: &str| {
             let shown = format!("Bearer {token}");
-            let client = admit(
-                &access(Some(token), Public::No),
-                &[("authorization", shown.as_str())],
-            );
+            let door = access(Some(token), |_| {});
+            let client = admit(&door, &[("authorization", shown.as_str())]).await;
             client.expect("the right token").name().to_owned()
         };
-        assert_ne!(name("one"), name("two"));
-        assert_eq!(name("one"), name("one"));
+        assert_ne!(name("one").await, name("two").await);
+        assert_eq!(name("one").await, name("one").await);
     }
 
-    #[test]
-    fn without_a_token_a_request_must_be_addressed_to_this_machine() {
-        let door = access(None, Public::No);
+    #[tokio::test]
+    async fn without_a_token_a_request_must_be_addressed_to_this_machine() {
+        let door = access(None, |_| {});
         for right in [
             "localhost:3000",
             "LOCALHOST",
@@ -290,9 +543,12 @@ mod tests {
             "127.9.9.9",
             "[::1]:3000",
         ] {
-            assert_eq!(admit(&door, &[("host", right)]).expect(right).name(), PUBLIC);
+            assert_eq!(
+                admit(&door, &[("host", right)]).await.expect(right).name(),
+                PUBLIC
+            );
         }
-        assert!(admit(&door, &[]).is_ok());
+        assert!(admit(&door, &[]).await.is_ok());
         for wrong in [
             "evil.example",
             "evil.example:3000",
@@ -301,19 +557,30 @@ mod tests {
             "10.0.0.7:3000",
             "",
         ] {
-            let problem = admit(&door, &[("host", wrong)]).expect_err(wrong);
+            let problem = admit(&door, &[("host", wrong)]).await.expect_err(wrong);
             assert_eq!(problem.status(), StatusCode::MISDIRECTED_REQUEST, "{wrong}");
         }
-        let absolute = door.admit(
-            &HeaderMap::new(),
-            &Uri::from_static("http://evil.example/api/reviews"),
-        );
-        assert!(absolute.is_err());
+        let uri = Uri::from_static("http://evil.example/api/reviews");
+        assert!(door.admit(&away(), &HeaderMap::new(), &uri, None).await.is_err());
+    }
+
+    #[test]
+    fn an_address_is_what_the_outermost_proxy_of_ours_has_seen() {
+        let peer = Some(Peer(([10, 0, 0, 9], 4711).into()));
+        let forwarded = headers(&[
+            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+            ("x-forwarded-for", "3.3.3.3"),
+        ]);
+        for (proxies, expected) in [(0, "10.0.0.9"), (1, "3.3.3.3"), (2, "2.2.2.2"), (7, "10.0.0.9")] {
+            let door = access(None, |settings| settings.proxies = proxies);
+            assert_eq!(door.address(&forwarded, peer), format!("address:{expected}"));
+        }
+        assert_eq!(access(None, |_| {}).address(&forwarded, None), "address:unknown");
     }
 
     #[test]
     fn the_door_does_not_print_its_token() {
-        let text = format!("{:?}", access(Some("s3cret"), Public::No));
+        let text = format!("{:?}", access(Some("s3cret"), |_| {}));
         assert!(!text.contains("s3cret"), "{text}");
     }
 }

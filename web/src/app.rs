@@ -1,55 +1,115 @@
 //! The routes, and what is around every one of them.
 //!
-//! From the outside in: a log line, headers that tell a browser to trust nothing, a net for panics, a
-//! time limit; around the API also the door. A header that a route sets itself stays as it is.
+//! From the outside in: a log line with the request's id, headers that tell a browser to trust nothing, a net for
+//! panics, a time limit, no page of another site; around the API also the door. A header that a route sets itself stays
+//! as it is.
 
 use std::any::Any;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{self, MatchedPath, Query, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use millstream::untrusted::{one_line, visible};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tracing::{debug, error};
+use tracing::{Instrument, debug, error, info_span};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
 
-use crate::access;
+use crate::contract::{self, document};
 use crate::problem::Problem;
-use crate::routes::{fallback, health, reviews};
+use crate::routes::reviews::FindQuery;
+use crate::routes::{assets, fallback, health, pages, reviews, stream};
 use crate::state::State;
+use crate::{access, origin};
 
-/// Longer than all that a request may wait for: its body, a connection to Postgres, and Valkey.
+/// Longer than all that a request may wait for by itself: its body, a connection to Postgres, and Valkey.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The name under which a request is found in the logs.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest of a caller's own that is taken over.
+const LONGEST_REQUEST_ID: usize = 64;
 
 /// The web producer as a service.
 pub fn app(state: State) -> Router {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .merge(api(state))
+    let (routes, _) = parts(&state);
+    routes
         .fallback(fallback::not_found)
         .method_not_allowed_fallback(fallback::method_not_allowed)
+        .layer(from_fn(origin::guard))
         .layer(from_fn(in_time))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
             after_panic(&*panic)
         }))
         .layer(preset(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(preset(header::CONTENT_SECURITY_POLICY, "default-src 'none'"))
+        .layer(preset(header::X_FRAME_OPTIONS, "DENY"))
         .layer(preset(header::REFERRER_POLICY, "no-referrer"))
+        .layer(preset(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ))
+        .layer(preset(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ))
         .layer(preset(header::CACHE_CONTROL, "no-store"))
-        .layer(from_fn(log))
+        .layer(from_fn_with_state(state, log))
+}
+
+/// The document of what the producer understands, as it is served.
+#[must_use]
+pub fn openapi(state: &State) -> utoipa::openapi::OpenApi {
+    parts(state).1
+}
+
+fn parts(state: &State) -> (Router, utoipa::openapi::OpenApi) {
+    let (routes, document) = OpenApiRouter::with_openapi(document())
+        .merge(open())
+        .merge(guarded(state))
+        .with_state(state.clone())
+        .split_for_parts();
+    let served = contract::serve(&document);
+    (routes.merge(served).merge(page(state)), document)
+}
+
+/// What anybody may ask: it tells nothing about anybody's work.
+fn open() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
 }
 
 /// What lies behind the door.
-fn api(state: State) -> Router {
-    Router::new()
-        .route("/api/reviews", get(reviews::list).post(reviews::submit))
-        .route("/api/reviews/{id}", get(reviews::find))
+fn guarded(state: &State) -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(reviews::list, reviews::submit))
+        .routes(routes!(reviews::find))
+        .routes(routes!(stream::stream))
+        .routes(routes!(reviews::cancel))
+        .routes(routes!(reviews::retry))
+        .routes(routes!(health::metrics))
         .route_layer(from_fn_with_state(state.clone(), access::guard))
-        .with_state(state)
+}
+
+/// The page: for people, so it is no part of the document.
+fn page(state: &State) -> Router {
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/reviews", post(pages::submit))
+        .route("/reviews/{id}", get(pages::run))
+        .route("/reviews/{id}/cancel", post(pages::cancel))
+        .route("/reviews/{id}/retry", post(pages::retry))
+        .route_layer(from_fn_with_state(state.clone(), pages::guard))
+        .route("/login", get(pages::login).post(pages::enter))
+        .route("/logout", post(pages::leave))
+        .route("/assets/{name}", get(assets::asset))
+        .with_state(state.clone())
 }
 
 fn preset(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
@@ -60,7 +120,10 @@ fn preset(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 /// is committed is accepted, whether its client was told or not.
 async fn in_time(request: Request, next: Next) -> Response {
     let writes = request.method() == Method::POST;
-    let answer = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await;
+    // Who asks to wait is given the time, and no other answer than the route's for a wait that makes no sense.
+    let asked = Query::<FindQuery>::try_from_uri(request.uri()).ok();
+    let asked = asked.and_then(|query| query.wait().ok()).unwrap_or_default();
+    let answer = tokio::time::timeout(ANSWER_WITHIN + asked, next.run(request)).await;
     answer.unwrap_or_else(|_elapsed| {
         let cause = format!("no answer was found in {} s", ANSWER_WITHIN.as_secs());
         let problem = if writes {
@@ -82,16 +145,63 @@ fn after_panic(panic: &(dyn Any + Send)) -> Response {
     Problem::internal().into_response()
 }
 
-/// One line for each request. Never a query, a header or a body: they may hold a secret.
-async fn log(request: Request, next: Next) -> Response {
+/// One line for each request, and its id on every line in between. Never a query, a header or a body: they may hold a
+/// secret.
+async fn log(extract::State(state): extract::State<State>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = visible(request.uri().path());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let id = request_id(&request);
+    let span = info_span!("request", request.id = %id);
     let started = Instant::now();
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let ms = started.elapsed().as_millis();
-    debug!(http.status = status, "{method} {path} {status} in {ms} ms");
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let (status, took) = (response.status(), started.elapsed());
+    state.metrics.answered(
+        method_label(&method),
+        route.as_deref().unwrap_or("none"),
+        status,
+        took,
+    );
+    let (code, ms) = (status.as_u16(), took.as_millis());
+    span.in_scope(|| debug!(http.status = code, "{method} {path} {code} in {ms} ms"));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     response
+}
+
+/// A method that is not known is none of a client's to make figures of.
+fn method_label(method: &Method) -> &str {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if known.contains(method) {
+        method.as_str()
+    } else {
+        "other"
+    }
+}
+
+/// The caller's own, if it is a plain word; else a fresh one.
+fn request_id(request: &Request) -> String {
+    let plain = |text: &&str| {
+        (1..=LONGEST_REQUEST_ID).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    crate::headers::single(request.headers(), &REQUEST_ID)
+        .filter(plain)
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use millstream::ops::OpsError;
 use millstream::store::StoreError;
 use millstream::untrusted::one_line;
 use serde::Serialize;
 use tracing::{error, warn};
+use utoipa::ToSchema;
 
 /// What the reference answers to a submission that names nothing to review.
 pub const PR_URL_IS_REQUIRED: &str = "prUrl is required";
@@ -28,17 +29,45 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     error: Option<&'static str>,
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Its body. The type is always `about:blank`: the status says which problem it is.
-#[derive(Debug, Serialize)]
-struct Body<'a> {
-    r#type: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    error: &'a str,
+/// The body of a refusal (RFC 9457). Its type is always `about:blank`: the status says which problem it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Body {
+    /// Always `about:blank`.
+    pub r#type: &'static str,
+    /// The status in words.
+    pub title: &'static str,
+    /// The status.
+    pub status: u16,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// The reference's word for it, where it has one; else the detail.
+    pub error: String,
+}
+
+/// What any request may be refused with.
+#[derive(Debug, utoipa::IntoResponses)]
+pub enum Refused {
+    /// The request cannot be read.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(Body),
+    /// The right token is missing.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Body),
+    /// The token does not allow it, or a page of another site asks.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Body),
+    /// Without a token only requests to this machine are answered.
+    #[response(status = 421, content_type = "application/problem+json")]
+    Misdirected(Body),
+    /// Something went wrong here.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Body),
+    /// A server is away; `Retry-After` says when to come back.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Body),
 }
 
 impl Problem {
@@ -48,7 +77,7 @@ impl Problem {
             status,
             detail: one_line(detail, MOST_DETAIL),
             error: None,
-            header: None,
+            headers: Vec::new(),
         }
     }
 
@@ -108,7 +137,7 @@ impl Problem {
     /// With a header that belongs to the refusal.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         self
     }
 
@@ -118,6 +147,13 @@ impl Problem {
         let seconds = pause.as_millis().div_ceil(1000).clamp(1, u128::from(u64::MAX));
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Puts the headers that belong to it on an answer that tells it otherwise.
+    pub fn name_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
     }
 
     /// Its status.
@@ -145,17 +181,14 @@ impl IntoResponse for Problem {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
-            detail: &self.detail,
-            error: self.error(),
+            error: self.error().to_owned(),
+            detail: self.detail,
         };
         let mut response = (self.status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if let Some((name, value)) = self.header {
-            headers.insert(name, value);
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -179,12 +212,16 @@ impl From<OpsError> for Problem {
         match &refusal {
             OpsError::NotADiff(_) => Self::invalid(&format!("patch: {refusal}")),
             OpsError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, &refusal.to_string()),
+            OpsError::NoReviews => Self::invalid(&refusal.to_string()),
             OpsError::Callback(_) | OpsError::NoCallbacks => {
                 Self::invalid(&format!("callbackUrl: {refusal}"))
             }
             OpsError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()),
             OpsError::QueueFull { retry_after, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, &refusal.to_string()).retry_after(*retry_after)
+            }
+            OpsError::Refused(_) | OpsError::Fleet(_) => {
+                Self::new(StatusCode::FORBIDDEN, &refusal.to_string())
             }
             OpsError::Store(failure) if failure.is_passing() => {
                 warn!("{refusal}");

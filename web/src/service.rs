@@ -1,12 +1,11 @@
 //! The web producer as a service: settings, servers, listening, draining, exit.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use millstream::exit::Exit;
 use millstream::logging;
 use millstream::queue::{Queue, QueueError, Wire};
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::app::app;
+use crate::listen;
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -104,8 +104,8 @@ pub async fn serve(vars: &dyn Fn(&str) -> Option<String>) -> Result<(), WebError
     }
 }
 
-/// Serves until `stop` is ready, then takes no more connections and lets requests finish, for ten
-/// seconds at most.
+/// Serves until `stop` is ready, then takes no more connections, sends away who waits, and lets requests finish, for
+/// ten seconds at most.
 ///
 /// # Errors
 /// When the listener fails.
@@ -115,27 +115,23 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), WebError> {
     info!("listening on http://{}", listener.local_addr()?);
-    let listener = listener.tap_io(|connection| {
-        // Answers are small: waiting to fill a packet only delays them.
-        if let Err(error) = connection.set_nodelay(true) {
-            warn!("failed to set TCP_NODELAY: {error}");
-        }
-    });
-    let stopping = CancellationToken::new();
-    let stopped = stopping.clone().cancelled_owned();
-    let serving = axum::serve(listener, app(state)).with_graceful_shutdown(stopped);
-    let mut serving = pin!(serving.into_future());
-    tokio::select! {
-        ended = &mut serving => return Ok(ended?),
-        () = stop => stopping.cancel(),
+    let (hub, stopping) = (state.hub.clone(), state.stopping.clone());
+    let (queue, store) = (state.queue.clone(), state.store.clone());
+    let serving = listen::serve(listener, app(state), &stopping, DRAIN);
+    let asking = async {
+        stop.await;
+        stopping.cancel();
+        pending::<()>().await;
+    };
+    let finished = tokio::select! {
+        ended = serving => ended?,
+        () = asking => return Ok(()),
+        () = hub.run(&queue, &store) => return Ok(()),
+    };
+    if !finished {
+        warn!("left requests unfinished after {} s", DRAIN.as_secs());
     }
-    match timeout(DRAIN, serving).await {
-        Ok(ended) => Ok(ended?),
-        Err(_elapsed) => {
-            warn!("left requests unfinished after {} s", DRAIN.as_secs());
-            Ok(())
-        }
-    }
+    Ok(())
 }
 
 /// Everything that can fail before the first request.
@@ -149,7 +145,7 @@ async fn start(settings: &Settings) -> Result<(TcpListener, State), WebError> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|cause| WebError::Listen { address, cause })?;
-    if web.public && !address.ip().to_canonical().is_loopback() {
+    if web.public_submit && !address.ip().to_canonical().is_loopback() {
         warn!("PUBLIC_SUBMIT is on: whoever reaches {address} may submit and read");
     }
     Ok((listener, State::new(store, queue, &settings.queue, web)))

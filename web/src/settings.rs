@@ -12,6 +12,11 @@ const MAX_PATCH: usize = 8 << 20;
 /// A body is held in memory while it is read, so the limit itself is limited.
 const MOST_MAX_PATCH: usize = 64 << 20;
 
+/// More than a person or a pipeline sends, less than floods the queue.
+const SUBMIT_RATE: u32 = 20;
+/// A pipeline's whole set of changes at once.
+const SUBMIT_BURST: u32 = 200;
+
 /// Everything that the web producer reads.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -65,11 +70,36 @@ pub struct WebSettings {
     /// `MILLSTREAM_TOKEN`: what clients send as `Authorization: Bearer`. Prints as `***`.
     pub token: Option<SecretString>,
     /// `PUBLIC_SUBMIT`: anybody may submit and read.
-    pub public: bool,
+    pub public_submit: bool,
+    /// `PUBLIC_READ`: anybody may see which reviews there are and how they ended, and no details.
+    pub public_read: bool,
     /// `MAX_PATCH`: the largest diff that is taken, in bytes.
     pub max_patch: usize,
+    /// `SUBMIT_RATE`: submissions a second that one client may send; 0 for any number.
+    pub submit_rate: u32,
+    /// `SUBMIT_BURST`: how many of them may come at once.
+    pub submit_burst: u32,
+    /// `PROXIES`: how many proxies of ours stand in front; so many entries of `X-Forwarded-For` are theirs.
+    pub proxies: usize,
     /// `WEBHOOK_SECRET` and `WEBHOOK_ALLOW_PRIVATE`: whether callbacks are taken, and where they may lead.
     pub callbacks: CallbackSettings,
+}
+
+impl Default for WebSettings {
+    /// What holds where nothing is set.
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
+            token: None,
+            public_submit: false,
+            public_read: false,
+            max_patch: MAX_PATCH,
+            submit_rate: SUBMIT_RATE,
+            submit_burst: SUBMIT_BURST,
+            proxies: 0,
+            callbacks: CallbackSettings::default(),
+        }
+    }
 }
 
 impl WebSettings {
@@ -78,21 +108,30 @@ impl WebSettings {
         let port = reader.number("PORT", PORT, 0..=u16::MAX);
         let host = host(reader, platform);
         let token = token(reader);
-        let public = reader.switch("PUBLIC_SUBMIT");
+        let public_submit = reader.switch("PUBLIC_SUBMIT");
+        let public_read = reader.switch("PUBLIC_READ");
         // Whoever reaches an open address could spend the owner's model budget and read private diffs.
-        if !host.to_canonical().is_loopback() && token.is_none() && !public {
+        if !host.to_canonical().is_loopback() && token.is_none() && !public_submit && !public_read {
             reader.fault(
                 "MILLSTREAM_TOKEN",
                 format!(
-                    "must be set to listen on {host}, which others can reach; or set PUBLIC_SUBMIT=1 to let anybody submit, or HOST=127.0.0.1"
+                    "must be set to listen on {host}, which others can reach; or set PUBLIC_SUBMIT=1 to let anybody submit, PUBLIC_READ=1 to let anybody look, or HOST=127.0.0.1"
                 ),
             );
         }
+        let proxies = match platform {
+            Platform::Render => 1,
+            Platform::Other => 0,
+        };
         Self {
             address: SocketAddr::new(host, port),
             token,
-            public,
+            public_submit,
+            public_read,
             max_patch: reader.number("MAX_PATCH", MAX_PATCH, 1..=MOST_MAX_PATCH),
+            submit_rate: reader.number("SUBMIT_RATE", SUBMIT_RATE, 0..=1_000_000),
+            submit_burst: reader.number("SUBMIT_BURST", SUBMIT_BURST, 1..=1_000_000),
+            proxies: reader.number("PROXIES", proxies, 0..=8),
             callbacks: CallbackSettings::read(reader),
         }
     }
@@ -151,7 +190,7 @@ mod tests {
     fn nothing_set_listens_on_loopback_only() {
         let web = read(&[]).expect("defaults are right").web;
         assert_eq!(web.address.to_string(), "127.0.0.1:3000");
-        assert!(web.token.is_none() && !web.public);
+        assert!(web.token.is_none() && !web.public_submit && !web.public_read);
         assert_eq!(web.max_patch, 8 * 1024 * 1024);
     }
 
@@ -185,6 +224,7 @@ mod tests {
             assert!(faults.contains("PUBLIC_SUBMIT=1"), "{faults}");
             assert!(read(&[open, ("MILLSTREAM_TOKEN", "t0ken")]).is_ok());
             assert!(read(&[open, ("PUBLIC_SUBMIT", "1")]).is_ok());
+            assert!(read(&[open, ("PUBLIC_READ", "1")]).is_ok());
             assert!(read(&[open, ("MILLSTREAM_TOKEN", " ")]).is_err());
         }
     }

@@ -10,16 +10,21 @@ use millstream::reports::FindingReport;
 use millstream::store::reviews::{NoteRow, ReviewRow, SpanRecord};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::follow::Detail;
+
 /// The answer to a submission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AcceptedBody {
     /// The review's id.
+    #[schema(value_type = Uuid)]
     pub id: JobId,
     /// What the reference says to every submission: `queued`.
     pub status: &'static str,
-    /// Our word for it: `waiting` or `scheduled`.
+    /// Our word for it: `waiting` or `scheduled`; of a repeated submission, where its review stands.
+    #[schema(value_type = String)]
     pub state: JobState,
 }
 
@@ -34,7 +39,7 @@ impl From<&Submitted> for AcceptedBody {
 }
 
 /// A review.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReviewBody {
     /// Its id.
     pub id: Uuid,
@@ -85,7 +90,7 @@ impl From<ReviewRow> for ReviewBody {
 }
 
 /// A review with everything that is known about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ReviewDetail {
     /// The review.
     pub review: ReviewBody,
@@ -94,11 +99,39 @@ pub struct ReviewDetail {
     /// What happened, step by step.
     pub spans: Vec<SpanBody>,
     /// The findings with their parts.
+    #[schema(value_type = Vec<FindingBody>)]
     pub results: Vec<FindingReport>,
 }
 
+/// A finding with its parts, as [`FindingReport`] writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FindingBody {
+    /// Whose.
+    pub agent: String,
+    /// `info`, `warn` or `block`.
+    pub severity: String,
+    /// `path:line`, `path`, or `-` when it concerns the whole change.
+    pub location: String,
+    /// The file.
+    pub file: Option<String>,
+    /// The line in its new version.
+    pub line: Option<u32>,
+    /// The text.
+    pub note: String,
+}
+
+/// What became of a move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MovedBody {
+    /// The review's id.
+    #[schema(value_type = Uuid)]
+    pub id: JobId,
+    /// What else is to be known.
+    pub notes: Vec<String>,
+}
+
 /// What an agent wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NoteBody {
     /// Its number.
     pub id: i32,
@@ -125,7 +158,7 @@ impl From<NoteRow> for NoteBody {
 }
 
 /// A step of a review.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SpanBody {
     /// Its identity.
     pub span_id: Uuid,
@@ -175,6 +208,35 @@ impl From<SpanRecord> for SpanBody {
             tokens: row.tokens,
             cost_usd: row.cost_usd,
         }
+    }
+}
+
+impl ReviewBody {
+    /// A review as far as its reader may know it: a reason may quote what is reviewed.
+    #[must_use]
+    pub fn shown(row: ReviewRow, detail: Detail) -> Self {
+        let mut body = Self::from(row);
+        if detail == Detail::Outline {
+            body.reason = None;
+        }
+        body
+    }
+}
+
+impl ReviewDetail {
+    /// The same as far as its reader may know it. What was found, and what agents read and wrote, quotes what is
+    /// reviewed; that there was a step, and how long it took, does not.
+    #[must_use]
+    pub fn shown(mut self, detail: Detail) -> Self {
+        if detail == Detail::Outline {
+            self.review.reason = None;
+            self.findings.clear();
+            self.results.clear();
+            for span in &mut self.spans {
+                (span.input, span.output, span.error) = (None, None, None);
+            }
+        }
+        self
     }
 }
 

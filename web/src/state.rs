@@ -1,4 +1,4 @@
-//! What every request may use: the way to submit, the way to read, and who may do either.
+//! What every request may use: the way to submit, the way to read, who may do either, and what is counted.
 
 use std::sync::Arc;
 
@@ -6,8 +6,13 @@ use millstream::ops::{Callbacks, Submitter};
 use millstream::queue::Queue;
 use millstream::settings::QueueSettings;
 use millstream::store::Store;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::hub::Hub;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::routes::health::Readiness;
 use crate::settings::WebSettings;
 
 /// Shared by all requests. Cheap to clone.
@@ -15,10 +20,22 @@ use crate::settings::WebSettings;
 pub struct State {
     /// Reads what became of a review.
     pub store: Store,
+    /// The queue, for an operator's moves and for what is told of it.
+    pub queue: Queue,
     /// Accepts a review.
     pub submitter: Submitter,
-    /// Who may do so.
+    /// Who may do what.
     pub access: Arc<Access>,
+    /// How fast one client may submit; nothing for any speed.
+    pub limits: Option<Arc<Limits>>,
+    /// Hears the progress of reviews.
+    pub hub: Hub,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether both servers were there lately.
+    pub readiness: Arc<Readiness>,
+    /// The process is about to end: whoever waits is sent away, to come back to another one.
+    pub stopping: CancellationToken,
     /// The largest diff that is taken, in bytes.
     pub max_patch: usize,
 }
@@ -27,12 +44,23 @@ impl State {
     /// The state of one web producer.
     #[must_use]
     pub fn new(store: Store, queue: Queue, queue_settings: &QueueSettings, web: &WebSettings) -> Self {
-        let submitter = Submitter::new(store.clone(), queue, queue_settings.clone(), web.max_patch)
-            .with_callbacks(Callbacks::of(&web.callbacks));
+        let submitter = Submitter::new(
+            store.clone(),
+            queue.clone(),
+            queue_settings.clone(),
+            web.max_patch,
+        )
+        .with_callbacks(Callbacks::of(&web.callbacks));
         Self {
             store,
+            queue,
             submitter,
             access: Arc::new(Access::new(web)),
+            limits: Limits::new(web.submit_rate, web.submit_burst).map(Arc::new),
+            hub: Hub::default(),
+            metrics: Arc::default(),
+            readiness: Arc::default(),
+            stopping: CancellationToken::new(),
             max_patch: web.max_patch,
         }
     }

@@ -29,6 +29,50 @@ pub struct Wanted {
     pub callback_url: Option<String>,
 }
 
+/// What a submission may hold, for the document: `prUrl` or `patch`, one of them.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({ "prUrl": "https://github.com/octocat/hello-world/pull/1" }))]
+#[expect(
+    dead_code,
+    reason = "it stands for the members in the document; they are read one by one"
+)]
+pub struct SubmissionBody {
+    /// The address of a pull request: `https://github.com/OWNER/REPO/pull/NUMBER`.
+    #[schema(
+        rename = "prUrl",
+        required = false,
+        nullable = true,
+        pattern = r"^https://github\.com/[A-Za-z0-9]([A-Za-z0-9-]{0,37}[A-Za-z0-9])?/[A-Za-z0-9_-]{1,100}/pull/[1-9][0-9]{0,8}"
+    )]
+    pr_url: Option<String>,
+    /// A unified diff, of at most `MAX_PATCH` bytes.
+    #[schema(required = false, nullable = true)]
+    patch: Option<String>,
+    /// Not before this time, in RFC 3339.
+    #[schema(rename = "notBefore", required = false, nullable = true, format = DateTime)]
+    not_before: Option<String>,
+    /// `normal` or `high`.
+    #[schema(required = false, nullable = true, value_type = Option<PriorityWord>)]
+    priority: Option<String>,
+    /// The address that is told of the end: a public one, by HTTPS. Refused where `WEBHOOK_SECRET` is not set.
+    #[schema(
+        rename = "callbackUrl",
+        required = false,
+        nullable = true,
+        pattern = r"^https://"
+    )]
+    callback_url: Option<String>,
+}
+
+/// How urgent it is.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it stands for the words in the document")]
+enum PriorityWord {
+    Normal,
+    High,
+}
+
 /// The members that are read. `null` is as good as absent.
 #[derive(Debug, Default, Deserialize)]
 struct Members {
@@ -65,7 +109,7 @@ pub fn parse(body: &[u8]) -> Result<Wanted, Problem> {
         .transpose()?;
     let source = match (members.pr_url, members.patch) {
         (Some(_), Some(_)) => return Err(Problem::invalid("send prUrl or patch, not both")),
-        (Some(url), None) => pull_request(url)?,
+        (Some(url), None) => pull_request(&text("prUrl", url)?)?,
         (None, Some(patch)) => diff(patch)?,
         (None, None) => {
             return Err(Problem::nothing_to_review(
@@ -95,8 +139,11 @@ fn members(body: &[u8]) -> Result<Members, Problem> {
     })
 }
 
-fn pull_request(url: Member) -> Result<Source, Problem> {
-    let text = text("prUrl", url)?;
+/// The pull request that a text names.
+///
+/// # Errors
+/// A 400 for what names none.
+pub fn pull_request(text: &str) -> Result<Source, Problem> {
     if text.is_empty() {
         return Err(Problem::nothing_to_review("prUrl is empty"));
     }

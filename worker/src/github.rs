@@ -3,23 +3,35 @@
 //! The address of every request is built here, from a parsed [`PrUrl`] and a page number: a server
 //! can say that there is a next page, not where. The token goes to the configured host and nowhere
 //! else. Sizes, times and the number of pages are bounded, and every answer that is not a list of
-//! files becomes a failure that says whether, and when, trying again can help.
+//! files becomes a failure that says whether, and when, trying again can help. A list that ends
+//! before the pull request does says so.
 
+pub mod contents;
+mod head;
+mod raw;
+pub mod reviews;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
-use millstream::domain::{Failure, FailureClass, PrUrl};
+use millstream::domain::{Failure, PrUrl};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LINK, RETRY_AFTER, USER_AGENT,
 };
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use url::{Host, Url};
+use serde::de::DeserializeOwned;
+use url::Url;
 
 use crate::agent::trace;
+use crate::fault::Fault;
 use crate::http;
 
-/// GitHub lists no more than 3,000 files of a pull request: thirty pages of a hundred.
+/// GitHub lists no more than 3,000 files of a pull request, and says nothing about the others.
+const LISTED_AT_MOST: usize = 3_000;
+
+/// Thirty pages of a hundred hold them all.
 const PAGES: u32 = 30;
 
 /// The largest page that GitHub serves.
@@ -27,9 +39,6 @@ const PER_PAGE: u32 = 100;
 
 /// Redirects that are followed: a renamed repository answers with one.
 const REDIRECTS: usize = 3;
-
-/// How much of an error's body is repeated.
-const LONGEST_ERROR: usize = 300;
 
 /// The longest pause that a server can ask for; its limits are by the hour.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
@@ -44,7 +53,7 @@ pub struct GithubSettings {
     pub api: Url,
     /// The token that is sent, if there is one.
     pub token: Option<SecretString>,
-    /// The most bytes that all pages together may have (`MAX_PATCH`).
+    /// The most bytes that the pages together may have, and a raw diff (`MAX_PATCH`).
     pub max_bytes: usize,
     /// How long a connection may take.
     pub connect_timeout: Duration,
@@ -105,15 +114,53 @@ pub struct PullFile {
     /// Its hunks; none for a binary file and for a change that GitHub finds too large.
     #[serde(default)]
     pub patch: Option<String>,
+    /// Where its text is. Only the commit in it is read.
+    #[serde(default)]
+    pub contents_url: Option<String>,
+}
+
+/// Why a list ends before the pull request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// GitHub lists no more.
+    Unlisted,
+    /// More would be larger than `MAX_PATCH`.
+    TooLarge,
 }
 
 /// The files of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PullFiles {
-    /// The files, in GitHub's order.
+    /// The files, in GitHub's order, each once.
     pub files: Vec<PullFile>,
-    /// There are more, which GitHub does not list.
-    pub truncated: bool,
+    /// There are more, and why they are not here.
+    pub cut: Option<Cut>,
+    /// The commit whose files these are, if the list tells.
+    pub head: Option<String>,
+}
+
+impl PullFiles {
+    /// Adds a page.
+    ///
+    /// # Errors
+    /// When it is of another commit than the pages before it.
+    fn add(&mut self, page: Vec<PullFile>, seen: &mut HashSet<String>) -> Result<(), Failure> {
+        for file in page {
+            // The text of a file that is gone lies at another commit.
+            let head = file.contents_url.as_deref().and_then(head::commit_of);
+            if let Some(head) = head.filter(|_| file.status != "removed") {
+                match &self.head {
+                    None => self.head = Some(head),
+                    Some(known) if *known == head => {}
+                    Some(_) => return Err(moved()),
+                }
+            }
+            if seen.insert(file.filename.clone()) {
+                self.files.push(file);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Github {
@@ -139,7 +186,7 @@ impl Github {
             .connect_timeout(connect_timeout)
             .timeout(request_timeout)
             .gzip(true);
-        if is_loopback(&api) {
+        if http::is_loopback(&api) {
             // A proxy cannot reach a server on this machine.
             builder = builder.no_proxy();
         }
@@ -156,44 +203,78 @@ impl Github {
     /// Fetches the list of a pull request's files, page by page.
     ///
     /// # Errors
-    /// When GitHub does not list them, or they are larger than the limit.
+    /// When GitHub does not list them, or the first page alone is larger than the limit.
     pub async fn files(&self, pull: &PrUrl) -> Result<PullFiles, Failure> {
         let (mut listed, mut left) = (PullFiles::default(), self.max_bytes);
+        let mut seen = HashSet::new();
         for page in 1..=PAGES {
             let response = self
-                .client
-                .get(self.address(pull, page))
-                .send()
-                .await
-                .map_err(|e| unreachable(&e))?;
-            if !response.status().is_success() {
-                return Err(refusal(pull, response).await);
-            }
+                .answered(pull, self.client.get(self.address(pull, page)))
+                .await?;
             let more = has_next(response.headers());
-            let body = self.body(response, &mut left).await?;
-            let files: Vec<PullFile> = serde_json::from_slice(&body).map_err(|e| {
-                passing(format!(
-                    "GitHub's list of files for {} cannot be read: {e}",
-                    pull.short()
-                ))
-            })?;
-            listed.files.extend(files);
-            if !more {
+            let Some(body) = body(response, &mut left).await? else {
+                if listed.files.is_empty() {
+                    return Err(self.too_large());
+                }
+                listed.cut = Some(Cut::TooLarge);
                 return Ok(listed);
+            };
+            let before = listed.files.len();
+            listed.add(read(pull, "list of files", &body)?, &mut seen)?;
+            if !more {
+                return self.whole(pull, listed).await;
+            }
+            if listed.files.len() == before {
+                // The pages run in a circle, or are empty: there is nothing more to be had.
+                break;
             }
         }
-        listed.truncated = true;
+        listed.cut = Some(Cut::Unlisted);
         Ok(listed)
+    }
+
+    /// Finds out whether a list that has ended is whole: GitHub ends one at its limit without a word.
+    async fn whole(&self, pull: &PrUrl, mut listed: PullFiles) -> Result<PullFiles, Failure> {
+        if listed.files.len() >= LISTED_AT_MOST {
+            let count = usize::try_from(self.head(pull).await?.changed_files).unwrap_or(usize::MAX);
+            listed.cut = (count > listed.files.len()).then_some(Cut::Unlisted);
+        }
+        Ok(listed)
+    }
+
+    /// Sends a request about a pull request and has an answer that is none of an error.
+    async fn answered(&self, pull: &PrUrl, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(refusal(pull, response).await)
+        }
+    }
+
+    fn too_large(&self) -> Failure {
+        let message = format!(
+            "the pull request's diff is larger than {} bytes (MAX_PATCH)",
+            self.max_bytes
+        );
+        Fault::PullTooLarge.failure(message, None)
+    }
+
+    /// Where a pull request is, or a part of it.
+    fn place(&self, pull: &PrUrl, part: &[&str]) -> Url {
+        let mut address = self.api.clone();
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(["repos", pull.owner(), pull.repo(), "pulls"])
+                .push(&pull.number().to_string())
+                .extend(part);
+        }
+        address
     }
 
     /// Where a page of the list is.
     fn address(&self, pull: &PrUrl, page: u32) -> Url {
-        let mut address = self.api.clone();
-        if let Ok(mut path) = address.path_segments_mut() {
-            path.pop_if_empty()
-                .extend(["repos", pull.owner(), pull.repo(), "pulls"]);
-            path.extend([pull.number().to_string().as_str(), "files"]);
-        }
+        let mut address = self.place(pull, &["files"]);
         address
             .query_pairs_mut()
             .clear()
@@ -201,23 +282,32 @@ impl Github {
             .append_pair("page", &page.to_string());
         address
     }
+}
 
-    /// Reads a body as long as the limit has room; it is counted after unpacking.
-    async fn body(&self, mut response: Response, left: &mut usize) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-            let Some(rest) = left.checked_sub(chunk.len()) else {
-                let message = format!(
-                    "the pull request's diff is larger than {} bytes (MAX_PATCH)",
-                    self.max_bytes
-                );
-                return Err(Failure::lasting(FailureClass::Input, message));
-            };
-            *left = rest;
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+/// Reads a body as long as there is room for it; none if there is not. It is counted after unpacking.
+async fn body(mut response: Response, left: &mut usize) -> Result<Option<Vec<u8>>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+        let Some(rest) = left.checked_sub(chunk.len()) else {
+            return Ok(None);
+        };
+        *left = rest;
+        body.extend_from_slice(&chunk);
     }
+    Ok(Some(body))
+}
+
+/// Reads an answer's JSON.
+fn read<T: DeserializeOwned>(pull: &PrUrl, what: &str, body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|e| {
+        let message = format!("GitHub's {what} for {} cannot be read: {e}", pull.short());
+        Fault::GithubGarbled.failure(message, None)
+    })
+}
+
+/// The pages of a list are of two commits: somebody pushed in between. The next attempt reads it anew.
+fn moved() -> Failure {
+    Fault::PullMoved.failure("the pull request changed while its files were listed", None)
 }
 
 /// TLS by rustls with ring and Mozilla's roots: what the rest of the product links already.
@@ -251,15 +341,6 @@ fn same_host(api: &Url) -> redirect::Policy {
     })
 }
 
-fn is_loopback(api: &Url) -> bool {
-    match api.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 /// Whether a `Link` header announces a next page. Its address is not looked at.
 fn has_next(headers: &HeaderMap) -> bool {
     headers
@@ -271,29 +352,23 @@ fn has_next(headers: &HeaderMap) -> bool {
         .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
 }
 
-fn passing(message: String) -> Failure {
-    Failure::passing(FailureClass::Github, message)
-}
-
-/// The failure of a request that got no answer, with the innermost cause, which is what helps.
+/// The failure of a request that got no answer.
 fn unreachable(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        return passing("GitHub did not answer in time".to_owned());
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    passing(format!("cannot reach GitHub: {}", one_line(&cause.to_string())))
+    let message = if error.is_timeout() {
+        "GitHub did not answer in time".to_owned()
+    } else {
+        format!("cannot reach GitHub: {}", http::cause(error))
+    };
+    Fault::GithubAway.failure(message, None)
 }
 
 /// What an answer that is no list comes to.
 async fn refusal(pull: &PrUrl, response: Response) -> Failure {
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = beginning(response).await;
+    let body = http::beginning(response).await;
     if status == StatusCode::NOT_FOUND {
         let message = format!("no such pull request (or the token may not see it): {pull}");
-        return Failure::lasting(FailureClass::Input, message);
+        return Fault::PullMissing.failure(message, None);
     }
     let told = if body.is_empty() {
         String::new()
@@ -302,13 +377,14 @@ async fn refusal(pull: &PrUrl, response: Response) -> Failure {
     };
     let message = format!("GitHub answered {} for {}{told}", status.as_u16(), pull.short());
     if let Some(pause) = pause(status, &headers, &body) {
-        return passing(message).not_before(pause);
+        return Fault::GithubLimited.failure(message, Some(pause));
     }
-    match status.as_u16() {
-        408 | 425 | 500..=599 => passing(message),
-        410 | 451 => Failure::lasting(FailureClass::Input, message),
-        _ => Failure::lasting(FailureClass::Github, message),
-    }
+    let fault = match status.as_u16() {
+        408 | 425 | 500..=599 => Fault::GithubAway,
+        410 | 451 => Fault::PullMissing,
+        _ => Fault::GithubRefused,
+    };
+    fault.failure(message, None)
 }
 
 /// How long to wait where the answer is about the rate of requests. GitHub sends its rate headers
@@ -317,10 +393,9 @@ fn pause(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Duration
     if !matches!(status.as_u16(), 401 | 403 | 429 | 503) {
         return None;
     }
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-    let retry_after = number(RETRY_AFTER.as_str());
-    let reset = (number("x-ratelimit-remaining") == Some(0))
-        .then(|| number("x-ratelimit-reset").map(|at| at - trace::now().timestamp()))
+    let retry_after = http::number(headers, RETRY_AFTER.as_str());
+    let reset = (http::number(headers, "x-ratelimit-remaining") == Some(0))
+        .then(|| http::number(headers, "x-ratelimit-reset").map(|at| at - trace::now().timestamp()))
         .flatten();
     let limited = status == StatusCode::TOO_MANY_REQUESTS || body.to_lowercase().contains("rate limit");
     let seconds = match retry_after.or(reset) {
@@ -332,36 +407,10 @@ fn pause(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Duration
     Some(Duration::from_secs(seconds.saturating_add(1)).min(LONGEST_PAUSE))
 }
 
-/// The beginning of an error's body, as one line.
-async fn beginning(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    // A body that breaks off has said what it could.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > 4 * LONGEST_ERROR {
-            break;
-        }
-    }
-    one_line(&String::from_utf8_lossy(&bytes))
-}
-
-/// Text from outside without control characters, masked and cut.
-fn one_line(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    trace::presentable(&words.join(" "))
-        .chars()
-        .take(LONGEST_ERROR)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream::domain::Retry;
+    use millstream::domain::{FailureClass, Retry};
     use serde_json::{Value, json};
     use wiremock::matchers::{header, method, path, query_param};
     use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -427,21 +476,67 @@ mod tests {
             settings.token = Some("t0ken".to_owned().into());
         });
         let listed = github.files(&pull()).await.expect("four pages");
-        assert_eq!((listed.files.len(), listed.truncated), (300, false));
+        assert_eq!((listed.files.len(), listed.cut), (300, None));
         assert!(!format!("{github:?}").contains("t0ken"));
+    }
+
+    /// A server whose pages never end, each made of its number.
+    async fn endless(page: impl Fn(usize) -> Value + Send + Sync + 'static) -> MockServer {
+        let server = MockServer::start().await;
+        let answer = move |request: &wiremock::Request| {
+            let number = request.url.query_pairs().find(|(name, _)| name == "page");
+            let number = number.and_then(|(_, n)| n.parse().ok()).unwrap_or(0);
+            ResponseTemplate::new(200)
+                .set_body_json(page(number))
+                .insert_header("link", "<https://evil.example/?page=1>; rel=\"next\"")
+        };
+        Mock::given(method("GET"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        server
     }
 
     #[tokio::test]
     async fn a_list_without_end_is_cut_at_thirty_pages_and_says_so() {
-        let answer = ResponseTemplate::new(200)
-            .set_body_json(page(0, 1))
-            .insert_header("link", "<x>; rel=\"next\"");
-        let server = serve(answer).await;
-        let listed = client(&server, |_| ())
+        let server = endless(|number| page(number, 1)).await;
+        let listed = client(&server, |_| ()).files(&pull()).await.expect("pages");
+        assert_eq!((listed.files.len(), listed.cut), (30, Some(Cut::Unlisted)));
+    }
+
+    #[tokio::test]
+    async fn pages_in_a_circle_are_left_and_no_file_counts_twice() {
+        let server = endless(|number| page(number % 2, 2)).await;
+        let listed = client(&server, |_| ()).files(&pull()).await.expect("pages");
+        assert_eq!((listed.files.len(), listed.cut), (3, Some(Cut::Unlisted)));
+        let asked = server.received_requests().await.unwrap_or_default().len();
+        assert_eq!(asked, 3, "the third page brings nothing new");
+    }
+
+    #[tokio::test]
+    async fn pages_of_two_commits_are_read_again_later() {
+        fn file(number: usize, status: &str) -> Value {
+            let commit = number.to_string().repeat(40);
+            json!([{"filename": format!("f{number}"), "status": status,
+                    "contents_url": format!("https://x/contents/f?ref={commit}")}])
+        }
+        let server = endless(move |number| file(number, "modified")).await;
+        let failure = client(&server, |_| ())
             .files(&pull())
             .await
-            .expect("thirty pages");
-        assert_eq!((listed.files.len(), listed.truncated), (30, true));
+            .expect_err("two commits");
+        assert_eq!(
+            (failure.message.as_str(), failure.retry),
+            (
+                "the pull request changed while its files were listed",
+                Retry::Later
+            )
+        );
+        let server =
+            endless(move |number| file(number.min(2), if number == 1 { "modified" } else { "removed" }))
+                .await;
+        let listed = client(&server, |_| ()).files(&pull()).await.expect("one commit");
+        assert_eq!(listed.head, Some("1".repeat(40)));
     }
 
     #[tokio::test]
@@ -493,7 +588,7 @@ mod tests {
         ] {
             let server = serve(answer).await;
             let failure = client(&server, |_| ()).files(&pull()).await.expect_err("limited");
-            let Retry::After(pause) = failure.retry else {
+            let Retry::Wait(pause) = failure.retry else {
                 panic!("no pause: {failure:?}")
             };
             assert!(
@@ -556,12 +651,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_diff_over_the_limit_is_final_and_names_the_setting() {
-        let answer = ResponseTemplate::new(200)
-            .set_body_json(page(0, 10))
-            .insert_header("link", "<x>; rel=\"next\"");
-        let server = serve(answer).await;
-        let failure = client(&server, |settings| settings.max_bytes = 5_000)
+    async fn a_list_over_the_limit_is_cut_and_a_first_page_over_it_is_final() {
+        let server = endless(|number| page(number * 10, 10)).await;
+        let listed = client(&server, |settings| settings.max_bytes = 5_000)
+            .files(&pull())
+            .await
+            .expect("some pages");
+        assert_eq!(listed.cut, Some(Cut::TooLarge));
+        assert_eq!(listed.files.len() % 10, 0, "whole pages");
+        assert!((10..100).contains(&listed.files.len()));
+        let failure = client(&server, |settings| settings.max_bytes = 500)
             .files(&pull())
             .await
             .expect_err("too large");
@@ -571,7 +670,7 @@ mod tests {
         );
         assert_eq!(
             failure.message,
-            "the pull request's diff is larger than 5000 bytes (MAX_PATCH)"
+            "the pull request's diff is larger than 500 bytes (MAX_PATCH)"
         );
     }
 
@@ -582,7 +681,10 @@ mod tests {
             settings.request_timeout = Duration::from_millis(50);
         });
         let failure = hasty.files(&pull()).await.expect_err("no answer");
-        assert_eq!(failure, passing("GitHub did not answer in time".to_owned()));
+        assert_eq!(
+            failure,
+            Fault::GithubAway.failure("GitHub did not answer in time", None)
+        );
 
         let server = serve(ResponseTemplate::new(200).set_body_string("<html>")).await;
         let failure = client(&server, |_| ()).files(&pull()).await.expect_err("no list");

@@ -1,5 +1,7 @@
 //! The review as a job of the engine.
 
+use std::sync::OnceLock;
+
 use futures_util::future::BoxFuture;
 use millstream::domain::{
     Failure, FailureClass, JobId, Progress, ReviewInput, ReviewResult, SpanEnd, SpanStart,
@@ -9,6 +11,8 @@ use millstream::queue::Wire;
 use millstream::store::jobs::REVIEW;
 use serde_json::Value;
 
+use crate::otlp::{Exporter, Traced};
+use crate::posting::Poster;
 use crate::review::sinks::Sinks;
 use crate::review::{Reviewer, RunId, Source};
 
@@ -37,6 +41,8 @@ impl Job for ReviewJob {
 #[derive(Clone)]
 pub struct ReviewHandler {
     reviewer: Reviewer,
+    exporter: Option<Exporter>,
+    poster: Option<Poster>,
 }
 
 impl std::fmt::Debug for ReviewHandler {
@@ -49,7 +55,38 @@ impl ReviewHandler {
     /// A handler around a reviewer.
     #[must_use]
     pub const fn new(reviewer: Reviewer) -> Self {
-        Self { reviewer }
+        Self {
+            reviewer,
+            exporter: None,
+            poster: None,
+        }
+    }
+
+    /// The same, and spans leave by OTLP too.
+    #[must_use]
+    pub fn exporting(self, exporter: Exporter) -> Self {
+        Self {
+            exporter: Some(exporter),
+            ..self
+        }
+    }
+
+    /// The same, and verdicts are posted on their pull requests.
+    #[must_use]
+    pub fn posting(self, poster: Poster) -> Self {
+        Self {
+            poster: Some(poster),
+            ..self
+        }
+    }
+
+    /// The attempt's way out, if its trace is one that leaves.
+    async fn traced(&self, context: &JobContext) -> Result<Option<Traced>, Failure> {
+        let Some(exporter) = &self.exporter else {
+            return Ok(None);
+        };
+        let traceparent = context.traceparent().await?;
+        Ok(Traced::begin(exporter, *context.lease(), traceparent.as_deref()))
     }
 }
 
@@ -57,6 +94,23 @@ impl Handler<ReviewJob> for ReviewHandler {
     type Output = ReviewResult;
 
     async fn run(&self, job: ReviewJob, context: JobContext) -> Result<ReviewResult, Failure> {
+        let traced = self.traced(&context).await?;
+        let sinks = EngineSinks {
+            context,
+            traced,
+            head: OnceLock::new(),
+        };
+        let outcome = self.review(job, &sinks).await;
+        if let Some(traced) = sinks.traced {
+            traced.finish(&outcome);
+        }
+        outcome
+    }
+}
+
+impl ReviewHandler {
+    async fn review(&self, job: ReviewJob, sinks: &EngineSinks) -> Result<ReviewResult, Failure> {
+        let context = &sinks.context;
         let source = match job.input {
             ReviewInput::PullRequest(pr) => Source::PullRequest(pr),
             ReviewInput::Stored(label) => {
@@ -69,31 +123,56 @@ impl Handler<ReviewJob> for ReviewHandler {
             job: context.lease().job,
             attempt: context.lease().attempt,
         };
-        self.reviewer.review(run, source, &EngineSinks(context)).await
+        let pull = match &source {
+            Source::PullRequest(pull) => Some(pull.clone()),
+            Source::Diff(_) => None,
+        };
+        let mut result = self.reviewer.review(run, source, sinks).await?;
+        if let (Some(poster), Some(pull)) = (&self.poster, pull) {
+            let head = sinks.head.get().map(String::as_str);
+            poster.post(context.lease(), &pull, head, &mut result).await?;
+        }
+        Ok(result)
     }
 }
 
 /// What a review tells and keeps, handed to the engine.
-struct EngineSinks(JobContext);
+struct EngineSinks {
+    context: JobContext,
+    traced: Option<Traced>,
+    /// The commit under review.
+    head: OnceLock<String>,
+}
 
 impl Sinks for EngineSinks {
     fn progress(&self, event: Progress) {
-        self.0.progress(&event);
+        self.context.progress(&event);
     }
 
     fn span_start(&self, span: SpanStart) {
-        self.0.span_start(span);
+        if let Some(traced) = &self.traced {
+            traced.start(&span);
+        }
+        self.context.span_start(span);
     }
 
     fn span_end(&self, span: SpanEnd) {
-        self.0.span_end(span);
+        if let Some(traced) = &self.traced {
+            traced.end(&span);
+        }
+        self.context.span_end(span);
+    }
+
+    fn reviewing(&self, head: &str) {
+        // It is told once; a repeat would be the same commit.
+        let _told = self.head.set(head.to_owned());
     }
 
     fn load_checkpoint<'a>(&'a self, step: &'a str) -> BoxFuture<'a, Result<Option<Value>, Failure>> {
-        Box::pin(self.0.load_checkpoint(step))
+        Box::pin(self.context.load_checkpoint(step))
     }
 
     fn save_checkpoint<'a>(&'a self, step: &'a str, value: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(self.0.save_checkpoint(step, value))
+        Box::pin(self.context.save_checkpoint(step, value))
     }
 }

@@ -6,7 +6,12 @@ use millstream::settings::{EngineSettings, Faults, LogSettings, QueueSettings, R
 use secrecy::SecretString;
 use url::Url;
 
+use crate::agent::Limits;
 use crate::github::GithubSettings;
+use crate::model::choice::ModelSettings;
+use crate::otlp::OtlpSettings;
+use crate::reach::mcp::{self, McpServer};
+use crate::review::letter::Votes;
 use crate::webhook::settings::WebhookSettings;
 
 /// Everything that a worker reads.
@@ -20,6 +25,8 @@ pub struct WorkerSettings {
     pub engine: EngineSettings,
     /// How reviews are made.
     pub review: ReviewSettings,
+    /// Where spans go beside Postgres.
+    pub otlp: Option<OtlpSettings>,
     /// How webhooks are delivered; nothing when no secret is set.
     pub webhooks: Option<WebhookSettings>,
     /// What is logged.
@@ -35,13 +42,12 @@ impl WorkerSettings {
     /// Every fault, together.
     pub fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
-        let (servers, queue) = (
-            ServerSettings::read(&mut reader),
-            QueueSettings::read_for_reviews(&mut reader),
-        );
+        let servers = ServerSettings::read(&mut reader);
+        let queue = QueueSettings::read_for_reviews(&mut reader);
         let engine = EngineSettings::read(&mut reader);
         let settings = Self {
             servers,
+            otlp: OtlpSettings::read(&mut reader, &queue),
             queue,
             review: ReviewSettings::read(&mut reader),
             webhooks: WebhookSettings::read(&mut reader, &engine),
@@ -56,6 +62,10 @@ impl WorkerSettings {
 /// How reviews are made.
 #[derive(Debug, Clone)]
 pub struct ReviewSettings {
+    /// Which model answers.
+    pub model: ModelSettings,
+    /// What a review may spend.
+    pub limits: Limits,
     /// `OFFLINE_LATENCY`: how long the offline model takes for a turn.
     pub offline_latency: Duration,
     /// `OFFLINE_FAILURE_RATE`: the share of its turns that fail.
@@ -66,20 +76,18 @@ pub struct ReviewSettings {
     pub github_api: Url,
     /// `GITHUB_TOKEN`.
     pub github_token: Option<SecretString>,
+    /// `GITHUB_POST_REVIEW` and `GITHUB_POST_VOTES`: whether and how verdicts are posted.
+    pub post: Option<Votes>,
+    /// `MCP_SERVERS`: whose tools the reviewers may call.
+    pub mcp: Vec<McpServer>,
 }
 
 impl ReviewSettings {
     /// Reads the part.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        if let Some(model) = reader.text("AGENT_MODEL")
-            && !matches!(model.as_str(), "offline" | "mock")
-        {
-            reader.fault(
-                "AGENT_MODEL",
-                "there is no such model; offline and mock are there",
-            );
-        }
         Self {
+            model: ModelSettings::read(reader),
+            limits: limits(reader),
             offline_latency: reader.duration(
                 "OFFLINE_LATENCY",
                 Duration::from_millis(500),
@@ -87,8 +95,10 @@ impl ReviewSettings {
             ),
             offline_failure_rate: reader.ratio("OFFLINE_FAILURE_RATE", 0.0),
             max_patch: reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20),
-            github_api: github_api(reader),
+            github_api: address(reader, "GITHUB_API_URL", "https://api.github.com"),
             github_token: reader.text("GITHUB_TOKEN").map(SecretString::from),
+            post: posting(reader),
+            mcp: mcp::settings::read(reader),
         }
     }
 
@@ -103,19 +113,55 @@ impl ReviewSettings {
     }
 }
 
-fn github_api(reader: &mut Reader<'_>) -> Url {
+fn posting(reader: &mut Reader<'_>) -> Option<Votes> {
+    let votes = match reader.text("GITHUB_POST_VOTES").as_deref() {
+        None | Some("none") => Votes::None,
+        Some("request-changes") => Votes::RequestChanges,
+        Some("both") => Votes::Both,
+        Some(_) => {
+            reader.fault("GITHUB_POST_VOTES", "neither none nor request-changes nor both");
+            Votes::None
+        }
+    };
+    let wanted = reader.switch("GITHUB_POST_REVIEW");
+    if wanted && reader.text("GITHUB_TOKEN").is_none() {
+        reader.fault(
+            "GITHUB_POST_REVIEW",
+            "posting needs a GITHUB_TOKEN that may write to pull requests",
+        );
+    }
+    wanted.then_some(votes)
+}
+
+/// Reads what a review may spend.
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        turns: reader.number("AGENT_MAX_TURNS", usual.turns, 1..=100),
+        tokens: reader.number("AGENT_MAX_TOKENS", usual.tokens, 1_000..=100_000_000),
+        cost_usd: reader.number("AGENT_MAX_COST", usual.cost_usd, 0.001..=10_000.0),
+        wall: reader.duration(
+            "AGENT_MAX_TIME",
+            usual.wall,
+            Duration::from_secs(1)..=Duration::from_secs(3_600),
+        ),
+        answer_tokens: usual.answer_tokens,
+        review_tokens: reader.number("REVIEW_MAX_TOKENS", usual.review_tokens, 1_000..=100_000_000),
+        review_cost_usd: reader.number("REVIEW_MAX_COST", usual.review_cost_usd, 0.001..=10_000.0),
+    }
+}
+
+/// An address that a setting may change.
+pub(crate) fn address(reader: &mut Reader<'_>, name: &'static str, usual: &str) -> Url {
     #[expect(clippy::expect_used, reason = "a constant")]
-    let usual = Url::parse("https://api.github.com").expect("the constant is an address");
-    let Some(text) = reader.text("GITHUB_API_URL") else {
+    let usual = Url::parse(usual).expect("the constant is an address");
+    let Some(text) = reader.text(name) else {
         return usual;
     };
     match Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
         _ => {
-            reader.fault(
-                "GITHUB_API_URL",
-                "not an address that starts with https:// and names a host",
-            );
+            reader.fault(name, "not an address that starts with https:// and names a host");
             usual
         }
     }
@@ -143,18 +189,39 @@ mod tests {
     }
 
     #[test]
+    fn verdicts_are_posted_only_when_asked_and_with_a_token() {
+        assert_eq!(
+            read(&[("GITHUB_POST_VOTES", "both")]).expect("right").review.post,
+            None
+        );
+        let all = [
+            ("GITHUB_POST_REVIEW", "1"),
+            ("GITHUB_POST_VOTES", "both"),
+            ("GITHUB_TOKEN", "t"),
+        ];
+        assert_eq!(read(&all).expect("right").review.post, Some(Votes::Both));
+        let faults = read(&[("GITHUB_POST_REVIEW", "1"), ("GITHUB_POST_VOTES", "all")]).expect_err("wrong");
+        let names: Vec<&str> = faults.0.iter().map(|fault| fault.name).collect();
+        assert_eq!(names, ["GITHUB_POST_VOTES", "GITHUB_POST_REVIEW"]);
+    }
+
+    #[test]
     fn a_model_that_is_not_there_is_a_fault_like_the_others() {
         let faults = read(&[
             ("AGENT_MODEL", "gpt-4o"),
+            ("AGENT_MAX_TURNS", "0"),
+            ("REVIEW_MAX_COST", "free"),
             ("OFFLINE_LATENCY", "fast"),
             ("OFFLINE_FAILURE_RATE", "2"),
             ("MAX_PATCH", "0"),
             ("GITHUB_API_URL", "api.github.com"),
         ])
-        .expect_err("five are wrong");
+        .expect_err("seven are wrong");
         let names: Vec<&str> = faults.0.iter().map(|fault| fault.name).collect();
         let expected = [
             "AGENT_MODEL",
+            "AGENT_MAX_TURNS",
+            "REVIEW_MAX_COST",
             "OFFLINE_LATENCY",
             "OFFLINE_FAILURE_RATE",
             "MAX_PATCH",

@@ -208,10 +208,13 @@ fn launch(
     let program = std::env::current_exe()
         .map_err(|error| Failure::Demo(format!("find the program of this process: {error}")))?;
     let grace = Duration::from_secs(2);
+    // A key that happens to lie in the environment is not spent on a demo; who wants it names a model.
+    let model = process_environment("AGENT_MODEL").unwrap_or_else(|| "offline".to_owned());
     let launch = Launch::new(program, ground.folder.join(format!("{name}.log")))
         .arg(verb)
         .env("VALKEY_URL", &ground.valkey_url)
         .env("DATABASE_URL", &ground.database_url)
+        .env("AGENT_MODEL", model)
         .grace(grace);
     Guarded::spawn(&more(launch)).map_err(|error| Failure::Demo(format!("failed to {error}")))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use millstream::ops::{Operator, Rights, Submitter};
+use millstream::settings::process_environment;
 use millstream::untrusted::Untrusted;
 use tracing::info;
 
@@ -12,9 +14,11 @@ use crate::cli::ConsoleArgs;
 use crate::failure::Failure;
 use crate::model::view::Size;
 use crate::model::{Access, Model, Profile};
-use crate::reach::place;
+use crate::reach::{max_patch, place};
+use crate::runtime::orders::Pen;
 use crate::runtime::{self, Console, log};
-use crate::verbs::console::{look, rules};
+use crate::verbs::console::{keys, look, recordings, rules, state_folder};
+use crate::verbs::names::acting;
 
 /// Opens the console, and returns when its user leaves it.
 ///
@@ -29,14 +33,21 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
     );
     let (hands, link) = Hands::new(Arc::clone(&demo.fleet), feed);
     let (attempts_allowed, lease) = rules()?;
+    let mut model = model(demo, args);
+    (model.keys, model.zone) = (keys(args)?, args.tz);
+    let pen = model.access.may_write().then(|| pen(demo)).transpose()?;
     let console = Console {
-        model: model(demo, args),
+        model,
+        pen,
+        folder: state_folder().join("exports"),
         queue: demo.queue.clone(),
         store: demo.store.clone(),
         attempts_allowed,
         lease,
         link: Some(link),
         log: log.as_ref().map(|log| log.path.clone()),
+        mouse: args.mouse,
+        recordings: recordings(),
     };
     // The hands work until the console lets go of them, and it is the console that says how it ended.
     let working = async {
@@ -49,12 +60,34 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
     }
 }
 
+/// A demo is its user's own: its console may write.
+fn pen(demo: &Demo) -> Result<Pen, Failure> {
+    let max_patch = max_patch(&process_environment)?;
+    Ok(Pen {
+        operator: Operator::new(
+            demo.store.clone(),
+            demo.queue.clone(),
+            acting("console"),
+            Rights::Guarded,
+        ),
+        submitter: Submitter::new(
+            demo.store.clone(),
+            demo.queue.clone(),
+            super::queue_settings()?,
+            max_patch,
+        ),
+        max_patch,
+    })
+}
+
 fn model(demo: &Demo, args: &ConsoleArgs) -> Model {
     let keys = demo.queue.keys();
     let profile = Profile {
         name: "demo".into(),
         queue: Untrusted::new(keys.shared.clone()),
         group: Untrusted::new(keys.group.clone()),
+        tint: None,
+        is_production: false,
     };
     let size = Size {
         width: 80,

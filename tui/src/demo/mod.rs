@@ -5,13 +5,14 @@
 //! data lies in one folder, which it names.
 
 mod args;
-mod diffs;
+pub mod diffs;
 mod feed;
 mod fleet;
 mod folder;
 mod front;
 mod hands;
 mod summary;
+mod wanted;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -179,6 +180,7 @@ async fn watch(demo: &Demo, args: &DemoArgs, signals: &mut Signals) -> Result<()
         () = over => Ok(()),
         () = signals.next() => Ok(()),
         shown = shown => shown,
+        never = wanted::follow(&demo.store, &queue, &demo.fleet) => never,
         failed = feed.run() => Err(failed),
         failed = demo.fleet.producer_ended() => Err(failed),
     }

@@ -134,6 +134,7 @@ fn overlay(shown: Shown, before: Option<Overlay>) -> Option<Overlay> {
                 text: "wo".to_owned(),
                 found: commands.map(|command| command.id).collect(),
                 at: 0,
+                back: 0,
             }))
         }
         _ => before,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::list::List;
@@ -12,7 +12,7 @@ use super::remote::Remote;
 use super::time::since;
 
 /// How an action ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Ended {
     /// It goes on.
     Running,
@@ -40,7 +40,7 @@ impl Ended {
 }
 
 /// An action.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionLine {
     /// Its number.
     pub id: i64,
@@ -58,11 +58,24 @@ pub struct ActionLine {
     pub ended_at: Option<DateTime<Utc>>,
     /// What came of it, in few words.
     pub result: Untrusted,
+    /// Jobs of it that can still be taken back.
+    #[serde(default)]
+    pub left: u64,
+    /// Whether it was taken back already.
+    #[serde(default)]
+    pub undone: bool,
     /// What was wanted and what came of it, as the book has them.
     pub facts: Vec<(Untrusted, Untrusted)>,
 }
 
 impl ActionLine {
+    /// Whether anything of it can come back.
+    pub fn has_way_back(&self) -> bool {
+        // What turned a switch has no jobs of its own.
+        let is_switch = matches!(self.verb.raw(), "pause" | "resume" | "scale");
+        self.left > 0 || (is_switch && self.ended == Ended::Done && !self.undone)
+    }
+
     /// How long it took.
     pub fn took(&self) -> Option<Duration> {
         self.ended_at.map(|ended| since(self.at, ended))
@@ -92,7 +105,7 @@ impl ActionLine {
 }
 
 /// What Postgres answered.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ActivityPage {
     /// The newest actions, newest first.
     pub rows: Vec<ActionLine>,
@@ -101,7 +114,7 @@ pub struct ActivityPage {
 }
 
 /// The view: data, list, filter.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
     /// The data.
     pub page: Remote<ActivityPage>,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Server {
     /// The queue.
@@ -35,7 +35,7 @@ impl Server {
 }
 
 /// How a server is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum LampState {
     /// It has not answered yet.
     Connecting,
@@ -58,7 +58,7 @@ pub enum LampState {
 }
 
 /// A lamp in the header.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lamp {
     /// How the server is.
     pub state: LampState,
@@ -113,7 +113,7 @@ impl Lamp {
 }
 
 /// What the console itself costs the servers.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Load {
     /// Commands to Valkey a second.
     pub commands_per_s: f64,
@@ -122,7 +122,7 @@ pub struct Load {
 }
 
 /// Both lamps and the load.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
     /// The queue.
     pub valkey: Lamp,
@@ -153,7 +153,7 @@ impl Connection {
 }
 
 /// A command that the console sent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sent {
     /// When.
     pub at: DateTime<Utc>,

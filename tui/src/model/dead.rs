@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, fingerprint};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::jobs::JobLine;
@@ -16,7 +16,7 @@ use super::remote::Remote;
 pub const TREND: usize = 10;
 
 /// A row: a cause, or a job that died of the one that is unfolded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DeadKey {
     /// A cause, by its fingerprint.
     Cause(String),
@@ -25,7 +25,7 @@ pub enum DeadKey {
 }
 
 /// A cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// Its fingerprint; empty for jobs whose cause is not known yet.
     pub fingerprint: String,
@@ -95,7 +95,7 @@ impl Cause {
 }
 
 /// The columns that causes can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum DeadSort {
     /// The largest first.
     #[default]
@@ -138,7 +138,7 @@ impl DeadSort {
 }
 
 /// The jobs of the cause that is unfolded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Members {
     /// The cause.
     pub fingerprint: String,
@@ -147,7 +147,7 @@ pub struct Members {
 }
 
 /// What Postgres answered.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DeadPage {
     /// The largest causes.
     pub causes: Vec<Cause>,
@@ -160,7 +160,7 @@ pub struct DeadPage {
 }
 
 /// The view: data, list, filter, sort, and what is unfolded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dead {
     /// The data.
     pub page: Remote<DeadPage>,
@@ -222,6 +222,38 @@ impl Dead {
                 .find(|line| line.id == *id)
                 .map(DeadRow::Job),
         }
+    }
+
+    /// Whether a row is marked, by itself or with its cause.
+    pub fn is_marked(&self, row: DeadRow<'_>) -> bool {
+        match row {
+            DeadRow::Cause(cause) => self.marks_cause(&cause.fingerprint),
+            DeadRow::Job(line) => {
+                let with_cause = self
+                    .unfolded
+                    .as_ref()
+                    .is_some_and(|cause| self.marks_cause(cause));
+                with_cause || self.list.marks.contains(&DeadKey::Job(line.id))
+            }
+        }
+    }
+
+    fn marks_cause(&self, fingerprint: &str) -> bool {
+        self.list.marks.contains(&DeadKey::Cause(fingerprint.to_owned()))
+    }
+
+    /// How many dead are marked, by themselves or with their cause.
+    pub fn marked(&self) -> u64 {
+        let covered = self
+            .unfolded
+            .as_ref()
+            .is_some_and(|cause| self.marks_cause(cause));
+        let counts = self.list.marks.iter().map(|key| match self.row(key) {
+            Some(DeadRow::Cause(cause)) => cause.count,
+            Some(DeadRow::Job(_)) if !covered => 1,
+            _ => 0,
+        });
+        counts.sum()
     }
 
     /// The row under the cursor.

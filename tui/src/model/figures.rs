@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::happening::Happening;
 use super::history::Flow;
 
 /// What Valkey knows about the queue.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct QueueFigures {
     /// Entries that nobody has read.
     pub waiting: u64,
@@ -35,7 +35,7 @@ impl QueueFigures {
 }
 
 /// How many jobs stand where, from one snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// All that were ever accepted.
     pub accepted: u64,
@@ -73,7 +73,7 @@ impl Counts {
 }
 
 /// What Postgres knows about the queue.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LedgerFigures {
     /// Postgres's clock when it counted.
     pub counted_at: DateTime<Utc>,
@@ -121,7 +121,7 @@ impl LedgerFigures {
 }
 
 /// When a queue will be empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Drain {
     /// It is.
     Empty,

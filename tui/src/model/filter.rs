@@ -1,17 +1,17 @@
 //! What is typed behind `/`: words, and qualifiers such as `status:dead class:timeout worker:w-7`.
 
 use millstream::domain::JobState;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A filter as typed, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Filter {
     /// As typed.
     pub text: String,
 }
 
 /// What a filter asks for; every part must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Asked {
     /// One of these states, when any is named.
     pub states: Vec<JobState>,

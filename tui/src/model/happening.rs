@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::JobId;
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::workers::WorkerName;
 
@@ -14,7 +14,7 @@ use super::workers::WorkerName;
 const KEPT: usize = 200;
 
 /// What kind of thing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum HappeningKind {
     /// A job is done.
     Done,
@@ -33,7 +33,7 @@ pub enum HappeningKind {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Happening {
     /// When.
     pub at: DateTime<Utc>,
@@ -68,7 +68,7 @@ impl Happening {
 }
 
 /// The newest happenings, newest first.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Happenings {
     rows: VecDeque<Happening>,
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Ten minutes: as far as the widest chart goes back.
 pub const KEPT_SECONDS: usize = 600;
@@ -12,7 +12,7 @@ pub const KEPT_SECONDS: usize = 600;
 const KEPT_MARKS: usize = 64;
 
 /// Arrivals and ends of one second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Flow {
     /// The second, in Unix time.
     pub second: i64,
@@ -23,7 +23,7 @@ pub struct Flow {
 }
 
 /// One second of the past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Point {
     /// The second, in Unix time.
     pub second: i64,
@@ -38,7 +38,7 @@ pub struct Point {
 }
 
 /// What a mark on the time axis tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MarkKind {
     /// A worker joined.
     Joined,
@@ -51,7 +51,7 @@ pub enum MarkKind {
 }
 
 /// A mark on the time axis.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeMark {
     /// When.
     pub at: DateTime<Utc>,
@@ -62,7 +62,7 @@ pub struct TimeMark {
 }
 
 /// The last minutes, oldest second first, without gaps.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct History {
     points: VecDeque<Point>,
     marks: VecDeque<TimeMark>,

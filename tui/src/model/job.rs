@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, Severity};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::jobs::JobLine;
 use super::list::List;
@@ -14,7 +14,7 @@ use super::time::since;
 use super::workers::WorkerName;
 
 /// How an attempt stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It runs.
     Running,
@@ -57,7 +57,7 @@ impl Outcome {
 }
 
 /// How one agent fared in an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepState {
     /// An earlier attempt paid for it.
     Kept,
@@ -72,7 +72,7 @@ pub enum StepState {
 }
 
 /// One agent in an attempt.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepLine {
     /// Its name.
     pub agent: Untrusted,
@@ -81,7 +81,7 @@ pub struct StepLine {
 }
 
 /// An attempt.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptLine {
     /// Its number.
     pub number: u32,
@@ -113,7 +113,7 @@ impl AttemptLine {
 }
 
 /// A finding.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FindingLine {
     /// How grave.
     pub severity: Severity,
@@ -126,7 +126,7 @@ pub struct FindingLine {
 }
 
 /// Something that the job told while it ran.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventLine {
     /// When.
     pub at: DateTime<Utc>,
@@ -137,7 +137,7 @@ pub struct EventLine {
 }
 
 /// The data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobFacts {
     /// Its row in the list.
     pub line: JobLine,
@@ -152,7 +152,7 @@ pub struct JobFacts {
 }
 
 /// The panes between which Tab moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum JobPane {
     /// The findings.
     #[default]
@@ -176,7 +176,7 @@ impl JobPane {
 }
 
 /// The view: which job, its data, the three lists.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Which.
     pub id: JobId,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, JobState, ReviewInput};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::{Asked, Filter};
 use super::list::List;
@@ -15,7 +15,7 @@ use super::time::since;
 use super::workers::WorkerName;
 
 /// A row of the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobLine {
     /// Its id.
     pub id: JobId,
@@ -122,7 +122,7 @@ pub fn short_input(input: &Untrusted) -> Untrusted {
 }
 
 /// The columns that a list can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum JobSort {
     /// Newest first.
     #[default]
@@ -200,7 +200,7 @@ const fn rank(state: JobState) -> u8 {
 }
 
 /// What Postgres answered.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct JobsPage {
     /// The newest jobs that pass the filter, newest first.
     pub rows: Vec<JobLine>,
@@ -215,7 +215,7 @@ pub struct JobsPage {
 }
 
 /// The view: data, list, filter, sort.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Jobs {
     /// The data.
     pub page: Remote<JobsPage>,

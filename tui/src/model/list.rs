@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A list of rows with the id `K`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct List<K: Ord> {
     /// The row under the cursor; nothing while the list is empty.
     pub cursor: Option<K>,
@@ -44,7 +44,7 @@ impl<K: Ord> Default for List<K> {
 }
 
 /// A step of the cursor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// So many rows down, or up when negative.
     By(i32),

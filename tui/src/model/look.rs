@@ -1,9 +1,9 @@
 //! How the console is drawn: chosen once, or by a key.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The palette by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ThemeName {
     /// Light text on a dark ground.
@@ -33,7 +33,7 @@ impl ThemeName {
 }
 
 /// How many colours the terminal has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Colours {
     /// 24 bits.
     #[default]
@@ -44,8 +44,49 @@ pub enum Colours {
     Sixteen,
 }
 
+/// The colour of a profile's name: by its word, as people set it in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tint {
+    /// As names usually are.
+    Blue,
+    /// As what is well.
+    Green,
+    /// As what needs an eye.
+    Yellow,
+    /// As what is dead.
+    Red,
+    /// As what is lost.
+    Magenta,
+    /// As what runs.
+    Cyan,
+}
+
+impl Tint {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Blue,
+        Self::Green,
+        Self::Yellow,
+        Self::Red,
+        Self::Magenta,
+        Self::Cyan,
+    ];
+
+    /// The word in the file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Green => "green",
+            Self::Yellow => "yellow",
+            Self::Red => "red",
+            Self::Magenta => "magenta",
+            Self::Cyan => "cyan",
+        }
+    }
+}
+
 /// How the console is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
     /// The palette.
     pub theme: ThemeName,

@@ -7,7 +7,8 @@
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
-//! * [`overlay`], [`notice`], [`look`], [`time`]: what floats, what is said, how it is drawn, clocks.
+//! * [`replay`]: what is recorded, and how a recording is played.
+//! * [`overlay`], [`order`], [`notice`], [`look`], [`time`]: what floats, what is ordered, what is said, how it is drawn, clocks.
 
 pub mod activity;
 pub mod connection;
@@ -22,10 +23,12 @@ pub mod list;
 pub mod look;
 pub mod need;
 pub mod notice;
+pub mod order;
 pub mod overlay;
 pub mod overview;
 pub mod pending;
 pub mod remote;
+pub mod replay;
 pub mod streams;
 pub mod time;
 pub mod trace;
@@ -37,7 +40,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use activity::Activity;
 use connection::{Connection, Lamp, Load, Sent};
@@ -46,29 +49,41 @@ use happening::Happenings;
 use history::History;
 use job::Job;
 use jobs::Jobs;
-use look::Look;
+use look::{Look, Tint};
 use notice::Notice;
 use overlay::Overlay;
 use overview::Overview;
 use pending::Pending;
+use replay::Recording;
 use streams::Streams;
 use trace::Trace;
 use view::{Size, View};
 use workers::Workers;
 
+use crate::keymap::Keys;
 use crate::msg::Answer;
+use crate::zone::Zone;
 
 /// What the console may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
-    /// It looks.
+    /// It looks, since nobody said that it may do more.
     ReadOnly,
+    /// It looks, since the profile of its servers says so.
+    OnlyRead,
     /// It changes things.
     ReadWrite,
 }
 
+impl Access {
+    /// Whether it may change things.
+    pub const fn may_write(self) -> bool {
+        matches!(self, Self::ReadWrite)
+    }
+}
+
 /// The system that is looked at.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Its name: `demo`, `local`, or what the environment says.
     pub name: Untrusted,
@@ -76,10 +91,16 @@ pub struct Profile {
     pub queue: Untrusted,
     /// Its consumer group.
     pub group: Untrusted,
+    /// The colour of its name.
+    #[serde(default)]
+    pub tint: Option<Tint>,
+    /// Whether people depend on it: the header says so.
+    #[serde(default)]
+    pub is_production: bool,
 }
 
 /// The processes that this process started: only the demo has them.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Fleet {
     /// Workers that run, those that finish included.
     pub workers: u32,
@@ -88,7 +109,7 @@ pub struct Fleet {
 }
 
 /// The screen stands still while data goes on coming.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frozen {
     /// Since when.
     pub since: DateTime<Utc>,
@@ -99,7 +120,7 @@ pub struct Frozen {
 }
 
 /// What is typed into the line of a view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typing {
     /// The text.
     pub text: String,
@@ -108,7 +129,7 @@ pub struct Typing {
 }
 
 /// All state of the console.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// The terminal's size.
     pub size: Size,
@@ -118,7 +139,8 @@ pub struct Model {
     pub started_at: DateTime<Utc>,
     /// Where we are, with the way there; the last one is shown. It is never empty.
     pub path: Vec<View>,
-    /// What floats over it.
+    /// What floats over it. A recording begins without it.
+    #[serde(skip)]
     pub overlay: Option<Overlay>,
     /// What is being typed behind `/`.
     pub typing: Option<Typing>,
@@ -128,6 +150,9 @@ pub struct Model {
     pub access: Access,
     /// What is looked at.
     pub profile: Profile,
+    /// Which key is which command.
+    #[serde(default)]
+    pub keys: Keys,
     /// The demo's own processes.
     pub fleet: Option<Fleet>,
     /// How often the screen is refreshed; nothing when it is off.
@@ -136,6 +161,9 @@ pub struct Model {
     pub frozen: Option<Frozen>,
     /// How it is drawn.
     pub look: Look,
+    /// The zone of its clocks.
+    #[serde(default)]
+    pub zone: Zone,
     /// The first screen.
     pub overview: Overview,
     /// The jobs.
@@ -162,6 +190,18 @@ pub struct Model {
     pub notice: Option<Notice>,
     /// What the console sent, newest first.
     pub sent: VecDeque<Sent>,
+    /// The number of the last order.
+    #[serde(default)]
+    pub orders: u64,
+    /// What was typed behind `:`, newest first. A recording begins without it.
+    #[serde(skip)]
+    pub typed: VecDeque<String>,
+    /// What is being recorded.
+    #[serde(skip)]
+    pub recording: Option<Recording>,
+    /// This was recorded, and somebody looks around in it: nothing can be changed.
+    #[serde(skip)]
+    pub replayed: bool,
     /// The console ends.
     pub leaving: bool,
 }
@@ -184,10 +224,12 @@ impl Model {
             },
             access: Access::ReadWrite,
             profile,
+            keys: Keys::default(),
             fleet: None,
             interval: Some(Duration::from_secs(1)),
             frozen: None,
             look: Look::default(),
+            zone: Zone::default(),
             overview: Overview::new(now),
             jobs: Jobs::new(now),
             job: None,
@@ -201,6 +243,10 @@ impl Model {
             history: History::default(),
             notice: None,
             sent: VecDeque::new(),
+            orders: 0,
+            typed: VecDeque::new(),
+            recording: None,
+            replayed: false,
             leaving: false,
         }
     }
@@ -214,6 +260,11 @@ impl Model {
     pub fn server_now(&self) -> DateTime<Utc> {
         let shown = self.frozen.as_ref().map_or(self.now, |frozen| frozen.since);
         shown + chrono::TimeDelta::milliseconds(self.connection.clock_ahead_ms)
+    }
+
+    /// Whether the queue is paused, as far as that is known.
+    pub fn is_paused(&self) -> Option<bool> {
+        self.overview.queue.fresh().map(|queue| queue.paused)
     }
 
     /// How many refreshes may be missed before data is old: three.

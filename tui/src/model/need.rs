@@ -2,13 +2,13 @@
 
 use millstream::domain::JobId;
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::workers::WorkerName;
 use crate::command::CommandId;
 
 /// How bad it is; the order is the order of the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Harm {
     /// A worker is lost, or a server is.
     Lost,
@@ -21,7 +21,7 @@ pub enum Harm {
 }
 
 /// What the line is about.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Target {
     /// A worker.
     Worker(WorkerName),
@@ -32,7 +32,7 @@ pub enum Target {
 }
 
 /// A line of `Needs you`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Need {
     /// How bad.
     pub harm: Harm,

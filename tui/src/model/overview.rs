@@ -1,7 +1,7 @@
 //! The first screen: the figures of both servers side by side, each with its own age.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::figures::{LedgerFigures, QueueFigures};
 use super::need::Need;
@@ -11,7 +11,7 @@ use super::view::Size;
 /// The view: what Valkey knows, what Postgres knows, what needs a person.
 ///
 /// The lanes are the rows of [`super::workers::Workers`], the charts are [`super::history::History`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overview {
     /// Valkey's figures.
     pub queue: Remote<QueueFigures>,

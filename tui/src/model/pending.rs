@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{EntryId, JobId, Lane};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::jobs::short_input;
@@ -22,7 +22,7 @@ use super::workers::WorkerName;
 pub type PendingKey = (EntryId, Lane);
 
 /// Where the window begins or ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Place {
     /// At the first entry.
     #[default]
@@ -36,7 +36,7 @@ pub enum Place {
 }
 
 /// How an entry stands with whoever holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hold {
     /// Its consumer is not heard of any more.
     Lost,
@@ -77,7 +77,7 @@ impl Hold {
 }
 
 /// What an entry holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
     /// Its fields.
     There {
@@ -93,7 +93,7 @@ pub enum Payload {
 }
 
 /// A row.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PendingLine {
     /// Its id.
     pub entry: EntryId,
@@ -202,7 +202,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// The columns that the rows can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PendingSort {
     /// Oldest entry first, as the server has them.
     #[default]
@@ -247,7 +247,7 @@ impl PendingSort {
 }
 
 /// What Valkey answered, and Postgres to its jobs.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PendingPage {
     /// The rows of the window, oldest first.
     pub rows: Vec<PendingLine>,
@@ -275,7 +275,7 @@ impl PendingPage {
 }
 
 /// The view: data, list, filter, sort, and where the window stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// The data.
     pub page: Remote<PendingPage>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::EntryId;
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::list::List;
@@ -19,7 +19,7 @@ use super::time::since;
 pub type StreamKey = (Vec<u8>, Option<Vec<u8>>);
 
 /// How many entries a group has not been given, and how that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lag {
     /// By the server's own counters.
     Counter(u64),
@@ -59,7 +59,7 @@ impl Lag {
 }
 
 /// A row: a stream with one of its groups, or a stream that has none.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamLine {
     /// What it is known by.
     pub key: StreamKey,
@@ -141,7 +141,7 @@ impl StreamLine {
 }
 
 /// A pending entry of the row under the cursor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldLine {
     /// Its id.
     pub entry: EntryId,
@@ -156,7 +156,7 @@ pub struct HeldLine {
 }
 
 /// A consumer of the row under the cursor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerLine {
     /// Its name.
     pub name: Untrusted,
@@ -167,7 +167,7 @@ pub struct ConsumerLine {
 }
 
 /// What is told of the row under the cursor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Detail {
     /// What its consumers hold, oldest first.
     Pending(Vec<HeldLine>),
@@ -178,7 +178,7 @@ pub enum Detail {
 }
 
 /// Which of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum StreamPane {
     /// [`Detail::Pending`].
     #[default]
@@ -211,7 +211,7 @@ impl StreamPane {
 }
 
 /// The columns that the rows can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum StreamSort {
     /// By name.
     #[default]
@@ -267,7 +267,7 @@ impl StreamSort {
 }
 
 /// What Valkey answered.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct StreamsPage {
     /// A row for each group of the streams that were looked into so far.
     pub rows: Vec<StreamLine>,
@@ -282,7 +282,7 @@ pub struct StreamsPage {
 }
 
 /// The view: data, list, filter, sort, and what is told of the row under the cursor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Streams {
     /// The data.
     pub page: Remote<StreamsPage>,

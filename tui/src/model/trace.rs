@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, SpanId, SpanKind, SpanStatus};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::job::AttemptLine;
@@ -19,7 +19,7 @@ use super::time::since;
 const DEEPEST: u16 = 32;
 
 /// A span.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpanLine {
     /// Its identity.
     pub id: SpanId,
@@ -59,7 +59,7 @@ impl SpanLine {
 }
 
 /// What went into a span and came out: asked for only while it is selected.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SpanText {
     /// What went in, as JSON.
     pub input: Option<Untrusted>,
@@ -68,7 +68,7 @@ pub struct SpanText {
 }
 
 /// The data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TraceFacts {
     /// The job's row.
     pub line: JobLine,
@@ -115,7 +115,7 @@ impl TraceFacts {
 }
 
 /// What a row of the waterfall is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TraceKey {
     /// An attempt.
     Attempt(u32),
@@ -126,7 +126,7 @@ pub enum TraceKey {
 }
 
 /// Whether a row has rows below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fold {
     /// It has none.
     Leaf,
@@ -137,7 +137,7 @@ pub enum Fold {
 }
 
 /// A row of the waterfall.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceRow {
     /// What it is about.
     pub key: TraceKey,
@@ -148,7 +148,7 @@ pub struct TraceRow {
 }
 
 /// What the panel below the waterfall shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TracePane {
     /// What went in.
     #[default]
@@ -160,7 +160,7 @@ pub enum TracePane {
 }
 
 /// The part of time that the bars show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zoom {
     /// How many times larger than the whole, a power of two.
     pub factor: u32,
@@ -201,7 +201,7 @@ impl Zoom {
 }
 
 /// The view: which job, its data, the list, what is folded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// Which job; nothing until one was chosen.
     pub id: Option<JobId>,

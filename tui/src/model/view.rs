@@ -1,11 +1,13 @@
 //! Where in the console we are, and how many rows of a list a view has room for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Model;
+use super::dead::DeadKey;
+use super::list::List;
 
 /// The terminal's size in cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Columns.
     pub width: u16,
@@ -14,7 +16,7 @@ pub struct Size {
 }
 
 /// A view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum View {
     /// Is it keeping up, and what needs me?
     #[default]
@@ -117,6 +119,26 @@ impl Model {
 }
 
 impl Model {
+    /// Whether a row so many rows below the cursor, or above it, is on the screen.
+    pub fn shows_row(&self, rows: i32) -> bool {
+        fn shows<K: Ord + Clone + std::hash::Hash>(list: &List<K>, rows: i32, height: usize) -> bool {
+            let here = list.position().and_then(|at| i32::try_from(at).ok());
+            let there = here.and_then(|at| usize::try_from(at + rows).ok());
+            there.is_some_and(|at| list.window(height).contains(&at))
+        }
+        let height = usize::from(self.size.height);
+        match self.view() {
+            View::Overview | View::Workers => shows(&self.workers.list, rows, height),
+            View::Jobs => shows(&self.jobs.list, rows, height),
+            View::Pending => shows(&self.pending.list, rows, height),
+            View::Dead => shows(&self.dead.list, rows, height),
+            View::Streams => shows(&self.streams.list, rows, height),
+            View::Activity => shows(&self.activity.list, rows, height),
+            View::Trace => shows(&self.trace.list, rows, height),
+            View::Job => false,
+        }
+    }
+
     /// The job that a key would act on: the open one, the one under the cursor, or what a worker runs longest.
     pub fn chosen_job(&self) -> Option<millstream::domain::JobId> {
         match self.view() {
@@ -131,6 +153,28 @@ impl Model {
                 .selected()
                 .and_then(|worker| worker.longest())
                 .map(|job| job.id),
+        }
+    }
+}
+
+impl Model {
+    /// The id of what is under the cursor, as it is copied and typed elsewhere.
+    pub fn copied_id(&self) -> Option<String> {
+        match self.view() {
+            View::Overview | View::Workers => self.workers.selected().map(|row| row.name.raw().to_owned()),
+            View::Jobs => self.jobs.list.cursor.map(|id| id.to_string()),
+            View::Job => self.job.as_ref().map(|job| job.id.to_string()),
+            View::Pending => self.pending.selected().map(|row| row.entry.to_string()),
+            View::Dead => self.dead.list.cursor.as_ref().map(|key| match key {
+                DeadKey::Cause(fingerprint) => fingerprint.clone(),
+                DeadKey::Job(id) => id.to_string(),
+            }),
+            View::Trace => match self.trace.selected_span() {
+                Some(span) => Some(span.to_string()),
+                None => self.trace.id.map(|id| id.to_string()),
+            },
+            View::Streams => self.streams.selected().map(|row| row.stream.raw().to_owned()),
+            View::Activity => self.activity.list.cursor.map(|id| id.to_string()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, WorkerId};
 use millstream::untrusted::Untrusted;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::list::List;
@@ -16,7 +16,7 @@ use super::time::since;
 pub const RUN_TIME_BUCKETS: usize = 18;
 
 /// A worker's id as its consumer name; a reference worker's is any text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkerName(Untrusted);
 
@@ -41,7 +41,7 @@ impl WorkerName {
 }
 
 /// How a worker is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WorkerState {
     /// It has not been heard of lately.
     Lost,
@@ -66,7 +66,7 @@ impl WorkerState {
 }
 
 /// A job that a worker runs now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunningJob {
     /// The job.
     pub id: JobId,
@@ -81,7 +81,7 @@ pub struct RunningJob {
 }
 
 /// An attempt of the last minute, for the lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// When it began.
     pub from: DateTime<Utc>,
@@ -92,7 +92,7 @@ pub struct Stretch {
 }
 
 /// A cell of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum LaneCell {
     /// Nothing is known about the worker then.
     Unknown,
@@ -105,7 +105,7 @@ pub enum LaneCell {
 }
 
 /// A worker.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerLine {
     /// Its id.
     pub name: WorkerName,
@@ -207,7 +207,7 @@ impl WorkerLine {
 }
 
 /// What both servers answered together.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct WorkersPage {
     /// The workers: lost ones first, then by age.
     pub rows: Vec<WorkerLine>,
@@ -247,7 +247,7 @@ impl WorkersPage {
 }
 
 /// The columns that the list can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum WorkerSort {
     /// By age, so that rows keep their places.
     #[default]
@@ -286,7 +286,7 @@ impl WorkerSort {
 }
 
 /// The view: data, list, filter, sort. The overview's lanes are the same list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workers {
     /// The data.
     pub page: Remote<WorkersPage>,

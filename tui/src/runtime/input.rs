@@ -1,12 +1,15 @@
 //! Keys, pastes and sizes from the terminal, in our words.
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent,
+    MouseEventKind,
+};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::keymap::Key;
 use crate::model::view::Size;
-use crate::msg::Msg;
+use crate::msg::{Msg, Pointed, Pointing};
 
 /// Reads until the terminal is gone, which ends the console.
 pub async fn read(sender: mpsc::Sender<Msg>) {
@@ -25,9 +28,27 @@ fn message(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => translate(key).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Mouse(mouse) => pointed(mouse).map(Msg::Mouse),
         Event::Resize(width, height) => Some(Msg::Resize(Size { width, height })),
         _ => None,
     }
+}
+
+/// What we do with a mouse. What stands there is added by whoever has drawn it.
+fn pointed(event: MouseEvent) -> Option<Pointed> {
+    let what = match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => Pointing::Click,
+        MouseEventKind::ScrollUp => Pointing::WheelUp,
+        MouseEventKind::ScrollDown => Pointing::WheelDown,
+        _ => return None,
+    };
+    Some(Pointed {
+        what,
+        x: event.column,
+        y: event.row,
+        line: String::new(),
+        cursor: None,
+    })
 }
 
 fn translate(event: KeyEvent) -> Option<Key> {

@@ -3,16 +3,22 @@
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
 //! draws. [`painter`] sends a frame, `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
 //! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
-//! update asks for, [`log`] keeps what would otherwise be written over the screen.
+//! update asks for, [`orders`] carries an operator's orders out, `drive` goes through a run, [`log`] keeps what would
+//! otherwise be written over the screen. `recorder` writes what is recorded, [`replay`] plays it.
 
+mod drive;
 mod effects;
 mod feed;
 mod input;
 pub mod link;
 pub mod log;
+pub mod orders;
 pub mod painter;
+mod recorder;
+pub mod replay;
 mod terminal;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,10 +42,14 @@ use crate::view;
 use effects::Doer;
 use feed::Feed;
 use link::DemoLink;
+use orders::{Office, Pen};
+use recorder::Recorder;
 use terminal::Screen;
 
 /// Messages on the way: a held key fills it in no time and then waits.
 const CAPACITY: usize = 1_024;
+/// Orders on the way: a person gives no more before the first is carried out.
+const ORDERS: usize = 16;
 /// How often time is told: a running clock has a figure behind the point.
 const TICK: Duration = Duration::from_millis(250);
 /// Data is drawn at most ten times a second.
@@ -70,10 +80,18 @@ pub struct Console {
     pub attempts_allowed: u32,
     /// How long a silent worker keeps its jobs.
     pub lease: Duration,
+    /// Who may write; nothing where the console only looks.
+    pub pen: Option<Pen>,
+    /// Where exports are written.
+    pub folder: PathBuf,
     /// The demo's processes, if it is a demo.
     pub link: Option<DemoLink>,
     /// Where its log is, if it could be written.
     pub log: Option<PathBuf>,
+    /// Whether the mouse is heard.
+    pub mouse: bool,
+    /// The folder for what is recorded.
+    pub recordings: PathBuf,
 }
 
 /// Runs the console until its user leaves it or a signal ends it.
@@ -87,10 +105,14 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         store,
         attempts_allowed,
         lease,
+        pen,
+        folder,
         link,
         log,
+        mouse,
+        recordings,
     } = console;
-    let mut screen = Screen::enter(log)?;
+    let mut screen = Screen::enter(log, mouse)?;
     model.size = screen.size()?;
     let (sender, mut inbox) = mpsc::channel(CAPACITY);
     let mut tasks = JoinSet::new();
@@ -101,14 +123,33 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         }
         None => (None, None),
     };
+    let (order, asked) = mpsc::channel(ORDERS);
+    let office = Office {
+        pen,
+        queue: queue.clone(),
+        store: store.clone(),
+        folder,
+        asks: asked,
+        sender: sender.clone(),
+        plans: BTreeMap::new(),
+        drives: JoinSet::new(),
+    };
+    tasks.spawn(office.run());
     let (feed, control) = Feed::new(queue, store, (attempts_allowed, lease), ours, sender.clone());
     tasks.spawn(feed.run());
     tasks.spawn(input::read(sender.clone()));
     tasks.spawn(tell_time(sender.clone()));
-    tasks.spawn(hear_signals(sender)?);
-    let doer = Doer::new(control, asks);
+    tasks.spawn(hear_signals(sender.clone())?);
+    let doer = Doer::new(control, asks, order);
     doer.begin(&model);
-    let running = Loop { model, screen, doer }.run(&mut inbox);
+    let mut recorder = Recorder::new(recordings, sender);
+    let running = Loop {
+        model,
+        screen,
+        doer,
+        recorder: &mut recorder,
+    }
+    .run(&mut inbox);
     let ended = tokio::select! {
         // Unwinding further would end a demo without its drain.
         ended = AssertUnwindSafe(running).catch_unwind() => ended.unwrap_or(Err(ConsoleError::Panicked)),
@@ -116,6 +157,8 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     };
     // Whatever still waits for a server waits for nobody now.
     tasks.shutdown().await;
+    // The screen is given back by now.
+    recorder.leave(ended.is_ok());
     ended
 }
 
@@ -130,13 +173,14 @@ async fn first_panic(tasks: &mut JoinSet<()>) {
 }
 
 /// The one loop.
-struct Loop {
+struct Loop<'a> {
     model: Model,
     screen: Screen,
     doer: Doer,
+    recorder: &'a mut Recorder,
 }
 
-impl Loop {
+impl Loop<'_> {
     async fn run(mut self, inbox: &mut mpsc::Receiver<Msg>) -> Result<(), ConsoleError> {
         let mut theme = Theme::of(&self.model.look);
         let mut look = self.model.look;
@@ -174,7 +218,7 @@ impl Loop {
         Ok(())
     }
 
-    fn take(&mut self, msg: Msg) {
+    fn take(&mut self, mut msg: Msg) {
         #[cfg(debug_assertions)]
         panic_on_demand(&msg);
         // A size that changes in the moment of a key is lost on its way: crossterm takes the key and forgets that a
@@ -184,14 +228,25 @@ impl Loop {
         {
             self.follow(Msg::Resize(size));
         }
+        if let Msg::Mouse(pointed) = &mut msg {
+            self.screen.tell_what_stands_there(pointed);
+        }
         self.follow(msg);
     }
 
     fn follow(&mut self, msg: Msg) {
+        self.recorder.hear(&msg);
         for effect in update(&mut self.model, msg) {
             match effect {
+                crate::effect::Effect::Record => self.recorder.toggle(&self.model),
                 crate::effect::Effect::Redraw => self.screen.resized(self.model.size),
-                other => self.doer.perform(other),
+                crate::effect::Effect::Copy(text) => self.screen.copy(&text),
+                other => {
+                    if let Some(order) = self.doer.perform(other) {
+                        let came = Err("too many orders are on their way: wait for the first".into());
+                        self.follow(Msg::Carried { order, came });
+                    }
+                }
             }
         }
     }
@@ -208,7 +263,7 @@ fn panic_on_demand(msg: &Msg) {
 
 /// Whether a person waits for what comes of it.
 const fn is_by_hand(msg: &Msg) -> bool {
-    matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Resize(_))
+    matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Mouse(_) | Msg::Resize(_))
 }
 
 async fn tell_time(sender: mpsc::Sender<Msg>) {

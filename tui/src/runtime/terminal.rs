@@ -8,16 +8,21 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, execute, terminal};
 use ratatui::buffer::Buffer;
 
 use super::painter::Painter;
 use crate::model::view::Size;
+use crate::msg::Pointed;
 
 /// Whether the terminal is ours and must be given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal tells us of its mouse and must stop that.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 /// The panic hook is put in once for the process.
 static HOOK: Once = Once::new();
 /// A whole frame of a large screen in one write.
@@ -33,7 +38,7 @@ impl Screen {
     ///
     /// # Errors
     /// When there is none, or it refuses.
-    pub fn enter(log: Option<PathBuf>) -> io::Result<Self> {
+    pub fn enter(log: Option<PathBuf>, mouse: bool) -> io::Result<Self> {
         HOOK.call_once(|| {
             let usual = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
@@ -58,6 +63,10 @@ impl Screen {
             EnableBracketedPaste,
             cursor::Hide
         )?;
+        if mouse {
+            MOUSE.store(true, Ordering::SeqCst);
+            execute!(io::stdout(), EnableMouseCapture)?;
+        }
         Ok(screen)
     }
 
@@ -98,6 +107,16 @@ impl Screen {
         self.painter.paint(draw)
     }
 
+    /// Adds to a use of the mouse what was drawn there.
+    pub fn tell_what_stands_there(&self, pointed: &mut Pointed) {
+        self.painter.tell_what_stands_there(pointed);
+    }
+
+    /// Puts a text on the clipboard of whoever sits at the terminal, however far away that is.
+    pub fn copy(&mut self, text: &str) {
+        self.painter.copy(text);
+    }
+
     /// Whether the terminal is ours still. A panic anywhere in the process has given it back, and what is drawn
     /// then would stand over what the panic says.
     pub fn is_ours(&self) -> bool {
@@ -115,6 +134,9 @@ impl Drop for Screen {
 fn leave() -> bool {
     let was_taken = TAKEN.swap(false, Ordering::SeqCst);
     if was_taken {
+        if MOUSE.swap(false, Ordering::SeqCst) {
+            let _gone = execute!(io::stdout(), DisableMouseCapture);
+        }
         // A terminal that is gone needs nothing back.
         let _gone = execute!(
             io::stdout(),

@@ -39,6 +39,8 @@ fn line(id: i64, seconds: f64, who: &str, verb: &str, to: &str, ended: Ended, re
         ended,
         ended_at: over.then(|| at + TimeDelta::milliseconds(40 * id)),
         result: result.into(),
+        left: if verb == "submit" { 1 } else { 0 },
+        undone: false,
         facts,
     }
 }

@@ -31,7 +31,7 @@ use crate::model::connection::Load;
 use crate::model::filter::Filter;
 use crate::model::job::Job;
 use crate::model::jobs::{JobSort, JobsPage};
-use crate::model::overlay::{Button, Dialog, Intent, Overlay};
+use crate::model::overlay::{Choice, Dialog, Intent, Overlay};
 use crate::model::pending::PendingSort;
 use crate::model::remote::Remote;
 use crate::model::trace::{SpanText, Trace, TraceKey};
@@ -114,6 +114,8 @@ fn unanswered() -> Model {
         name: "demo".into(),
         queue: "reviews:queue".into(),
         group: "reviewers".into(),
+        tint: None,
+        is_production: false,
     };
     let size = Size {
         width: 120,
@@ -209,18 +211,16 @@ pub fn help() -> Model {
 /// The question before a worker is killed, on Cancel.
 pub fn dialog() -> Model {
     let mut model = workers();
-    model.overlay = Some(Overlay::Dialog(Dialog {
-        title: "Kill w-7f3a".into(),
-        lines: vec![
-            "kill -9 to process 48110 on render-7d9.".into(),
-            "4 jobs run there. Another worker takes them over within 5 s;".into(),
-            "what their agents have finished is kept and not paid for again.".into(),
-        ],
-        confirm: "Kill",
-        rung: 3,
-        focus: Button::Cancel,
-        intent: Intent::KillWorker(workers::name("7f3a")),
-    }));
+    let lines = vec![
+        "kill -9 to process 48110 on render-7d9.".into(),
+        "4 jobs run there. Another worker takes them over within 5 s;".into(),
+        "what their agents have finished is kept and not paid for again.".into(),
+    ];
+    let kill = Choice::new("Kill", Intent::KillWorker(workers::name("7f3a")));
+    let mut dialog = Dialog::new("Kill w-7f3a", lines, kill);
+    let drain = Intent::DrainWorker(workers::name("7f3a"));
+    dialog.choices.push(Choice::new("Drain instead", drain));
+    model.overlay = Some(Overlay::Dialog(dialog));
     model
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream::domain::JobId;
 use millstream::untrusted::Untrusted;
 
-use super::{answers, keys, palette};
+use super::{answers, copy, keys, orders, palette};
 use crate::command::CommandId;
 use crate::effect::Effect;
 use crate::model::filter::Filter;
@@ -14,15 +14,18 @@ use crate::model::list::{List, Step};
 use crate::model::look::ThemeName;
 use crate::model::need::Target;
 use crate::model::notice::{Notice, Tone};
-use crate::model::overlay::{Button, Dialog, Intent, Overlay};
+use crate::model::order::Verb;
+use crate::model::overlay::{Choice, Dialog, Intent, Overlay};
 use crate::model::trace::{Fold, Trace, TraceKey, TracePane};
 use crate::model::view::View;
-use crate::model::workers::{WorkerLine, WorkerName};
+use crate::model::workers::{WorkerLine, WorkerName, WorkerState};
 use crate::model::{Frozen, Model};
 use crate::msg::WorkerProcess;
 
 /// The diffs of a burst.
 const BURST: u32 = 50;
+/// As many workers as one machine may be asked for.
+const MOST_WORKERS: u32 = 64;
 /// Views that are remembered on the way out.
 const DEEPEST: usize = 16;
 
@@ -35,11 +38,25 @@ pub fn run(model: &mut Model, command: CommandId) -> Vec<Effect> {
     match command {
         CommandId::Quit => return super::quit(model),
         CommandId::Refresh => return vec![Effect::Refresh],
+        CommandId::Record => return vec![Effect::Record],
         CommandId::Interval => return next_interval(model),
         CommandId::Submit => return vec![Effect::Submit(1)],
         CommandId::Burst => return vec![Effect::Submit(BURST)],
         CommandId::AddWorker => return vec![Effect::AddWorker],
         CommandId::DrainWorker => return drain(model),
+        CommandId::Retry => return orders::ask(model, Verb::Retry),
+        CommandId::Requeue => return orders::ask(model, Verb::Requeue),
+        CommandId::Cancel => return orders::ask(model, Verb::Cancel),
+        CommandId::Bury => return orders::ask(model, Verb::Bury),
+        CommandId::Claim => return orders::ask(model, Verb::Claim),
+        CommandId::Export => return orders::ask(model, Verb::Export),
+        CommandId::Drop => return orders::ask(model, Verb::Drop),
+        CommandId::Edit => return orders::ask_edit(model),
+        CommandId::Undo => return orders::ask_undo(model),
+        CommandId::Pause => return orders::ask_queue(model, Verb::Pause, ""),
+        CommandId::Resume => return orders::ask_queue(model, Verb::Resume, ""),
+        CommandId::CopyId | CommandId::CopyJson => return copy::copy(model, command == CommandId::CopyJson),
+        CommandId::Scale => return scale(model, ""),
         CommandId::KillWorker => ask_to_kill(model),
         CommandId::Freeze => freeze(model),
         CommandId::Theme => next_theme(model),
@@ -219,7 +236,8 @@ fn back(model: &mut Model) {
     }
 }
 
-fn step(model: &mut Model, step: Step) {
+/// Moves the cursor, and the window of what is fetched after it.
+pub fn step(model: &mut Model, step: Step) {
     if step == Step::First {
         // At the top rows may take the order they should have.
         move_cursor(model, step);
@@ -294,6 +312,7 @@ fn sort(model: &mut Model, turn: bool) {
 fn mark(model: &mut Model, command: CommandId) {
     match model.view() {
         View::Pending => mark_in(&mut model.pending.list, command),
+        View::Dead => mark_in(&mut model.dead.list, command),
         _ => mark_in(&mut model.jobs.list, command),
     }
     if command == CommandId::Mark {
@@ -353,6 +372,21 @@ fn next_theme(model: &mut Model) {
     tell(model, &format!("theme {}", model.look.theme.word()));
 }
 
+/// The theme of that name.
+pub fn theme(model: &mut Model, name: &str) -> Vec<Effect> {
+    match ThemeName::ALL.into_iter().find(|theme| theme.word() == name) {
+        Some(theme) => {
+            model.look.theme = theme;
+            tell(model, &format!("theme {name}"));
+        }
+        None => {
+            let words: Vec<&str> = ThemeName::ALL.iter().map(|theme| theme.word()).collect();
+            refuse(model, &format!("themes are {}", words.join(", ")));
+        }
+    }
+    Vec::new()
+}
+
 fn next_interval(model: &mut Model) -> Vec<Effect> {
     let steps = [1, 5, 30].map(|seconds| Some(Duration::from_secs(seconds)));
     model.interval = match steps.iter().position(|step| *step == model.interval) {
@@ -392,6 +426,59 @@ fn drain(model: &mut Model) -> Vec<Effect> {
     }
 }
 
+/// Asks whether there shall be so many workers.
+pub fn scale(model: &mut Model, text: &str) -> Vec<Effect> {
+    if let Some(why) = CommandId::Scale.refusal(model) {
+        refuse(model, why);
+        return Vec::new();
+    }
+    let Some(count) = text.parse().ok().filter(|count| *count <= MOST_WORKERS) else {
+        refuse(
+            model,
+            &format!("a number of workers is wanted, up to {MOST_WORKERS}: :scale 4"),
+        );
+        return Vec::new();
+    };
+    let now = ours(model).len();
+    let what = match now.cmp(&(count as usize)) {
+        std::cmp::Ordering::Less => format!("{now} > {count}: {} more start.", count as usize - now),
+        std::cmp::Ordering::Equal => {
+            tell(model, &format!("there are {count} workers already"));
+            return Vec::new();
+        }
+        std::cmp::Ordering::Greater => {
+            let fewer = now - count as usize;
+            format!("{now} > {count}: {fewer} finish what they have and leave.")
+        }
+    };
+    let choice = Choice::new("Scale", Intent::Scale(count));
+    let dialog = Dialog::new(format!("Scale to {count} workers"), vec![what.into()], choice);
+    model.overlay = Some(Overlay::Dialog(dialog));
+    Vec::new()
+}
+
+/// The worker processes of this demo that stay, the least busy first.
+fn ours(model: &Model) -> Vec<WorkerProcess> {
+    let rows = model.workers.page.value().map_or(&[][..], |page| &page.rows);
+    let stays = |worker: &&WorkerLine| {
+        worker.is_ours && !matches!(worker.state, WorkerState::Lost | WorkerState::Draining)
+    };
+    let mut rows: Vec<&WorkerLine> = rows.iter().filter(stays).collect();
+    rows.sort_by_key(|worker| worker.busy);
+    rows.into_iter().filter_map(process).collect()
+}
+
+/// Starts the workers that are missing, or lets those leave that are too many.
+fn to_count(model: &Model, count: u32) -> Vec<Effect> {
+    let ours = ours(model);
+    let count = count as usize;
+    if ours.len() < count {
+        return vec![Effect::AddWorker; count - ours.len()];
+    }
+    let many = ours.len() - count;
+    ours.into_iter().take(many).map(Effect::DrainWorker).collect()
+}
+
 fn process(worker: &WorkerLine) -> Option<WorkerProcess> {
     worker.pid.map(|pid| WorkerProcess {
         name: worker.name.clone(),
@@ -422,14 +509,11 @@ fn ask_to_kill(model: &mut Model) {
     if worker.busy > 0 {
         lines.push("what their agents have finished is kept and not paid for again.".into());
     }
-    model.overlay = Some(Overlay::Dialog(Dialog {
-        title: Untrusted::new(format!("Kill {}", worker.name.short())),
-        lines,
-        confirm: "Kill",
-        rung: 3,
-        focus: Button::Cancel,
-        intent: Intent::KillWorker(worker.name.clone()),
-    }));
+    let kill = Choice::new("Kill", Intent::KillWorker(worker.name.clone()));
+    let mut dialog = Dialog::new(format!("Kill {}", worker.name.short()), lines, kill);
+    let drain = Intent::DrainWorker(worker.name.clone());
+    dialog.choices.push(Choice::new("Drain instead", drain));
+    model.overlay = Some(Overlay::Dialog(dialog));
 }
 
 /// Does what was confirmed. The worker may be gone since the question was asked.
@@ -437,7 +521,9 @@ pub fn carry_out(model: &mut Model, intent: &Intent) -> Vec<Effect> {
     match intent {
         Intent::KillWorker(name) => with_process(model, name).map(Effect::KillWorker),
         Intent::DrainWorker(name) => with_process(model, name).map(Effect::DrainWorker),
-        Intent::Burst(diffs) => Some(Effect::Submit(*diffs)),
+        Intent::Scale(count) => return to_count(model, *count),
+        // Orders have their own way.
+        Intent::Foresee(_) | Intent::Carry(_) => None,
     }
     .into_iter()
     .collect()

@@ -1,9 +1,9 @@
 //! Keys: what floats takes them first, then the line that is typed, then the view.
 
-use super::{answers, commands, palette};
+use super::{answers, commands, dialog, palette};
 use crate::effect::Effect;
 use crate::keymap::{self, Key};
-use crate::model::overlay::{Button, Dialog, Overlay};
+use crate::model::overlay::Overlay;
 use crate::model::view::View;
 use crate::model::{Model, Typing};
 
@@ -17,7 +17,7 @@ pub fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         return super::quit(model);
     }
     match &model.overlay {
-        Some(Overlay::Dialog(_)) => return in_dialog(model, key),
+        Some(Overlay::Dialog(_)) => return dialog::press(model, key),
         Some(Overlay::Palette(_)) => return palette::press(model, key),
         Some(Overlay::Help) => return in_help(model, key),
         Some(Overlay::Sent { .. }) => return in_sent(model, key),
@@ -27,7 +27,7 @@ pub fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         type_filter(model, key);
         return Vec::new();
     }
-    match keymap::command(model.view(), key) {
+    match keymap::command(model, key) {
         Some(command) => commands::run(model, command),
         None => Vec::new(),
     }
@@ -42,43 +42,10 @@ pub fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
     } else if let Some(Overlay::Palette(open)) = &mut model.overlay {
         open.text.extend(visible);
         palette::find(model);
+    } else if let Some(Overlay::Dialog(question)) = &mut model.overlay {
+        dialog::paste(question, text);
     }
     Vec::new()
-}
-
-/// A dialog takes `y` and its buttons; every other key leaves it as it is.
-fn in_dialog(model: &mut Model, key: Key) -> Vec<Effect> {
-    let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
-        return Vec::new();
-    };
-    match key {
-        Key::Tab | Key::BackTab | Key::Left | Key::Right | Key::Char('h' | 'l') => {
-            dialog.focus = other(dialog.focus);
-            Vec::new()
-        }
-        Key::Char('y') => confirm(model),
-        Key::Enter if dialog.focus == Button::Confirm => confirm(model),
-        Key::Enter | Key::Esc | Key::Char('n' | 'q') => {
-            model.overlay = None;
-            commands::tell(model, "cancelled, nothing was sent");
-            Vec::new()
-        }
-        _ => Vec::new(),
-    }
-}
-
-const fn other(button: Button) -> Button {
-    match button {
-        Button::Cancel => Button::Confirm,
-        Button::Confirm => Button::Cancel,
-    }
-}
-
-fn confirm(model: &mut Model) -> Vec<Effect> {
-    match model.overlay.take() {
-        Some(Overlay::Dialog(Dialog { intent, .. })) => commands::carry_out(model, &intent),
-        _ => Vec::new(),
-    }
 }
 
 fn in_help(model: &mut Model, key: Key) -> Vec<Effect> {

@@ -1,16 +1,25 @@
 //! The one function that changes the model: a message comes in, what must be done goes out.
 //!
 //! It asks no clock and no server, so a run of the console can be replayed and tested from its messages alone.
-//! `keys` and `commands` are what a person does, `answers` what the servers say, `needs` what follows
-//! from it, `watch` what must be asked for now.
+//! `keys`, `dialog`, `mouse` and `palette` are what a person does, `commands`, `orders`, `plan` and `copy` what comes of
+//! it, `answers` what the servers say, `needs` what follows from it, `watch` what must be asked for now, [`replay`] the
+//! keys of somebody who watches a recording.
 
 mod answers;
 mod commands;
+mod copy;
+mod dialog;
 mod keys;
+mod mouse;
 mod needs;
+mod orders;
 mod palette;
+mod plan;
+pub mod replay;
 mod watch;
 
+#[cfg(test)]
+mod orders_tests;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +58,7 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Key(key) => return keys::press(model, key),
         Msg::Paste(text) => return keys::paste(model, &text),
+        Msg::Mouse(pointed) => return mouse::point(model, &pointed),
         Msg::Answer(answer) => answers::receive(model, *answer),
         Msg::Unchanged { topic } => answers::confirm(model, topic),
         Msg::Missed { topic, why } => answers::miss(model, topic, &why),
@@ -80,7 +90,11 @@ fn take(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 answers::worker_ended(model, pid, &how);
             }
         }
+        Msg::Foreseen { order, came } => orders::foreseen(model, order, came),
+        Msg::Carried { order, came } => return orders::carried(model, &order, came),
+        Msg::Run(news) => return orders::run_went_on(model, &news),
         Msg::Told { tone, text } => model.notice = Some(Notice::new(tone, text.raw(), model.now)),
+        Msg::Recording(recording) => model.recording = recording,
         Msg::Quit => return quit(model),
     }
     Vec::new()

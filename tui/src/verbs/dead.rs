@@ -4,12 +4,15 @@ use clap::{Args, Subcommand};
 use millstream::clock;
 use millstream::domain::{DeadFilter, JobId};
 use millstream::exit::Exit;
-use millstream::ops::{Refusal, Selection};
+use millstream::ops::{Mode, Refusal, Selection};
 use millstream::reports::{self, DeadExport, DeadReport, Inputs};
+use millstream::store::dead::Exported;
 use millstream::untrusted::visible;
 
+use super::edit::{self, EditArgs};
 use super::moved::{self, Words};
 use super::names::{self, May, operator};
+use super::requeue::{self, ConsentArgs, RequeueArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::reach::{Needs, Reach};
@@ -23,9 +26,11 @@ pub enum DeadVerb {
     /// List them, newest first
     List(ListArgs),
     /// Let them wait again, with their failures forgotten
-    Requeue(ChangeArgs),
+    Requeue(RequeueArgs),
+    /// Give one of them another input: a new review takes its place
+    Edit(EditArgs),
     /// Throw them away; their rows stay, as dropped
-    Drop(ChangeArgs),
+    Drop(DropArgs),
     /// Print everything that is known about them, one JSON object a line
     Export(ExportArgs),
 }
@@ -38,15 +43,50 @@ pub struct Which {
     ids: Vec<String>,
     /// Those that match: words, and error: class: worker: id: older: newer: fingerprint:
     #[arg(long = "match", value_name = "QUERY", id = "matching", value_parser = filter)]
-    matching: Option<DeadFilter>,
+    matching: Option<Typed>,
 }
 
-fn filter(text: &str) -> Result<DeadFilter, String> {
+/// A filter, and how it was typed.
+#[derive(Debug, Clone)]
+struct Typed {
+    filter: DeadFilter,
+    text: String,
+}
+
+fn filter(text: &str) -> Result<Typed, String> {
     let filter = DeadFilter::parse(text).map_err(|error| error.to_string())?;
     if filter == DeadFilter::default() {
         return Err("it matches everything: use --all where that is meant".to_owned());
     }
-    Ok(filter)
+    Ok(Typed {
+        filter,
+        text: text.to_owned(),
+    })
+}
+
+impl Which {
+    /// Those that are meant, and the filter as it was typed.
+    ///
+    /// # Errors
+    /// When nothing was said, or a name is none.
+    pub fn selection(&self, all: bool, verb: &str, may: May) -> Result<(Selection, Option<String>), Failure> {
+        match (&self.matching, all) {
+            (Some(typed), _) => {
+                let selection = Selection::Matching(typed.filter.clone());
+                Ok((selection, Some(typed.text.clone())))
+            }
+            (None, true) => Ok((Selection::Matching(DeadFilter::default()), Some("all".to_owned()))),
+            (None, false) if self.ids.is_empty() => {
+                Err(Failure::Usage(format!("{verb} wants ids, --match or --all")))
+            }
+            (None, false) => Ok((Selection::Named(names::read(&self.ids, may)?), None)),
+        }
+    }
+
+    fn filter(&self) -> DeadFilter {
+        let typed = self.matching.as_ref();
+        typed.map(|typed| typed.filter.clone()).unwrap_or_default()
+    }
 }
 
 /// What is listed.
@@ -62,14 +102,19 @@ pub struct ListArgs {
     json: bool,
 }
 
-/// What is put back or thrown away.
+/// What is thrown away.
 #[derive(Debug, Args)]
-pub struct ChangeArgs {
+pub struct DropArgs {
     #[command(flatten)]
     which: Which,
     /// All of them
     #[arg(long, conflicts_with_all = ["ids", "matching"])]
     all: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    /// Also those that --match or --all finds and nobody has exported since they died
+    #[arg(long)]
+    without_export: bool,
     /// Say what would be done, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -95,43 +140,39 @@ pub struct ExportArgs {
 pub async fn run(verb: &DeadVerb) -> Result<u8, Failure> {
     match verb {
         DeadVerb::List(args) => list(args).await,
-        DeadVerb::Requeue(args) => {
-            let words = Words {
-                verb: "dead requeue",
-                done: "requeued",
-                nothing: "nothing dead was found",
-            };
-            change(args, May::BeJob, words).await
-        }
-        DeadVerb::Drop(args) => {
-            let words = Words {
-                verb: "dead drop",
-                done: "dropped",
-                nothing: "nothing dead was found",
-            };
-            change(args, May::BeEntry, words).await
-        }
+        DeadVerb::Requeue(args) => requeue::run(args).await,
+        DeadVerb::Edit(args) => edit::run(args).await,
+        DeadVerb::Drop(args) => drop_dead(args).await,
         DeadVerb::Export(args) => export(args).await,
     }
 }
 
-async fn change(args: &ChangeArgs, may: May, words: Words) -> Result<u8, Failure> {
-    let which = match (&args.which.matching, args.all) {
-        (Some(filter), _) => Selection::Matching(filter.clone()),
-        (None, true) => Selection::Matching(DeadFilter::default()),
-        (None, false) if args.which.ids.is_empty() => {
-            let text = format!("{} wants ids, --match or --all", words.verb);
-            return Err(Failure::Usage(text));
-        }
-        (None, false) => Selection::Named(names::read(&args.which.ids, may)?),
+/// What the lines of a drop say.
+const DROPPED: Words = Words {
+    verb: "dead drop",
+    done: "dropped",
+    nothing: "nothing dead was found",
+};
+
+async fn drop_dead(args: &DropArgs) -> Result<u8, Failure> {
+    let (which, filter) = args.which.selection(args.all, DROPPED.verb, May::BeEntry)?;
+    // Who names a job knows it; what a filter finds nobody may have seen.
+    let exported = match which {
+        Selection::Matching(_) if !args.without_export => Exported::Wanted,
+        _ => Exported::Waived,
     };
     let reach = Reach::find(Needs::Postgres).await?;
     let (operator, mode) = (operator(&reach), moved::mode(args.dry_run));
-    let outcome = match may {
-        May::BeJob => operator.requeue_dead(&which, mode).await?,
-        May::BeEntry => operator.drop_dead(&which, mode).await?,
+    let look = |mode| operator.drop_dead(&which, filter.as_deref(), exported, mode);
+    let moves = match which {
+        Selection::Matching(_) if mode == Mode::Real => look(Mode::DryRun).await?.done.len(),
+        _ => 0,
     };
-    moved::print(args.json, mode, words, &outcome)
+    let operator = operator.with(args.consent.consent(moves)?);
+    let outcome = operator
+        .drop_dead(&which, filter.as_deref(), exported, mode)
+        .await?;
+    moved::print(args.json, mode, DROPPED, &outcome)
 }
 
 /// The jobs that were named, or nothing when a filter speaks.
@@ -167,7 +208,7 @@ async fn list(args: &ListArgs) -> Result<u8, Failure> {
         output::answer(args.json, &rows, |rows| in_columns(rows))?;
         return Ok(complain(&jobs, &refused, &rows.iter().collect::<Vec<_>>()));
     }
-    let filter = args.which.matching.clone().unwrap_or_default();
+    let filter = args.which.filter();
     let limit = args.limit as usize;
     let list = reports::dead(&reach.store, &reach.queue, &filter, clock::now(), limit).await?;
     output::answer(args.json, &list.rows, |rows| in_columns(rows))?;
@@ -193,13 +234,15 @@ async fn export(args: &ExportArgs) -> Result<u8, Failure> {
             print(&rows)?;
             found.extend(rows.into_iter().map(|row| row.dead));
         }
+        note_export(&reach, found.iter()).await;
         return Ok(complain(&jobs, &refused, &found.iter().collect::<Vec<_>>()));
     }
-    let filter = args.which.matching.clone().unwrap_or_default();
+    let filter = args.which.filter();
     let (now, mut after) = (clock::now(), None);
     loop {
         let page = reports::export_page(&reach.store, queue, &filter, now, (after, inputs)).await?;
         print(&page.rows)?;
+        note_export(&reach, page.rows.iter().map(|row| &row.dead)).await;
         after = page.next;
         if after.is_none() {
             break;
@@ -210,6 +253,14 @@ async fn export(args: &ExportArgs) -> Result<u8, Failure> {
         Err(error) => eprintln!("millstream: {error}; entries that could not be read are not in it"),
     }
     Ok(0)
+}
+
+/// Notes what somebody has a copy of by now. Who may only read has it all the same.
+async fn note_export(reach: &Reach, rows: impl Iterator<Item = &DeadReport>) {
+    let jobs: Vec<JobId> = rows.filter_map(|row| row.id.as_ref()?.parse().ok()).collect();
+    if let Err(error) = operator(reach).note_export(&jobs).await {
+        eprintln!("millstream: {error}; the export is not noted, and `dead drop` asks for one");
+    }
 }
 
 fn print(rows: &[DeadExport]) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 
 use clap::Args;
 use millstream::domain::JobRef;
-use millstream::ops::{MOST_IDS, Operator};
+use millstream::ops::{MOST_IDS, Operator, Rights, Who};
 use millstream::untrusted::one_line;
 
 use crate::failure::Failure;
@@ -84,13 +84,33 @@ fn lines() -> Result<Vec<String>, Failure> {
     Ok(lines)
 }
 
-/// Who is asking, for the book of actions.
+/// Who is asking, for the book of actions: `cli:ada@laptop`.
 pub fn actor() -> String {
-    let user = millstream::settings::process_environment("USER").unwrap_or_else(|| "unknown".to_owned());
-    format!("cli:{}", one_line(&user, 60))
+    acting("cli")
 }
 
-/// Whoever runs this command, as an operator of the system that was found.
+/// Somebody on this machine who acts through something.
+pub fn acting(through: &str) -> String {
+    let user = millstream::settings::process_environment("USER").unwrap_or_else(|| "unknown".to_owned());
+    let host = millstream_worker::service::host_name();
+    format!("{through}:{}@{}", one_line(&user, 60), one_line(&host, 60))
+}
+
+/// Whoever runs this command, as an operator of the system that was found. A command is explicit enough: the ids that
+/// it names are meant.
 pub fn operator(reach: &Reach) -> Operator {
-    Operator::new(reach.store.clone(), reach.queue.clone(), actor())
+    let rights = match &reach.profile {
+        Some(profile) if !profile.may_write => Rights::ReadOnly,
+        _ => Rights::Explicit,
+    };
+    acting_as(reach, "cli", rights)
+}
+
+/// Somebody who acts on the system that was found, through something, with these rights.
+pub fn acting_as(reach: &Reach, through: &str, rights: Rights) -> Operator {
+    let who = Who {
+        actor: acting(through),
+        profile: reach.profile.as_ref().map(|profile| profile.name.clone()),
+    };
+    Operator::new(reach.store.clone(), reach.queue.clone(), who, rights)
 }

@@ -1,10 +1,12 @@
 //! `millstream retry`, `cancel`, `bury` and `claim`: what an operator does to jobs by their names.
 
 use clap::Args;
+use millstream::ops::Consent;
 use millstream::ops::jobs::LONGEST_REASON;
 
 use super::moved::{self, Words};
 use super::names::{self, May, Names, operator};
+use super::pause::GlassArgs;
 use crate::failure::Failure;
 use crate::reach::{Needs, Reach};
 
@@ -27,6 +29,18 @@ pub struct BuryArgs {
     /// Why; it becomes the error of the dead job
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
+    #[command(flatten)]
+    what: MoveArgs,
+}
+
+/// Entries, and what is done while Postgres is away.
+#[derive(Debug, Args)]
+pub struct ClaimArgs {
+    /// Why, for the book
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    #[command(flatten)]
+    glass: GlassArgs,
     #[command(flatten)]
     what: MoveArgs,
 }
@@ -100,15 +114,24 @@ pub async fn bury(args: &BuryArgs) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// When a name is none, or a server is away.
-pub async fn claim(args: &MoveArgs) -> Result<u8, Failure> {
-    let names = names::read(&args.names.ids, May::BeEntry)?;
-    let reach = Reach::find(Needs::Both).await?;
-    let mode = moved::mode(args.dry_run);
-    let outcome = operator(&reach).claim(&names, mode).await?;
+pub async fn claim(args: &ClaimArgs) -> Result<u8, Failure> {
+    let names = names::read(&args.what.names.ids, May::BeEntry)?;
+    let (needs, glass) = match args.glass.read() {
+        (Needs::Postgres, glass) => (Needs::Both, glass),
+        broken => broken,
+    };
+    let reach = Reach::find(needs).await?;
+    let mode = moved::mode(args.what.dry_run);
+    let consent = Consent {
+        reason: args.reason.clone(),
+        ..Consent::default()
+    };
+    let operator = operator(&reach).breaking_glass(glass).with(consent);
+    let outcome = operator.claim(&names, mode).await?;
     let words = Words {
         verb: "claim",
         done: "claimed",
         nothing: NOTHING,
     };
-    moved::print(args.json, mode, words, &outcome)
+    moved::print(args.what.json, mode, words, &outcome)
 }

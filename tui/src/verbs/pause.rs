@@ -1,6 +1,7 @@
 //! `millstream pause` and `millstream resume`: a queue gives nothing out, or runs again.
 
 use clap::Args;
+use millstream::ops::{Consent, Glass};
 
 use super::moved::{self, Words};
 use super::names::operator;
@@ -15,12 +16,43 @@ pub struct PauseArgs {
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
     #[command(flatten)]
-    how: ResumeArgs,
+    how: HowArgs,
+}
+
+/// What is done while Postgres is away.
+#[derive(Debug, Args)]
+pub struct GlassArgs {
+    /// With Postgres away, do what Valkey alone can do; the intent is noted there and comes into the book later
+    #[arg(long, requires = "reason")]
+    break_glass: bool,
+}
+
+impl GlassArgs {
+    /// What the verb cannot do without, and what it does without Postgres.
+    pub const fn read(&self) -> (Needs, Glass) {
+        if self.break_glass {
+            (Needs::Valkey, Glass::Broken)
+        } else {
+            (Needs::Postgres, Glass::Whole)
+        }
+    }
+}
+
+/// Why the queue runs again, and how the answer is wanted.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Why, for the book
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 /// How the answer is wanted.
 #[derive(Debug, Args)]
-pub struct ResumeArgs {
+struct HowArgs {
+    #[command(flatten)]
+    glass: GlassArgs,
     /// Say what would be done, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -34,9 +66,11 @@ pub struct ResumeArgs {
 /// # Errors
 /// When Postgres is away.
 pub async fn pause(args: &PauseArgs) -> Result<u8, Failure> {
-    let reach = Reach::find(Needs::Postgres).await?;
+    let (needs, glass) = args.how.glass.read();
+    let reach = Reach::find(needs).await?;
     let mode = moved::mode(args.how.dry_run);
-    let outcome = operator(&reach).pause(args.reason.as_deref(), mode).await?;
+    let operator = operator(&reach).breaking_glass(glass);
+    let outcome = operator.pause(args.reason.as_deref(), mode).await?;
     let words = Words {
         verb: "pause",
         done: "paused",
@@ -50,13 +84,19 @@ pub async fn pause(args: &PauseArgs) -> Result<u8, Failure> {
 /// # Errors
 /// When Postgres is away.
 pub async fn resume(args: &ResumeArgs) -> Result<u8, Failure> {
-    let reach = Reach::find(Needs::Postgres).await?;
-    let mode = moved::mode(args.dry_run);
-    let outcome = operator(&reach).resume(mode).await?;
+    let (needs, glass) = args.how.glass.read();
+    let reach = Reach::find(needs).await?;
+    let mode = moved::mode(args.how.dry_run);
+    let consent = Consent {
+        reason: args.reason.clone(),
+        ..Consent::default()
+    };
+    let operator = operator(&reach).breaking_glass(glass).with(consent);
+    let outcome = operator.resume(mode).await?;
     let words = Words {
         verb: "resume",
         done: "resumed",
         nothing: "nothing was done",
     };
-    moved::print(args.json, mode, words, &outcome)
+    moved::print(args.how.json, mode, words, &outcome)
 }

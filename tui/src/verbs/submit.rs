@@ -12,10 +12,10 @@ use millstream::reports::{self, ReviewReport};
 use millstream::untrusted::visible;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::cli::SubmitArgs;
+use crate::cli::{InputArgs, SubmitArgs};
 use crate::failure::Failure;
 use crate::reach::{Needs, Reach};
-use crate::verbs::names::actor;
+use crate::verbs::names::operator;
 use crate::{git, output};
 
 /// The review does not approve.
@@ -31,12 +31,7 @@ const TIMED_OUT: u8 = 5;
 /// When the input is no change that can be reviewed, or a server is away.
 pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     let reach = Reach::find(Needs::Postgres).await?;
-    if reach.settings.is_webhooks() {
-        return Err(Failure::Usage(
-            "QUEUE names a queue of webhooks, which takes no reviews".to_owned(),
-        ));
-    }
-    let source = source(&args, reach.max_patch).await?;
+    let source = source(&args.input, reach.max_patch).await?;
     let idempotency = args.idempotency_key.clone().map(|key| ("cli".to_owned(), key));
     let submission = Submission {
         source,
@@ -54,7 +49,7 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     )
     // Whether the workers can sign is not known here; what they cannot deliver waits for those that can.
     .with_callbacks(Callbacks::Taken(reach.callbacks));
-    let submitted = submitter.submit_as(&actor(), submission).await?;
+    let submitted = submitter.submit_as(&operator(&reach), submission).await?;
     let (report, code) = if args.wait {
         wait(&reach, submitted.id, args.timeout).await?
     } else {
@@ -71,22 +66,34 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
 }
 
 /// Reads what is to be reviewed, and refuses what cannot be before anything is written.
-async fn source(args: &SubmitArgs, limit: usize) -> Result<Source, Failure> {
-    let (label, text) = match (&args.git, args.target.as_deref()) {
+pub async fn source(input: &InputArgs, limit: usize) -> Result<Source, Failure> {
+    let (label, text) = match (&input.git, input.target.as_deref()) {
         (Some(range), _) => {
-            let diff = git::diff(&args.repo, range, limit).await?;
+            let diff = git::diff(&input.repo, range, limit).await?;
             (Some(diff.label), diff.text)
         }
         (None, Some("-")) => (None, read_text("standard input", std::io::stdin().lock(), limit)?),
-        (None, Some(target)) if looks_like_address(target) => {
-            let pr: PrUrl = target
-                .parse()
-                .map_err(|error| Failure::Usage(format!("{error}")))?;
-            return Ok(Source::PullRequest(pr));
-        }
-        (None, Some(path)) => (None, read_file(Path::new(path), limit)?),
+        (None, Some(target)) => return source_of(target, limit),
         (None, None) => return Err(Failure::Usage("nothing to submit".to_owned())),
     };
+    diff_of(label, text, "standard input", limit)
+}
+
+/// What an address or the path of a patch stands for.
+///
+/// # Errors
+/// When it is neither, or no change that can be reviewed.
+pub fn source_of(target: &str, limit: usize) -> Result<Source, Failure> {
+    if looks_like_address(target) {
+        let pr: PrUrl = target
+            .parse()
+            .map_err(|error| Failure::Usage(format!("{error}")))?;
+        return Ok(Source::PullRequest(pr));
+    }
+    diff_of(None, read_file(Path::new(target), limit)?, target, limit)
+}
+
+fn diff_of(label: Option<String>, text: String, named: &str, limit: usize) -> Result<Source, Failure> {
     if text.len() > limit {
         return Err(OpsError::TooLarge {
             bytes: text.len(),
@@ -94,8 +101,7 @@ async fn source(args: &SubmitArgs, limit: usize) -> Result<Source, Failure> {
         }
         .into());
     }
-    let named = args.target.as_deref().filter(|target| *target != "-");
-    let what = label.as_deref().or(named).unwrap_or("standard input");
+    let what = label.as_deref().unwrap_or(named);
     // Submitting asks again; asked here the answer can name the file.
     diff::parse(&text).map_err(|error| Failure::Refused(format!("{}: {error}", visible(what))))?;
     Ok(Source::Diff { label, text })

@@ -13,7 +13,7 @@ use crate::view::widgets::table::{self, Column, Layout, Row};
 use crate::view::widgets::{section, title};
 use crate::view::words::Words;
 
-const fn columns(room: Room) -> [Column; 7] {
+const fn columns(room: Room) -> [Column; 8] {
     let (to, result) = match room {
         Room::Narrow => (10, 6),
         Room::Medium => (20, 14),
@@ -27,6 +27,7 @@ const fn columns(room: Room) -> [Column; 7] {
         Column::words("END", 7, 8),
         Column::words("RESULT", result, 5).elastic(60),
         Column::number("TOOK", 6, 3),
+        Column::number("UNDO", 5, 7),
     ]
 }
 
@@ -128,11 +129,21 @@ fn row(line: &ActionLine, theme: &Theme) -> Row {
         Words::of(line.ended.word(), style),
         Words::outside(&line.result, theme.text),
         Words::of(took, theme.muted),
+        undo(line, theme),
     ];
     Row {
         glyph: Words::of(glyph, style),
         cells,
         ..Row::default()
+    }
+}
+
+/// How many jobs of an action can still come back; a switch can be turned back as a whole.
+fn undo(line: &ActionLine, theme: &Theme) -> Words {
+    match (line.has_way_back(), line.left) {
+        (false, _) => Words::of("-", theme.muted),
+        (true, 0) => Words::of("z", theme.accent),
+        (true, left) => Words::of(format!("z {}", format::count(left)), theme.accent),
     }
 }
 

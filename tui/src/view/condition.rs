@@ -52,7 +52,7 @@ pub fn sentence(canvas: &mut Canvas<'_>, y: u16, model: &Model, text: &str, keys
     let theme = canvas.theme;
     let available = keys.iter().filter(|command| command.is_available(model));
     let words = available.fold(Words::of(text, theme.text), |words, command| {
-        let Some(key) = keymap::key(model.view(), *command) else {
+        let Some(key) = keymap::key(model, *command) else {
             return words;
         };
         words

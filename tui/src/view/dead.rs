@@ -79,8 +79,22 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
     title::draw(
         canvas,
         &left,
-        &[stale, sort, shown(model, page, theme), total(model, page, theme)],
+        &[
+            stale,
+            sort,
+            marked(model, theme),
+            shown(model, page, theme),
+            total(model, page, theme),
+        ],
     );
+}
+
+/// How many dead are marked, by themselves or with their cause.
+fn marked(model: &Model, theme: &Theme) -> Words {
+    match model.dead.marked() {
+        0 => Words::default(),
+        marked => Words::of(format!("{} marked", format::count(marked)), theme.marked),
+    }
 }
 
 /// `7 = in 3 groups`.
@@ -132,7 +146,16 @@ fn list(canvas: &mut Canvas<'_>, model: &Model) {
             DeadRow::Cause(cause) => cause_row(cause, model, canvas.theme),
             DeadRow::Job(line) => job_row(line, canvas.theme),
         };
-        layout.row(&mut canvas, y, &Row { cursor, ..drawn });
+        let marked = dead.is_marked(row);
+        layout.row(
+            &mut canvas,
+            y,
+            &Row {
+                cursor,
+                marked,
+                ..drawn
+            },
+        );
     }
 }
 

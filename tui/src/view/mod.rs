@@ -4,6 +4,7 @@
 //!   screen too small for any of them.
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`] are the
 //!   screens, [`overlay`] what floats over them, [`condition`] what a screen says instead of data.
+//! * [`replay`] is around a recording that is played.
 //! * [`canvas`] and [`words`] are what everything is drawn with, [`widgets`] what is drawn.
 
 pub mod activity;
@@ -15,6 +16,7 @@ pub mod jobs;
 pub mod overlay;
 pub mod overview;
 pub mod pending;
+pub mod replay;
 pub mod shell;
 pub mod state;
 pub mod streams;
@@ -27,6 +29,7 @@ pub mod workers;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 
+use crate::format;
 use crate::glyph;
 use crate::model::Model;
 use crate::model::view::View;
@@ -66,6 +69,10 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
 
 /// Draws the model over the whole of the buffer.
 pub fn draw(model: &Model, theme: &Theme, buffer: &mut Buffer) {
+    format::in_zone(model.zone, || draw_all(model, theme, buffer));
+}
+
+fn draw_all(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     let area = buffer.area;
     let mut canvas = Canvas::new(buffer, area, theme);
     canvas.clear();

@@ -8,9 +8,11 @@ use crate::format;
 use crate::glyph;
 use crate::keymap;
 use crate::model::connection::{Lamp, LampState, Server};
+use crate::model::look::Tint;
 use crate::model::notice::Tone;
 use crate::model::view::View;
 use crate::model::{Access, Model};
+use crate::theme::Theme;
 use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::words::Words;
@@ -65,18 +67,35 @@ fn header(canvas: &mut Canvas<'_>, model: &Model) {
 
 fn place(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
     let (theme, profile) = (canvas.theme, &model.profile);
-    let name_style = theme.accent.add_modifier(Modifier::BOLD);
+    let name_style = tint(theme, profile.tint).add_modifier(Modifier::BOLD);
     let queue = Words::outside(&profile.queue, theme.text);
+    let mut name = Words::outside(&profile.name, name_style);
+    if profile.is_production {
+        // The word, too: a colour alone is no warning for everybody.
+        name = Words::of(" PROD ", theme.danger).gap(1).then(name);
+    }
     if room == Room::Narrow {
-        return Words::outside(&profile.name, name_style).gap(1).then(queue);
+        return name.gap(1).then(queue);
     }
     Words::of("millstream", theme.strong())
         .gap(if room == Room::Wide { 2 } else { 1 })
-        .and_outside(&profile.name, name_style)
+        .then(name)
         .gap(2)
         .then(queue)
         .and(format!(" {} ", glyph::WITHIN), theme.muted)
         .and_outside(&profile.group, theme.text)
+}
+
+/// What the colour of a profile looks like in this theme.
+const fn tint(theme: &Theme, tint: Option<Tint>) -> Style {
+    match tint {
+        None | Some(Tint::Blue) => theme.accent,
+        Some(Tint::Green) => theme.ok,
+        Some(Tint::Yellow) => theme.retrying,
+        Some(Tint::Red) => theme.dead,
+        Some(Tint::Magenta) => theme.lost,
+        Some(Tint::Cyan) => theme.busy,
+    }
 }
 
 /// Own load, lamps, clock, interval, what may be done.
@@ -84,7 +103,8 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
     let theme = canvas.theme;
     let connection = &model.connection;
     let gap = if room == Room::Wide { 2 } else { 1 };
-    let words = urgent(canvas, model, room)
+    let words = recording(canvas, model, room)
+        .then(urgent(canvas, model, room))
         .then(lamp(
             canvas,
             (Server::Valkey, &connection.valkey),
@@ -99,10 +119,10 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
             room,
         ))
         .gap(if room == Room::Narrow { 1 } else { 2 })
-        .and(format::clock(model.server_now()), theme.muted);
+        .and(format::clock_with_zone(model.server_now()), theme.muted);
     if room == Room::Narrow {
         return match model.access {
-            Access::ReadOnly => words.gap(1).and("RO", theme.marked),
+            Access::ReadOnly | Access::OnlyRead => words.gap(1).and("RO", theme.marked),
             Access::ReadWrite => words,
         };
     }
@@ -110,7 +130,7 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
         .interval
         .map_or("paused".to_owned(), |every| format!("{} s", every.as_secs()));
     let access = match model.access {
-        Access::ReadOnly => "RO",
+        Access::ReadOnly | Access::OnlyRead => "RO",
         Access::ReadWrite => "rw",
     };
     let is_lost = connection.valkey.is_lost() || connection.postgres.is_lost();
@@ -121,6 +141,27 @@ fn condition(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
         words.gap(gap).and(interval, theme.muted)
     };
     words.gap(gap).and(access, theme.marked)
+}
+
+/// That this is being recorded, for how long, and how much of the room for it is used once that is most of it.
+fn recording(canvas: &Canvas<'_>, model: &Model, room: Room) -> Words {
+    let Some(recording) = &model.recording else {
+        return Words::default();
+    };
+    let style = canvas.theme.dead.add_modifier(Modifier::BOLD);
+    let words = match room {
+        Room::Narrow | Room::Medium => Words::of("REC", style),
+        Room::Wide => {
+            let since = format::age(format::between(recording.since, model.now));
+            Words::of(format!("REC {since}"), style)
+        }
+    };
+    let words = if recording.used_percent >= 80 {
+        words.and(format!(" {}%", recording.used_percent), style)
+    } else {
+        words
+    };
+    words.gap(if room == Room::Wide { 2 } else { 1 })
 }
 
 /// What has to be said first: the screen stands still, a server is away; else our own load.
@@ -227,7 +268,7 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model) {
 /// Keys that work everywhere, with their words or without.
 fn hint_words(canvas: &Canvas<'_>, model: &Model, commands: &[CommandId], wordy: bool) -> Words {
     commands.iter().fold(Words::default(), |words, command| {
-        let key = keymap::key(model.view(), *command).map_or_else(String::new, keymap::Key::label);
+        let key = keymap::key(model, *command).map_or_else(String::new, keymap::Key::label);
         let text = if wordy {
             format!("{key} {}", command.command().short)
         } else {
@@ -359,10 +400,11 @@ fn keys(canvas: &mut Canvas<'_>, model: &Model) {
         let is_help = |hint: &&keymap::Hint| hint.command == CommandId::Help;
         let help = hints.iter().find(is_help).map(|hint| key(&hint.keys, hint.short));
         let others = hints.iter().filter(|hint| !is_help(hint));
-        (
-            others.map(|hint| key(&hint.keys, hint.short)).collect(),
-            help.unwrap_or_default(),
-        )
+        let words = |hint: &keymap::Hint| match hint.refusal {
+            None => key(&hint.keys, hint.short),
+            Some(_) => Words::of(format!("{} {}", hint.keys, hint.short), theme.muted),
+        };
+        (others.map(words).collect(), help.unwrap_or_default())
     };
     let end = canvas.width().saturating_sub(1 + last.width() + gap);
     let mut x = 1;

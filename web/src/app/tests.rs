@@ -5,7 +5,7 @@ use std::io;
 
 use axum::serve::Listener;
 use millstream::queue::{Queue, Wire};
-use millstream::settings::{CallbackSettings, QueueSettings};
+use millstream::settings::QueueSettings;
 use millstream::store::Store;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -71,11 +71,9 @@ fn state(token: Option<&str>) -> State {
         limit: 1,
     };
     let web = WebSettings {
-        address: ([127, 0, 0, 1], 0).into(),
         token: token.map(Into::into),
-        public: false,
         max_patch: 1_000,
-        callbacks: CallbackSettings::default(),
+        ..WebSettings::default()
     };
     let queue =
         Queue::open(&"redis://127.0.0.1:1".into(), &queue_settings, Wire::REVIEW).expect("an address");
@@ -164,8 +162,8 @@ async fn every_answer_tells_a_browser_to_trust_nothing() {
 #[tokio::test]
 async fn what_is_not_there_is_a_problem() {
     for path in [
-        "/",
         "/nowhere",
+        "/assets/page.css",
         "/api",
         "/api/reviews/",
         "/api/reviews/a/b",

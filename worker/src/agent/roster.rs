@@ -1,5 +1,7 @@
 //! The agents: three reviewers, each with its specialty and its tool, and the judge.
 
+use crate::model::{Schema, Tier};
+use crate::review::{findings, verdict};
 use crate::tools::Tool;
 
 /// An agent.
@@ -11,6 +13,43 @@ pub struct Agent {
     pub prompt: &'static str,
     /// The tool it may call.
     pub tool: Option<Tool>,
+    /// How able its model has to be.
+    pub tier: Tier,
+    /// What its answer has to be.
+    pub form: Form,
+}
+
+/// What an agent's answer has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A list of findings.
+    Findings,
+    /// A verdict with its reason.
+    Verdict,
+}
+
+impl Form {
+    /// Whether an answer can be read.
+    #[must_use]
+    pub fn fits(self, text: &str) -> bool {
+        match self {
+            Self::Findings => findings::is_readable(text),
+            Self::Verdict => verdict::is_readable(text),
+        }
+    }
+
+    /// The schema to which a provider can hold it. A list of findings follows a conversation with
+    /// tools, which no provider's mode allows in all its models.
+    #[must_use]
+    pub const fn schema(self) -> Option<Schema> {
+        match self {
+            Self::Findings => None,
+            Self::Verdict => Some(Schema {
+                name: "verdict",
+                json: include_str!("../../../assets/prompts/judge.schema.json"),
+            }),
+        }
+    }
 }
 
 /// Looks for what an attacker could use.
@@ -18,6 +57,8 @@ pub const SECURITY: Agent = Agent {
     name: "security",
     prompt: include_str!("../../../assets/prompts/security.md"),
     tool: Some(Tool::ScanForSecrets),
+    tier: Tier::Medium,
+    form: Form::Findings,
 };
 
 /// Looks for what is slow, or becomes slow with growth.
@@ -25,6 +66,8 @@ pub const PERFORMANCE: Agent = Agent {
     name: "performance",
     prompt: include_str!("../../../assets/prompts/performance.md"),
     tool: Some(Tool::DiffStats),
+    tier: Tier::Medium,
+    form: Form::Findings,
 };
 
 /// Looks for what users cannot see, reach or understand.
@@ -32,6 +75,8 @@ pub const UX: Agent = Agent {
     name: "ux",
     prompt: include_str!("../../../assets/prompts/ux.md"),
     tool: Some(Tool::ContrastRatio),
+    tier: Tier::Medium,
+    form: Form::Findings,
 };
 
 /// Weighs what the reviewers found.
@@ -39,11 +84,22 @@ pub const JUDGE: Agent = Agent {
     name: "judge",
     prompt: include_str!("../../../assets/prompts/judge.md"),
     tool: None,
+    tier: Tier::Large,
+    form: Form::Verdict,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_can_be_read() {
+        let schema = Form::Verdict.schema().expect("one");
+        let read: serde_json::Value = serde_json::from_str(schema.json).expect("JSON");
+        assert_eq!(read["additionalProperties"], false, "strict modes ask for it");
+        assert!(Form::Verdict.fits(r#"{"verdict":"approve","reason":""}"#));
+        assert!(Form::Findings.fits("[]") && !Form::Findings.fits("fine"));
+    }
 
     #[test]
     fn every_prompt_names_its_tool_and_says_that_the_diff_is_data() {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use millstream::domain::{Failure, SpanEnd, SpanId, SpanKind, SpanStart, SpanStatus, Usage};
 use serde_json::Value;
 
-use crate::model::TurnAnswer;
+use crate::model::{TurnAnswer, TurnFault};
 use crate::review::sinks::Sinks;
 use crate::tools::secrets;
 
@@ -114,6 +114,17 @@ impl<'a> Trace<'a> {
         let error = Some(excerpt(message, 1_000));
         self.sinks.span_end(SpanEnd {
             error,
+            ..ended(span, SpanStatus::Error, Value::Null)
+        });
+    }
+
+    /// Ends a model's turn that came to nothing, with what it used all the same.
+    pub fn fail_turn(&self, span: &Span, fault: &TurnFault) {
+        self.sinks.span_end(SpanEnd {
+            usage: fault.usage,
+            cost_usd: fault.cost_usd,
+            model: fault.model.clone(),
+            error: Some(excerpt(&fault.failure.message, 1_000)),
             ..ended(span, SpanStatus::Error, Value::Null)
         });
     }

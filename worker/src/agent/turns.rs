@@ -3,22 +3,30 @@
 //! Each turn that ended is written down under `<agent>/<turn>`: the model's answer with what its
 //! tools yielded. A later attempt reads these instead of paying for them again, so at most the turn
 //! in flight at a crash is paid twice. A checkpoint counts only for the very conversation it was
-//! made in: when the pull request or the prompt has changed since, its fingerprint differs.
+//! made in: when the pull request or the prompt has changed since, its fingerprint differs. What a
+//! failed turn has cost is kept under `<agent>/lost`, so that no number of attempts outspends the
+//! budget.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use millstream::domain::{Failure, FailureClass, SpanKind, Usage};
+use millstream::domain::{Failure, FailureClass, Progress, SpanKind, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
-use super::budget::{Budget, Limits};
+use super::budget::{Budget, Limits, Purse, Spent};
 use super::roster::Agent;
 use super::trace::{self, Span, Trace};
 use crate::aside::aside;
 use crate::diff::Diff;
-use crate::model::{Block, Message, Model, RunId, ToolCall, ToolResult, TurnAnswer, TurnRequest};
+use crate::fault::{Fault, Outcome};
+use crate::model::{
+    Block, Message, Model, RunId, ToolCall, ToolResult, ToolSpec, TurnAnswer, TurnFault, TurnRequest,
+};
+use crate::reach::Reach;
 use crate::review::sinks::Sinks;
 use crate::tools::Tool;
 
@@ -27,6 +35,13 @@ const CALLS_PER_TURN: usize = 32;
 
 /// Characters of a tool's answer or of a model's text that are kept.
 const LONGEST_TEXT: usize = 100_000;
+
+/// How often a growing answer is told of.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
+
+/// What a model hears whose answer cannot be read.
+const AGAIN: &str =
+    "This is not the JSON that was asked for. Answer again with that JSON and nothing around it.";
 
 /// What the agents of one review share.
 pub struct Stage<'a> {
@@ -38,8 +53,12 @@ pub struct Stage<'a> {
     pub run: RunId,
     /// What each agent may spend.
     pub limits: Limits,
+    /// What all of them have spent.
+    pub purse: &'a Purse,
     /// What the tools work on.
     pub diff: Arc<Diff>,
+    /// What reaches beyond it.
+    pub reach: &'a Reach,
 }
 
 /// What an agent has answered.
@@ -91,11 +110,15 @@ struct Conversation<'a> {
     agent: &'static Agent,
     fingerprint: String,
     messages: Vec<Message>,
-    budget: Budget,
+    budget: Budget<'a>,
+    /// What failed turns have cost, in this attempt and before.
+    lost: Spent,
     paid: Usage,
     cost_usd: f64,
     /// Checkpoints may follow. After the first that is missing none can be of this conversation.
     resuming: bool,
+    /// The model was told once that its answer cannot be read.
+    asked_again: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -106,32 +129,74 @@ impl<'a> Conversation<'a> {
             agent,
             fingerprint: fingerprint(&[agent.prompt, &opening]),
             messages: vec![Message::User(opening)],
-            budget: Budget::new(agent.name, stage.limits),
+            budget: Budget::new(agent.name, stage.limits, stage.purse),
+            lost: Spent::default(),
             paid: Usage::default(),
             cost_usd: 0.0,
             resuming: true,
+            asked_again: false,
         }
     }
 
     async fn hold(mut self, span: &Span) -> Result<Answer, Failure> {
+        self.recall().await?;
         for number in 0.. {
             let turn = match self.resumed(number).await? {
                 Some(turn) => turn,
                 None => self.paid_turn(number, span).await?,
             };
-            if turn.answer.calls().next().is_none() {
+            self.budget
+                .count(Spent::of(turn.answer.usage, turn.answer.cost_usd));
+            let next = if turn.answer.calls().next().is_some() {
+                Message::ToolResults(turn.results)
+            } else if self.wants_repair(number, &turn.answer) {
+                self.asked_again = true;
+                Message::User(AGAIN.into())
+            } else {
                 return Ok(Answer {
                     text: turn.answer.text(),
                     usage: self.paid,
                     cost_usd: self.cost_usd,
                 });
-            }
-            self.budget.spend(number, turn.answer.usage)?;
+            };
             self.messages.push(Message::Assistant(turn.answer.blocks));
-            self.messages.push(Message::ToolResults(turn.results));
+            self.messages.push(next);
         }
         // The budget ends the loop long before the numbers do.
         Err(self.budget.late())
+    }
+
+    /// Whether the model is told, once, that its answer cannot be read: [`Fault::BadAnswer`].
+    fn wants_repair(&self, number: u32, answer: &TurnAnswer) -> bool {
+        !self.asked_again
+            && Fault::BadAnswer.rule().outcome == Outcome::Tell
+            && self.budget.allows(number + 1).is_ok()
+            && !self.agent.form.fits(&answer.text())
+    }
+
+    /// What failed turns of earlier attempts have cost.
+    async fn recall(&mut self) -> Result<(), Failure> {
+        if self.stage.run.attempt > 1
+            && let Some(kept) = self.stage.sinks.load_checkpoint(&self.lost_step()).await?
+        {
+            self.lost = serde_json::from_value(kept).unwrap_or_default();
+            self.budget.count(self.lost);
+        }
+        Ok(())
+    }
+
+    /// Takes down a turn that came to nothing and was paid all the same.
+    async fn lose(&mut self, fault: TurnFault) -> Failure {
+        let spent = Spent::of(fault.usage, fault.cost_usd);
+        if spent == Spent::default() {
+            return fault.failure;
+        }
+        self.lost += spent;
+        let kept = json!(self.lost);
+        match self.stage.sinks.save_checkpoint(&self.lost_step(), &kept).await {
+            Ok(()) => fault.failure,
+            Err(failure) => failure,
+        }
     }
 
     /// The turn as an earlier attempt has left it.
@@ -149,14 +214,15 @@ impl<'a> Conversation<'a> {
 
     /// Asks the model, runs the tools it asks for and writes both down.
     async fn paid_turn(&mut self, number: u32, span: &Span) -> Result<Turn, Failure> {
+        self.budget.allows(number)?;
         let llm = self
             .trace
             .begin(SpanKind::Llm, "llm", Some(span), &json!({ "iteration": number }));
         let answer = match self.ask(number).await {
             Ok(answer) => answer,
-            Err(failure) => {
-                self.trace.fail(&llm, &failure.message);
-                return Err(failure);
+            Err(fault) => {
+                self.trace.fail_turn(&llm, &fault);
+                return Err(self.lose(fault).await);
             }
         };
         self.paid += answer.usage;
@@ -181,19 +247,35 @@ impl<'a> Conversation<'a> {
         Ok(turn)
     }
 
-    async fn ask(&self, number: u32) -> Result<TurnAnswer, Failure> {
+    async fn ask(&self, number: u32) -> Result<TurnAnswer, TurnFault> {
         let request = TurnRequest {
             run: self.stage.run,
             agent: self.agent.name,
+            tier: self.agent.tier,
             turn: number,
             system: self.agent.prompt,
             messages: self.messages.clone(),
-            tools: self.agent.tool.iter().map(|tool| tool.spec()).collect(),
+            tools: self.tools(),
+            schema: self.agent.form.schema(),
             must_answer: self.budget.is_last(number),
             max_tokens: self.stage.limits.answer_tokens,
         };
-        let answer = tokio::time::timeout_at(self.budget.deadline(), self.stage.model.turn(&request));
-        answer.await.map_err(|_| self.budget.late())?
+        let told = Mutex::new(Instant::now());
+        let heard = |chars: usize| {
+            let now = Instant::now();
+            let mut last = told.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.duration_since(*last) >= TOLD_EVERY {
+                *last = now;
+                self.stage.sinks.progress(Progress::AgentProgress {
+                    agent: self.agent.name.to_owned(),
+                    chars: u64::try_from(chars).unwrap_or(u64::MAX),
+                });
+            }
+        };
+        let answer = self.stage.model.turn(&request, &heard);
+        tokio::time::timeout_at(self.budget.deadline(), answer)
+            .await
+            .map_err(|_| self.budget.late())?
     }
 
     /// Runs one call. What goes wrong in it is an answer to the model, not a failure of the review.
@@ -203,7 +285,10 @@ impl<'a> Conversation<'a> {
             .begin(SpanKind::Tool, &call.name, Some(llm), &call.arguments);
         let outcome = match self.agent.tool.filter(|tool| tool.name() == call.name) {
             _ if place >= CALLS_PER_TURN => Err(format!("more than {CALLS_PER_TURN} calls in one turn")),
-            None => Err(format!("unknown tool \"{}\"", trace::excerpt(&call.name, 100))),
+            None => self.reached(call).await?,
+            Some(_) if call.arguments.is_string() => {
+                Err("the arguments are not valid JSON: call again with a JSON object".to_owned())
+            }
             Some(tool) => self.invoke(tool, &call.arguments).await?,
         };
         let id = call.id.clone();
@@ -227,6 +312,27 @@ impl<'a> Conversation<'a> {
         })
     }
 
+    /// The agent's own tool, and those that reach beyond the diff. An agent without a tool judges words.
+    fn tools(&self) -> Vec<ToolSpec> {
+        let own = self.agent.tool.map(Tool::spec);
+        let beyond = own.as_ref().map(|_| self.stage.reach.specs());
+        own.into_iter().chain(beyond.into_iter().flatten()).collect()
+    }
+
+    /// Runs a call of a tool that is not the agent's own.
+    async fn reached(&self, call: &ToolCall) -> Result<Result<String, String>, Failure> {
+        let unknown = || Err(format!("unknown tool \"{}\"", trace::excerpt(&call.name, 100)));
+        if self.agent.tool.is_none() {
+            return Ok(unknown());
+        }
+        let Some(answer) = self.stage.reach.call(&call.name, &call.arguments).await else {
+            return Ok(unknown());
+        };
+        // Masking a long text takes a while.
+        let masked = |text: String| trace::excerpt(&text, LONGEST_TEXT);
+        aside(move || answer.map(masked).map_err(masked)).await
+    }
+
     async fn invoke(&self, tool: Tool, arguments: &Value) -> Result<Result<String, String>, Failure> {
         let (diff, arguments) = (Arc::clone(&self.stage.diff), arguments.clone());
         let answer = aside(move || tool.call(&arguments, &diff)).await?;
@@ -237,6 +343,10 @@ impl<'a> Conversation<'a> {
 
     fn step(&self, number: u32) -> String {
         format!("{}/{number}", self.agent.name)
+    }
+
+    fn lost_step(&self) -> String {
+        format!("{}/lost", self.agent.name)
     }
 }
 

@@ -5,8 +5,16 @@
 //! calls of tools; the agent answers the calls and takes the next turn. That is the common part of
 //! Anthropic's messages and OpenAI's chat completions, so an adapter only changes the spelling.
 
+pub mod anthropic;
+pub mod breaker;
+pub mod choice;
+pub mod hosted;
 pub mod offline;
+pub mod openai;
+pub mod played;
+pub mod price;
 pub mod stub;
+pub mod wire;
 
 use std::sync::Arc;
 
@@ -15,15 +23,24 @@ use millstream::domain::{Failure, JobId, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use hosted::Hosted;
 pub use offline::Offline;
 pub use stub::Stub;
 
+/// Who hears how many characters of an answer have come in. It must not block.
+pub type Heard<'a> = dyn Fn(usize) + Send + Sync + 'a;
+
 /// What answers turns.
 pub trait Model: Send + Sync {
-    /// Answers one turn.
+    /// Answers one turn, and tells how the answer grows if it comes in pieces.
     ///
-    /// It is cancelled by being dropped. A failure says whether asking again can help.
-    fn turn<'a>(&'a self, request: &'a TurnRequest) -> BoxFuture<'a, Result<TurnAnswer, Failure>>;
+    /// It is cancelled by being dropped. A failure says whether asking again can help, and what was
+    /// paid for it all the same.
+    fn turn<'a>(
+        &'a self,
+        request: &'a TurnRequest,
+        heard: &'a Heard<'a>,
+    ) -> BoxFuture<'a, Result<TurnAnswer, TurnFault>>;
 
     /// Its name, as spans and the log show it.
     fn name(&self) -> &str;
@@ -45,6 +62,49 @@ pub struct RunId {
     pub attempt: i32,
 }
 
+/// How able a model has to be. Which one that is, is a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// For the reviewers.
+    Medium,
+    /// For the judge.
+    Large,
+}
+
+/// The shape that an answer must have, for a provider that can hold a model to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// Its name.
+    pub name: &'static str,
+    /// The JSON schema, as text.
+    pub json: &'static str,
+}
+
+/// A turn that came to nothing, with what it has cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnFault {
+    /// Why, and what follows.
+    pub failure: Failure,
+    /// What it used. For an answer that broke off it is an estimate.
+    pub usage: Usage,
+    /// What that cost in US dollars.
+    pub cost_usd: f64,
+    /// The model that was asked.
+    pub model: Option<String>,
+}
+
+impl From<Failure> for TurnFault {
+    /// One that cost nothing.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            usage: Usage::default(),
+            cost_usd: 0.0,
+            model: None,
+        }
+    }
+}
+
 /// One turn to be answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TurnRequest {
@@ -52,6 +112,8 @@ pub struct TurnRequest {
     pub run: RunId,
     /// The agent that asks.
     pub agent: &'static str,
+    /// How able the model has to be.
+    pub tier: Tier,
     /// The number of the turn in the conversation, from 0.
     pub turn: u32,
     /// The agent's instructions.
@@ -60,6 +122,8 @@ pub struct TurnRequest {
     pub messages: Vec<Message>,
     /// The tools it may call.
     pub tools: Vec<ToolSpec>,
+    /// The shape of the answer, where it has one.
+    pub schema: Option<Schema>,
     /// The last turn of the budget: an adapter forbids tools (`tool_choice: none`).
     pub must_answer: bool,
     /// The longest answer, in tokens.
@@ -159,6 +223,9 @@ pub struct TurnAnswer {
     pub stop: StopReason,
     /// What it read and wrote.
     pub usage: Usage,
+    /// How much of what was read came from the provider's cache.
+    #[serde(default)]
+    pub cached_tokens: u64,
     /// What that cost in US dollars, estimated.
     pub cost_usd: f64,
     /// The model that answered.
@@ -213,6 +280,7 @@ mod tests {
                 input_tokens: 3,
                 output_tokens: 4,
             },
+            cached_tokens: 2,
             cost_usd: 0.5,
             model: "m".into(),
         };

@@ -11,7 +11,7 @@ use millstream::domain::{Failure, Usage};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{Block, Model, StopReason, ToolCall, TurnAnswer, TurnRequest};
+use super::{Block, Heard, Model, StopReason, ToolCall, TurnAnswer, TurnFault, TurnRequest};
 
 /// The stub. Clones share script, gates and counts, so a test keeps one beside the reviewer's.
 #[derive(Debug, Clone, Default)]
@@ -136,12 +136,16 @@ impl Stub {
 }
 
 impl Model for Stub {
-    fn turn<'a>(&'a self, request: &'a TurnRequest) -> BoxFuture<'a, Result<TurnAnswer, Failure>> {
+    fn turn<'a>(
+        &'a self,
+        request: &'a TurnRequest,
+        _heard: &'a Heard<'a>,
+    ) -> BoxFuture<'a, Result<TurnAnswer, TurnFault>> {
         Box::pin(async move {
             if let Some(gate) = self.enter(request) {
                 gate.pass().await;
             }
-            self.next(request.agent)
+            Ok(self.next(request.agent)?)
         })
     }
 
@@ -191,6 +195,7 @@ fn answer(blocks: Vec<Block>, stop: StopReason) -> TurnAnswer {
         blocks,
         stop,
         usage,
+        cached_tokens: 0,
         cost_usd: 0.001,
         model: "stub".to_owned(),
     }

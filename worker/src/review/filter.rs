@@ -5,6 +5,7 @@
 //! since unlike noise their absence matters.
 
 use crate::diff::{Diff, FileDiff, Status};
+use crate::github::Cut;
 
 /// Lock files, by their whole name.
 const NOISE_NAMES: [&str; 24] = [
@@ -81,10 +82,12 @@ pub struct LeftOut {
     pub without_patch: Vec<String>,
     /// Files whose patch is damaged.
     pub unreadable: Vec<String>,
-    /// Files too large for a reviewer's prompt; only the tools read them.
+    /// Files with a hunk too large for a reviewer's prompt; only the tools read it.
     pub too_large: Vec<String>,
-    /// GitHub lists no more files than these.
-    pub beyond: Option<usize>,
+    /// Files that are beyond what the reviewers may spend; only the tools read them.
+    pub over_budget: Vec<String>,
+    /// There are files after the first so many, and why they are not here.
+    pub beyond: Option<(usize, Cut)>,
 }
 
 impl LeftOut {
@@ -95,9 +98,13 @@ impl LeftOut {
             let words = if paths.len() == 1 { singular } else { plural };
             (!paths.is_empty()).then(|| format!("{} {words} ({})", paths.len(), named(paths)))
         };
-        let beyond = self
-            .beyond
-            .map(|count| format!("all files after the first {count}, which GitHub does not list"));
+        let beyond = self.beyond.map(|(count, cut)| {
+            let why = match cut {
+                Cut::Unlisted => "which GitHub does not list",
+                Cut::TooLarge => "since the change is larger than MAX_PATCH",
+            };
+            format!("all files after the first {count}, {why}")
+        });
         [
             files(&self.binary, "binary file", "binary files"),
             files(
@@ -115,6 +122,11 @@ impl LeftOut {
                 "file too large for the reviewers, read by the tools only",
                 "files too large for the reviewers, read by the tools only",
             ),
+            files(
+                &self.over_budget,
+                "file beyond the reviewers' budget, read by the tools only",
+                "files beyond the reviewers' budget, read by the tools only",
+            ),
             beyond,
         ]
         .into_iter()
@@ -131,11 +143,15 @@ impl LeftOut {
             (self.without_patch.len(), "without a patch"),
             (self.unreadable.len(), "damaged"),
             (self.too_large.len(), "too large"),
+            (self.over_budget.len(), "over budget"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
-        .chain(self.beyond.map(|count| format!("those after the first {count}")))
+        .chain(
+            self.beyond
+                .map(|(count, _)| format!("those after the first {count}")),
+        )
         .collect();
         if !counts.is_empty() {
             detail.push_str("; not reviewed: ");
@@ -229,7 +245,7 @@ mod tests {
         assert_eq!(left_out.reasons(), Vec::<String>::new());
         left_out.binary = (0..7).map(|n| format!("{n}.png")).collect();
         left_out.without_patch = vec!["big.rs".into()];
-        left_out.beyond = Some(3_000);
+        left_out.beyond = Some((3_000, Cut::Unlisted));
         assert_eq!(
             left_out.detail(2),
             "2 files (1 noise dropped); not reviewed: 7 binary, 1 without a patch, those after the first 3000"

@@ -1,6 +1,7 @@
 //! Reads what a reviewer answered: a list of findings, checked against the diff.
 //!
-//! A model may name a file or a line that is not there. Such a place is taken out, the words stay.
+//! A model may name a file or a line that is not there. Such a place is taken out and the note says
+//! so; the words stay.
 
 use std::str::FromStr as _;
 
@@ -29,6 +30,12 @@ pub struct Report {
     pub note: String,
 }
 
+/// Whether an answer holds a list of findings.
+#[must_use]
+pub fn is_readable(text: &str) -> bool {
+    list(text).is_some()
+}
+
 /// Reads a reviewer's answer.
 #[must_use]
 pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
@@ -40,13 +47,32 @@ pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
         .filter_map(|item| finding(agent, item, diff))
         .collect();
     findings.sort_by(gravest_first);
+    cap(agent, &mut findings);
+    let note = note(&findings);
+    Report { findings, note }
+}
+
+/// The reports on the parts of a change as one; that on a change in one part stays as it is.
+#[must_use]
+pub fn together(agent: &str, mut reports: Vec<Report>) -> Report {
+    if reports.len() == 1 {
+        return reports.remove(0);
+    }
+    let mut findings: Vec<Finding> = reports.into_iter().flat_map(|report| report.findings).collect();
+    findings.sort_by(gravest_first);
+    findings.dedup();
+    cap(agent, &mut findings);
+    let note = note(&findings);
+    Report { findings, note }
+}
+
+/// Keeps the gravest and says how many are not listed.
+fn cap(agent: &str, findings: &mut Vec<Finding>) {
     let more = findings.len().saturating_sub(KEPT);
     findings.truncate(KEPT);
     if more > 0 {
         findings.push(remark(agent, format!("{more} more findings are not listed.")));
     }
-    let note = note(&findings);
-    Report { findings, note }
 }
 
 /// The order in which findings are shown: gravest first, then by place; those without one come last.
@@ -96,14 +122,32 @@ fn finding(agent: &str, item: &Value, diff: &Diff) -> Option<Finding> {
     let named = item["file"].as_str().unwrap_or_default();
     let file = diff.file(named);
     let line = item["line"].as_u64().and_then(|line| u32::try_from(line).ok());
+    let shown = line.filter(|line| file.is_some_and(|file| file.shows(*line)));
+    let mut note = trace::excerpt(note, LONGEST_NOTE);
+    if let Some(mark) = mark(named, file.is_some(), &item["line"], shown) {
+        note.push_str(&mark);
+    }
     Some(Finding {
         agent: agent.to_owned(),
         // A grade that cannot be read must neither block a change nor be overlooked.
         severity: severity.unwrap_or(Severity::Warn),
         file: file.map(|file| trace::presentable(&file.path)),
-        line: line.filter(|line| file.is_some_and(|file| file.shows(*line))),
-        note: trace::excerpt(note, LONGEST_NOTE),
+        line: shown,
+        note,
     })
+}
+
+/// What is said about a place that the diff does not have.
+fn mark(file: &str, is_there: bool, line: &Value, shown: Option<u32>) -> Option<String> {
+    if !file.is_empty() && !is_there {
+        let file = trace::excerpt(file, 100);
+        return Some(format!(" [cites {file}, which is not in the change]"));
+    }
+    if line.is_null() || shown.is_some() {
+        return None;
+    }
+    let line = trace::excerpt(&line.to_string(), 20);
+    Some(format!(" [cites line {line}, which the diff does not show]"))
 }
 
 fn unreadable(agent: &str, text: &str) -> Report {
@@ -164,30 +208,38 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_not_in_the_diff_are_taken_out() {
-        for (item, location) in [
-            (r#"{"severity":"warn","file":"x.rs","line":9,"note":"n"}"#, "x.rs"),
+    fn places_that_are_not_in_the_diff_are_taken_out_and_marked() {
+        for (item, location, note) in [
+            (
+                r#"{"severity":"warn","file":"x.rs","line":9,"note":"n"}"#,
+                "x.rs",
+                "n [cites line 9, which the diff does not show]",
+            ),
             (
                 r#"{"severity":"warn","file":"x.rs","line":"2","note":"n"}"#,
                 "x.rs",
+                "n [cites line \"2\", which the diff does not show]",
             ),
             (
                 r#"{"severity":"warn","file":"/etc/passwd","line":1,"note":"n"}"#,
                 "-",
+                "n [cites /etc/passwd, which is not in the change]",
             ),
-            (r#"{"severity":"warn","note":"n"}"#, "-"),
+            (r#"{"severity":"warn","note":"n"}"#, "-", "n"),
             (
                 r#"{"severity":"fatal","file":"x.rs","line":1,"note":"n"}"#,
                 "x.rs:1",
+                "n",
             ),
         ] {
             let report = read("security", &format!("[{item}]"), &change());
             assert_eq!(
                 (
                     report.findings[0].location().as_str(),
-                    report.findings[0].severity
+                    report.findings[0].severity,
+                    report.findings[0].note.as_str(),
                 ),
-                (location, Severity::Warn)
+                (location, Severity::Warn, note)
             );
         }
     }

@@ -8,6 +8,8 @@
 pub mod embedded;
 pub mod filter;
 pub mod findings;
+pub mod letter;
+mod pull;
 pub mod select;
 pub mod sinks;
 pub mod verdict;
@@ -21,17 +23,22 @@ use millstream::domain::{
 };
 use serde_json::{Value, json};
 
+use crate::agent::budget::Purse;
 use crate::agent::prompt::{self, Briefing};
 use crate::agent::roster::JUDGE;
-use crate::agent::{Agent, Answer, Limits, Stage, trace};
+use crate::agent::{Agent, Answer, Limits, Stage, parts, trace};
 use crate::aside::aside;
-use crate::diff::{self, Diff, FileDiff, Status};
-use crate::github::{Github, PullFile, PullFiles};
+use crate::diff::{self, Diff, FileDiff};
+use crate::github::Github;
 use crate::model::Model;
 pub use crate::model::RunId;
+use crate::reach::{HeadFiles, McpServers, Reach};
 use filter::LeftOut;
 use findings::Report;
-use sinks::Sinks;
+use sinks::{OfPart, Sinks};
+
+/// Reviewers at most, who share what a review may spend.
+const REVIEWERS: u64 = 3;
 
 /// The author of findings about what was not reviewed.
 const FILTER: &str = "filter";
@@ -51,12 +58,14 @@ pub struct Reviewer {
     model: Arc<dyn Model>,
     github: Github,
     limits: Limits,
+    mcp: McpServers,
 }
 
 /// A change after the filter.
 struct Prepared {
     diff: Arc<Diff>,
-    briefing: Briefing,
+    /// One for each part.
+    briefings: Vec<Briefing>,
     left_out: LeftOut,
 }
 
@@ -67,7 +76,14 @@ impl Reviewer {
             model,
             github,
             limits,
+            mcp: McpServers::default(),
         }
+    }
+
+    /// The same, with the tools of these servers beside its own.
+    #[must_use]
+    pub fn with_servers(self, mcp: McpServers) -> Self {
+        Self { mcp, ..self }
     }
 
     /// Reviews a change. It is cancelled by being dropped; spans that are open then are for the
@@ -83,8 +99,9 @@ impl Reviewer {
         sinks: &dyn Sinks,
     ) -> Result<ReviewResult, Failure> {
         sinks.progress(Progress::phase(Phase::Prepare));
-        let (files, left_out) = self.fetch(input).await?;
+        let (files, left_out, mut reach) = self.fetch(input, sinks).await?;
         let prepared = self.prepare(files, left_out).await?;
+        reach.mcp = self.mcp.tools().await;
         let detail = prepared.left_out.detail(prepared.diff.files.len());
         sinks.progress(Progress::Phase {
             phase: Phase::Filter,
@@ -97,96 +114,93 @@ impl Reviewer {
             phase: Phase::Review,
             detail: Some(names.join(", ")),
         });
-        let diff = Arc::clone(&prepared.diff);
-        let stage = Stage {
-            model: &*self.model,
+        let (model, limits, purse) = (&*self.model, self.limits, Purse::default());
+        let parts: Vec<OfPart<'_>> = (0..prepared.briefings.len())
+            .map(|part| OfPart { sinks, part })
+            .collect();
+        let stage = |sinks, diff: &Arc<Diff>| Stage {
+            model,
             sinks,
             run,
-            limits: self.limits,
-            diff,
+            limits,
+            purse: &purse,
+            diff: Arc::clone(diff),
+            reach: &reach,
         };
+        let stages: Vec<(Stage<'_>, &Briefing)> = parts
+            .iter()
+            .zip(&prepared.briefings)
+            .map(|(sinks, briefing)| (stage(sinks as &dyn Sinks, &briefing.diff), briefing))
+            .collect();
         // Every reviewer is waited for, also when one has failed: the next attempt then finds the
         // others' turns and pays for them no more.
         let answers = join_all(
             reviewers
                 .iter()
-                .map(|agent| reviewed(&stage, agent, &prepared.briefing)),
+                .map(|agent| reviewed(&stages, agent, &prepared.diff)),
         )
         .await;
         let reports = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        judged(&stage, reports, &prepared.left_out).await
+        judged(&stage(sinks, &prepared.diff), reports, &prepared.left_out).await
     }
 
-    /// The files of the change, and which of them cannot be read.
-    async fn fetch(&self, input: Source) -> Result<(Vec<FileDiff>, LeftOut), Failure> {
-        match input {
+    /// The files of the change, which of them cannot be read, and what can be read beyond them.
+    async fn fetch(
+        &self,
+        input: Source,
+        sinks: &dyn Sinks,
+    ) -> Result<(Vec<FileDiff>, LeftOut, Reach), Failure> {
+        let pull = match input {
             Source::Diff(stored) => {
                 let parsed = aside(move || diff::parse(&stored.text)).await?;
                 let diff =
                     parsed.map_err(|error| Failure::lasting(FailureClass::Input, error.to_string()))?;
-                Ok((diff.files, LeftOut::default()))
+                return Ok((diff.files, LeftOut::default(), Reach::default()));
             }
-            Source::PullRequest(pull) => {
-                let listed = self.github.files(&pull).await?;
-                aside(move || read_pull(listed)).await
-            }
+            Source::PullRequest(pull) => pull,
+        };
+        let listed = self.github.files(&pull).await?;
+        let head = listed.head.clone();
+        if let Some(head) = &head {
+            sinks.reviewing(head);
         }
+        let raw = if pull::lacks_patches(&listed) {
+            self.github.raw(&pull).await?
+        } else {
+            None
+        };
+        let (files, left_out) = aside(move || pull::read(listed, raw.as_deref())).await?;
+        let files_at_head = head.map(|head| HeadFiles::new(self.github.clone(), pull, head));
+        let reach = Reach {
+            files: files_at_head,
+            ..Reach::default()
+        };
+        Ok((files, left_out, reach))
     }
 
     /// Takes the noise out and writes what the reviewers are shown.
     async fn prepare(&self, files: Vec<FileDiff>, mut left_out: LeftOut) -> Result<Prepared, Failure> {
         let chars = self.model.prompt_chars();
+        let most = parts::affordable(
+            self.limits.tokens.min(self.limits.review_tokens / REVIEWERS),
+            chars,
+        );
         aside(move || {
             let diff = filter::apart(files, &mut left_out);
             if diff.files.is_empty() {
                 return Err(nothing_left(&left_out));
             }
-            let briefing = Briefing::new(&diff, chars).map_err(|error| unwritable(&error))?;
-            left_out.too_large.clone_from(&briefing.too_large);
+            let diff = Arc::new(diff);
+            let cut = parts::cut(&diff, chars, most);
+            left_out.too_large = cut.too_large;
+            left_out.over_budget = cut.over_budget;
             Ok(Prepared {
-                diff: Arc::new(diff),
-                briefing,
+                briefings: Briefing::all(cut.parts).map_err(|error| unwritable(&error))?,
+                diff,
                 left_out,
             })
         })
         .await?
-    }
-}
-
-/// Reads what GitHub lists.
-fn read_pull(listed: PullFiles) -> (Vec<FileDiff>, LeftOut) {
-    let mut left_out = LeftOut {
-        beyond: listed.truncated.then_some(listed.files.len()),
-        ..LeftOut::default()
-    };
-    let mut files = Vec::with_capacity(listed.files.len());
-    for mut file in listed.files {
-        file.filename = diff::spelt_out(&file.filename);
-        match file.patch.as_deref().filter(|patch| !patch.is_empty()) {
-            Some(patch) => match FileDiff::named(&file.filename, pull_status(&file), patch) {
-                Ok(read) => files.push(FileDiff {
-                    old_path: file.previous_filename.as_deref().map(diff::spelt_out),
-                    ..read
-                }),
-                Err(_) => left_out.unreadable.push(file.filename),
-            },
-            // A change that has lines and does not show them is too large for GitHub's answer; one
-            // without lines is binary, or only a name or a mode.
-            None if filter::is_noise(&file.filename) => left_out.noise.push(file.filename),
-            None if file.changes > 0 => left_out.without_patch.push(file.filename),
-            None if file.status != "renamed" => left_out.binary.push(file.filename),
-            None => {}
-        }
-    }
-    (files, left_out)
-}
-
-fn pull_status(file: &PullFile) -> Status {
-    match file.status.as_str() {
-        "added" | "copied" => Status::Added,
-        "removed" => Status::Deleted,
-        "renamed" => Status::Renamed,
-        _ => Status::Modified,
     }
 }
 
@@ -217,28 +231,39 @@ struct Reviewed {
     cost_usd: f64,
 }
 
-/// Runs one reviewer from its first event to its last.
+/// Runs one reviewer from its first event to its last, part by part.
 async fn reviewed(
-    stage: &Stage<'_>,
+    stages: &[(Stage<'_>, &Briefing)],
     agent: &'static Agent,
-    briefing: &Briefing,
+    diff: &Diff,
 ) -> Result<Reviewed, Failure> {
-    stage.sinks.progress(Progress::AgentStart {
+    let tell = |event| {
+        if let Some((stage, _)) = stages.first() {
+            stage.sinks.progress(event);
+        }
+    };
+    tell(Progress::AgentStart {
         agent: agent.name.to_owned(),
     });
-    let answer = stage
-        .run(agent, Arc::clone(&briefing.opening), &briefing.span_input)
-        .await?;
-    let report = findings::read(agent.name, &answer.text, &stage.diff);
-    stage.sinks.progress(Progress::AgentDone {
+    let (mut reports, mut usage, mut cost_usd) = (Vec::with_capacity(stages.len()), Usage::default(), 0.0);
+    for (stage, briefing) in stages {
+        let answer = stage
+            .run(agent, Arc::clone(&briefing.opening), &briefing.span_input)
+            .await?;
+        reports.push(findings::read(agent.name, &answer.text, diff));
+        usage += answer.usage;
+        cost_usd += answer.cost_usd;
+    }
+    let report = findings::together(agent.name, reports);
+    tell(Progress::AgentDone {
         agent: agent.name.to_owned(),
         note: report.note.clone(),
     });
     Ok(Reviewed {
         agent: agent.name,
         report,
-        usage: answer.usage,
-        cost_usd: answer.cost_usd,
+        usage,
+        cost_usd,
     })
 }
 
@@ -329,5 +354,9 @@ fn with_left_out(reason: String, reasons: &[String]) -> String {
     }
 }
 
+#[cfg(test)]
+mod large_tests;
+#[cfg(test)]
+mod reach_tests;
 #[cfg(test)]
 mod tests;

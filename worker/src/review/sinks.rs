@@ -21,11 +21,53 @@ pub trait Sinks: Send + Sync {
     /// A span ends. It must not block.
     fn span_end(&self, span: SpanEnd);
 
+    /// The commit under review is known: the head of the pull request when its files were listed.
+    fn reviewing(&self, _head: &str) {}
+
     /// What an earlier attempt kept under this step.
     fn load_checkpoint<'a>(&'a self, step: &'a str) -> BoxFuture<'a, Result<Option<Value>, Failure>>;
 
     /// Keeps a finished step; when it answers, the step is durable.
     fn save_checkpoint<'a>(&'a self, step: &'a str, value: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// The sinks of one part of a change: its steps are told apart from those of the other parts.
+pub struct OfPart<'a> {
+    /// The review's.
+    pub sinks: &'a dyn Sinks,
+    /// Which part, from 0. The steps of the first are called as those of a change in one part.
+    pub part: usize,
+}
+
+impl OfPart<'_> {
+    fn step(&self, step: &str) -> String {
+        match self.part {
+            0 => step.to_owned(),
+            part => format!("part{}/{step}", part + 1),
+        }
+    }
+}
+
+impl Sinks for OfPart<'_> {
+    fn progress(&self, event: Progress) {
+        self.sinks.progress(event);
+    }
+
+    fn span_start(&self, span: SpanStart) {
+        self.sinks.span_start(span);
+    }
+
+    fn span_end(&self, span: SpanEnd) {
+        self.sinks.span_end(span);
+    }
+
+    fn load_checkpoint<'a>(&'a self, step: &'a str) -> BoxFuture<'a, Result<Option<Value>, Failure>> {
+        Box::pin(async move { self.sinks.load_checkpoint(&self.step(step)).await })
+    }
+
+    fn save_checkpoint<'a>(&'a self, step: &'a str, value: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move { self.sinks.save_checkpoint(&self.step(step), value).await })
+    }
 }
 
 /// Sinks that remember everything, for tests.

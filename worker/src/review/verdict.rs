@@ -25,6 +25,12 @@ pub struct Judgement {
     pub reason: String,
 }
 
+/// Whether an answer holds one decision in the agreed words.
+#[must_use]
+pub fn is_readable(text: &str) -> bool {
+    read(text).verdict != Verdict::Unknown
+}
+
 /// Reads an answer.
 #[must_use]
 pub fn read(text: &str) -> Judgement {

@@ -123,6 +123,8 @@ fn action(row: ActionRow, now: DateTime<Utc>) -> ActionLine {
         ended: ended(row.outcome.as_deref(), row.at, now),
         ended_at: row.ended_at,
         result: short(&came_of(&result)),
+        left: row.left.unsigned_abs(),
+        undone: row.undone_by.is_some(),
         facts,
     }
 }

@@ -1,54 +1,151 @@
-//! A question before something is done: what will happen, and two buttons of which Cancel is marked first.
+//! A question before something is done: what will happen, what has to be typed, and buttons of which Cancel is
+//! marked first.
 
 use ratatui::style::Modifier;
 
 use crate::format;
 use crate::glyph;
-use crate::model::overlay::{Button, Dialog};
+use crate::model::overlay::{Dialog, Field, Focus};
 use crate::view::canvas::Canvas;
 use crate::view::widgets::popup::{self, Border};
 use crate::view::words::Words;
 
-/// The width on a screen that has room for it.
-const WIDTH: u16 = 76;
-/// What the border takes at both sides.
+/// The width of a short question, and of a plan.
+const WIDTHS: (u16, u16) = (76, 84);
+/// What the border takes at both sides, and what it takes above and below.
 const SIDES: u16 = 6;
+const EDGES: u16 = 2;
+/// The names of facts and fields stand in a column as wide as this at most.
+const NAMES: u16 = 22;
 
 /// Draws the question.
 pub fn draw(canvas: &mut Canvas<'_>, dialog: &Dialog) {
     let theme = canvas.theme;
-    let width = WIDTH.min(canvas.width());
+    let is_plan = !dialog.fields.is_empty() || !dialog.facts.is_empty();
+    let width = if is_plan { WIDTHS.1 } else { WIDTHS.0 }.min(canvas.width());
     let inner = width.saturating_sub(SIDES);
-    let lines: Vec<String> = dialog
-        .lines
-        .iter()
-        .flat_map(|line| format::wrap(&line.to_string(), inner))
-        .collect();
-    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(6);
+    let said = said(canvas, dialog, inner);
+    let room = canvas.height().saturating_sub(EDGES);
+    let below = below(dialog);
+    // Where there is little room the sentences give way: what has to be typed is never pushed off the screen.
+    let airy = rows(said.len()) + below + 3 <= room;
+    let shown = rows(said.len()).min(room.saturating_sub(below + if airy { 3 } else { 0 }));
     let border = Border {
         name: &dialog.title.to_string(),
         note: &format!("rung {} of 4", dialog.rung),
         style: if dialog.rung > 1 { theme.dead } else { theme.accent },
     };
+    let height = EDGES + shown + below + if airy { 3 } else { 0 };
     let mut inside = popup::open(canvas, (width, height), &border);
-    let last = inside.height().saturating_sub(2);
-    for (y, line) in (1..last).zip(&lines) {
-        inside.put(0, y, line, theme.text);
+    let mut y = u16::from(airy);
+    for words in said.iter().take(usize::from(shown)) {
+        inside.fitted(0, y, words, inner);
+        y += 1;
     }
-    buttons(&mut inside, last, dialog);
+    y += u16::from(airy);
+    for (nth, field) in dialog.fields.iter().enumerate() {
+        draw_field(
+            &mut inside.part(0, y, u16::MAX, 1),
+            field,
+            dialog.focus == Focus::Field(nth),
+        );
+        y += 1;
+    }
+    if !dialog.fields.is_empty() {
+        y += 1;
+    }
+    buttons(&mut inside, y, dialog);
+}
+
+fn rows(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX / 2)
+}
+
+/// Rows of what is typed and pressed.
+fn below(dialog: &Dialog) -> u16 {
+    let fields = rows(dialog.fields.len());
+    if fields == 0 { 1 } else { fields + 2 }
+}
+
+/// What is told, line by line: sentences, then facts with their names.
+fn said(canvas: &Canvas<'_>, dialog: &Dialog, inner: u16) -> Vec<Words> {
+    let theme = canvas.theme;
+    let mut said: Vec<Words> = Vec::new();
+    for line in &dialog.lines {
+        let lines = format::wrap(&line.to_string(), inner);
+        said.extend(lines.into_iter().map(|line| Words::of(line, theme.text)));
+    }
+    let names = dialog
+        .facts
+        .iter()
+        .map(|(name, _)| format::width(&name.to_string()));
+    let column = (names.max().unwrap_or(0) + 2).min(NAMES).min(inner / 2);
+    for (name, text) in &dialog.facts {
+        let mut name = format::fit(&name.to_string(), column.saturating_sub(1));
+        for line in format::wrap(&text.to_string(), inner.saturating_sub(column).max(1)) {
+            let name = std::mem::take(&mut name);
+            let pad = column.saturating_sub(format::width(&name));
+            said.push(Words::of(name, theme.strong()).gap(pad).and(line, theme.text));
+        }
+    }
+    said
+}
+
+fn draw_field(canvas: &mut Canvas<'_>, field: &Field, focused: bool) {
+    let theme = canvas.theme;
+    let width = canvas.width();
+    let column = (format::width(&field.label) + 2)
+        .clamp(10, NAMES.max(10))
+        .min(width / 2);
+    let (name, edge) = if focused {
+        (theme.strong(), theme.accent)
+    } else {
+        (theme.text, theme.muted)
+    };
+    canvas.fitted(
+        0,
+        0,
+        &Words::of(field.label.as_str(), name),
+        column.saturating_sub(1),
+    );
+    let complaint = field.complaint().unwrap_or_default();
+    let taken = if complaint.is_empty() {
+        0
+    } else {
+        format::width(&complaint) + 2
+    };
+    let room = width.saturating_sub(column + 5 + taken).max(4);
+    let mut text = millstream::untrusted::visible(&field.text);
+    if focused {
+        text.push('█');
+    }
+    // The end of what is typed is what its typist looks at.
+    let text = format::fit_tail(&text, room);
+    let pad = room.saturating_sub(format::width(&text));
+    let words = Words::of("[ ", edge)
+        .and(text, theme.strong())
+        .gap(pad)
+        .and(" ]", edge)
+        .gap(2)
+        .and(complaint, theme.dead);
+    canvas.fitted(column, 0, &words, width.saturating_sub(column));
 }
 
 fn buttons(canvas: &mut Canvas<'_>, y: u16, dialog: &Dialog) {
     let end = canvas.width();
-    let start = button(canvas, end, y, ("Cancel", dialog.focus == Button::Cancel));
-    let start = button(
-        canvas,
-        start.saturating_sub(2),
-        y,
-        (dialog.confirm, dialog.focus == Button::Confirm),
-    );
-    let hint = Words::of("y", canvas.theme.accent)
-        .and(" does it   ", canvas.theme.muted)
+    let mut start = button(canvas, end, y, ("Cancel", dialog.focus == Focus::Cancel, true));
+    for (nth, choice) in dialog.choices.iter().enumerate() {
+        let face = (
+            choice.word.as_str(),
+            dialog.focus == Focus::Choice(nth),
+            dialog.is_armed(nth),
+        );
+        start = button(canvas, start.saturating_sub(1), y, face);
+    }
+    let does_it = dialog.rung == 2 && dialog.fields.is_empty();
+    let words = if does_it { " does it   " } else { " next   " };
+    let hint = Words::of(if does_it { "y" } else { "Tab" }, canvas.theme.accent)
+        .and(words, canvas.theme.muted)
         .and("Esc", canvas.theme.accent)
         .and(" does not", canvas.theme.muted);
     if hint.width() + 2 <= start {
@@ -56,20 +153,23 @@ fn buttons(canvas: &mut Canvas<'_>, y: u16, dialog: &Dialog) {
     }
 }
 
-/// A button that ends before a column; answers where it begins.
-fn button(canvas: &mut Canvas<'_>, end: u16, y: u16, (word, marked): (&str, bool)) -> u16 {
+/// A button that ends before a column; answers where it begins. One that is dead is told apart by its brackets, too.
+fn button(canvas: &mut Canvas<'_>, end: u16, y: u16, (word, marked, armed): (&str, bool, bool)) -> u16 {
     let theme = canvas.theme;
     let face = theme.text.patch(theme.selected);
+    let text = if armed {
+        format!("[ {word} ]")
+    } else {
+        format!("( {word} )")
+    };
     let words = if marked {
         let edge = theme.accent.patch(theme.selected);
         Words::of(glyph::CURSOR, edge)
-            .and(
-                format!("[ {word} ]"),
-                face.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
-            )
+            .and(text, face.add_modifier(Modifier::BOLD | Modifier::UNDERLINED))
             .and(glyph::CURSOR_END, edge)
     } else {
-        Words::of(format!(" [ {word} ] "), theme.muted)
+        let style = if armed { theme.text } else { theme.muted };
+        Words::of(format!(" {text} "), style)
     };
     canvas.words_before(end, y, &words)
 }

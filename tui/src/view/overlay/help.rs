@@ -2,7 +2,7 @@
 
 use millstream::domain::JobState;
 
-use crate::command::Group;
+use crate::command::{Danger, Group};
 use crate::format::{self, Trust};
 use crate::glyph;
 use crate::keymap::{self, Hint};
@@ -82,27 +82,50 @@ struct Block {
     rows: Vec<Entry>,
 }
 
-/// A block for each group, and one for what cannot be done now.
+/// A block for each group, one for what changes something here, and one for what cannot be done now.
 fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut refused = Vec::new();
+    let (mut here, mut refused) = (Vec::new(), Vec::new());
     for group in Group::ALL {
         let (not_now, now): (Vec<_>, Vec<_>) = keymap::help(model, group)
             .into_iter()
-            .partition(|(_, refusal)| refusal.is_some());
+            .partition(|hint| hint.refusal.is_some());
+        let (writes, now): (Vec<_>, Vec<_>) = now
+            .into_iter()
+            .partition(|hint| group == Group::Act && hint.command.command().danger > Danger::Look);
         if !now.is_empty() {
-            let rows = now.iter().map(|(hint, _)| row(hint, theme, width));
+            let rows = now.iter().map(|hint| row(hint, theme, width));
             blocks.push(block(group.name(), rows, theme));
         }
+        here.extend(writes);
         refused.extend(not_now);
+    }
+    if !here.is_empty() {
+        let name = format!("HERE: {}", model.view().name().to_uppercase());
+        let rows = here.iter().map(|hint| write(hint, model, theme, width));
+        blocks.push(block(&name, rows, theme));
     }
     if !refused.is_empty() {
         let rows = refused
             .iter()
-            .map(|(hint, why)| refusal(hint, why.unwrap_or_default(), theme));
+            .map(|hint| refusal(hint, hint.refusal.unwrap_or_default(), theme));
         blocks.push(block("NOT NOW, AND WHY", rows, theme));
     }
     blocks
+}
+
+/// A row of what changes something, with the rung it stands on.
+fn write(hint: &Hint, model: &Model, theme: &Theme, width: u16) -> Entry {
+    let rung = format!("rung {}", hint.command.rung(model));
+    let room = width.saturating_sub(format::width(&rung) + 2);
+    let mut entry = row(hint, theme, room);
+    if let Some(first) = entry.long.first_mut() {
+        let said = std::mem::take(first);
+        let pad = (KEYS + room + 2).saturating_sub(said.width());
+        *first = said.gap(pad).and(rung.as_str(), theme.muted);
+    }
+    entry.short = entry.short.gap(1).and(rung, theme.muted);
+    entry
 }
 
 fn block(name: &str, rows: impl Iterator<Item = Entry>, theme: &Theme) -> Block {

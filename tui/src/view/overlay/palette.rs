@@ -18,7 +18,7 @@ pub fn draw(canvas: &mut Canvas<'_>, palette: &Palette, model: &Model) {
     let theme = canvas.theme;
     let border = Border {
         name: "Command",
-        note: "Enter does it   Esc close",
+        note: "Tab complete   ↑ history   Enter does it",
         style: theme.accent,
     };
     let shown = palette.found.len().clamp(1, ROWS);
@@ -47,10 +47,10 @@ pub fn draw(canvas: &mut Canvas<'_>, palette: &Palette, model: &Model) {
 fn command(canvas: &mut Canvas<'_>, (palette, nth): (&Palette, usize), model: &Model) {
     let theme = canvas.theme;
     let command = palette.found[nth].command();
-    let key = keymap::key(model.view(), command.id).map_or_else(String::new, keymap::Key::label);
+    let key = keymap::key(model, command.id).map_or_else(String::new, keymap::Key::label);
     let refusal = command.id.refusal(model);
     let end = canvas.width();
-    let rung = Words::of(format!("rung {}", command.danger.rung()), theme.muted);
+    let rung = Words::of(format!("rung {}", command.id.rung(model)), theme.muted);
     let end = canvas.words_before(end, 0, &rung).saturating_sub(2);
     let end = canvas
         .words_before(end, 0, &Words::of(key, theme.accent))

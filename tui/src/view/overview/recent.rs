@@ -117,7 +117,7 @@ fn flat_need(canvas: &mut Canvas<'_>, y: u16, need: &Need, model: &Model) -> u16
 fn answer(canvas: &mut Canvas<'_>, y: u16, need: &Need, model: &Model) -> u16 {
     let theme = canvas.theme;
     let end = canvas.width().saturating_sub(1);
-    let Some(key) = keymap::key(model.view(), need.command) else {
+    let Some(key) = keymap::key(model, need.command) else {
         return end;
     };
     let words = Words::of(key.label(), theme.accent)

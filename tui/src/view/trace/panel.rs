@@ -72,14 +72,17 @@ fn subject(facts: &TraceFacts, model: &Model, theme: &Theme) -> Option<(Words, F
 }
 
 /// The keys that choose what is shown.
-fn panes(theme: &Theme, width: u16) -> Words {
+fn panes(model: &Model, theme: &Theme, width: u16) -> Words {
     let commands = [
         CommandId::SpanInput,
         CommandId::SpanOutput,
         CommandId::SpanAttributes,
     ];
     commands.into_iter().fold(Words::default(), |words, command| {
-        let key = keymap::key(View::Trace, command).map_or_else(String::new, keymap::Key::label);
+        let key = model
+            .keys
+            .key(View::Trace, command)
+            .map_or_else(String::new, keymap::Key::label);
         let words = if words.is_empty() { words } else { words.gap(2) };
         let words = words.and(key, theme.accent);
         if width < WORDY {
@@ -179,7 +182,11 @@ fn text(canvas: &mut Canvas<'_>, model: &Model) {
         TracePane::Attributes => "Attributes",
     };
     let width = canvas.width().saturating_sub(2);
-    section::rule(canvas, &Words::of(name, theme.strong()), &panes(theme, width));
+    section::rule(
+        canvas,
+        &Words::of(name, theme.strong()),
+        &panes(model, theme, width),
+    );
     let mut body = canvas.part(1, 1, width, u16::MAX);
     let Some((_, remote)) = model
         .trace

@@ -18,7 +18,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Block, Message, Model, StopReason, ToolCall, ToolResult, TurnAnswer, TurnRequest};
+use super::{
+    Block, Heard, Message, Model, StopReason, ToolCall, ToolResult, TurnAnswer, TurnFault, TurnRequest,
+};
 use crate::agent::prompt;
 use crate::aside::aside;
 
@@ -57,16 +59,20 @@ impl Offline {
 }
 
 impl Model for Offline {
-    fn turn<'a>(&'a self, request: &'a TurnRequest) -> BoxFuture<'a, Result<TurnAnswer, Failure>> {
+    fn turn<'a>(
+        &'a self,
+        request: &'a TurnRequest,
+        _heard: &'a Heard<'a>,
+    ) -> BoxFuture<'a, Result<TurnAnswer, TurnFault>> {
         Box::pin(async move {
             tokio::time::sleep(self.latency).await;
             if self.fails(request) {
                 let message = "offline model: simulated failure (OFFLINE_FAILURE_RATE)";
-                return Err(Failure::passing(FailureClass::Model, message));
+                return Err(Failure::passing(FailureClass::Model, message).into());
             }
             // A copy of a request shares the diff with it.
             let request = request.clone();
-            aside(move || answer(&request)).await
+            Ok(aside(move || answer(&request)).await?)
         })
     }
 
@@ -167,6 +173,7 @@ fn answer(request: &TurnRequest) -> TurnAnswer {
         blocks,
         stop,
         usage,
+        cached_tokens: 0,
         cost_usd: 0.0,
         model: "offline".to_owned(),
     }

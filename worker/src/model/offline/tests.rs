@@ -1,6 +1,7 @@
 //! What the offline reviewer says about small diffs.
 
 use super::*;
+use crate::agent::parts;
 use crate::agent::prompt::Briefing;
 use crate::agent::roster::{PERFORMANCE, SECURITY, UX};
 use crate::diff::{self, Diff};
@@ -8,6 +9,7 @@ use crate::model::RunId;
 use crate::tools::Tool;
 use millstream::domain::JobId;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// A new file of these lines.
 fn new_file(path: &str, text: &str) -> Diff {
@@ -27,6 +29,8 @@ fn request(agent: &'static str, tool: Option<Tool>, opening: &str) -> TurnReques
             attempt: 1,
         },
         agent,
+        tier: crate::model::Tier::Medium,
+        schema: None,
         turn: 0,
         system: "",
         messages: vec![Message::User(opening.into())],
@@ -38,7 +42,8 @@ fn request(agent: &'static str, tool: Option<Tool>, opening: &str) -> TurnReques
 
 /// Holds a reviewer's whole conversation and yields `severity location-line words`.
 fn reviewed(agent: &crate::agent::Agent, diff: &Diff) -> Vec<(Severity, Option<u32>, String)> {
-    let opening = Briefing::new(diff, 1_000_000).expect("text").opening;
+    let cut = parts::cut(&Arc::new(diff.clone()), 1_000_000, 1);
+    let opening = Briefing::all(cut.parts).expect("text").remove(0).opening;
     let mut request = request(agent.name, agent.tool, &opening);
     let mut said = answer(&request);
     if said.stop == StopReason::ToolUse {
@@ -370,11 +375,11 @@ async fn failures_come_at_their_rate_and_the_same_every_time() {
         );
     }
     let failure = Offline::new(Duration::ZERO, 1.0)
-        .turn(&requests[0])
+        .turn(&requests[0], &|_| ())
         .await
         .expect_err("it always fails");
     assert_eq!(
-        failure,
+        failure.failure,
         Failure::passing(
             FailureClass::Model,
             "offline model: simulated failure (OFFLINE_FAILURE_RATE)"

@@ -1,184 +1,6 @@
-//! The vocabulary: everything a person can do in the console, in words.
-//!
-//! Keys, palette, footer, help and the README's table all read this list; [`crate::keymap`] says which key
-//! is which command in which view. What a command does is in [`crate::update`].
+//! Every command, with the words people meet it by.
 
-use serde::Serialize;
-
-use crate::model::view::View;
-use crate::model::{Access, Model};
-
-/// How much harm a command can do, as a rung of the safety ladder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Danger {
-    /// It looks.
-    Look,
-    /// It changes one thing, and that can be made good.
-    Write,
-    /// It changes many things, or kills one.
-    Confirm,
-}
-
-impl Danger {
-    /// The rung as people are told it.
-    pub const fn rung(self) -> u8 {
-        match self {
-            Self::Look => 1,
-            Self::Write => 2,
-            Self::Confirm => 3,
-        }
-    }
-}
-
-/// The group a command stands under in the help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Group {
-    /// From view to view, from row to row.
-    Move,
-    /// What is shown, and how.
-    See,
-    /// On rows.
-    Act,
-    /// On the demo's processes.
-    Demo,
-    /// On the console itself.
-    Console,
-}
-
-impl Group {
-    /// All of them, in the order of the help.
-    pub const ALL: [Self; 5] = [Self::Move, Self::See, Self::Act, Self::Demo, Self::Console];
-
-    /// Its heading.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Move => "MOVE",
-            Self::See => "SEE",
-            Self::Act => "ACT ON ROWS",
-            Self::Demo => "DEMO",
-            Self::Console => "CONSOLE",
-        }
-    }
-}
-
-/// A command by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CommandId {
-    /// Show the overview.
-    Overview,
-    /// Show the jobs.
-    Jobs,
-    /// Show what is pending.
-    Pending,
-    /// Show the workers.
-    Workers,
-    /// Show the dead by their cause.
-    Dead,
-    /// Show the streams of the whole server.
-    Streams,
-    /// Show the operators' book.
-    Activity,
-    /// Show a trace.
-    Trace,
-    /// Go into the row under the cursor.
-    Enter,
-    /// Go back out.
-    Out,
-    /// Back to the view before.
-    Previous,
-    /// One row down.
-    Down,
-    /// One row up.
-    Up,
-    /// One page down.
-    PageDown,
-    /// One page up.
-    PageUp,
-    /// To the first row.
-    First,
-    /// To the last row.
-    Last,
-    /// To the next pane.
-    NextPane,
-    /// Type a filter.
-    Filter,
-    /// Sort by the next column.
-    Sort,
-    /// Turn the sort round.
-    Turn,
-    /// Stop the screen.
-    Freeze,
-    /// Ask the servers now.
-    Refresh,
-    /// Refresh more or less often.
-    Interval,
-    /// Tell the critical path apart.
-    CriticalPath,
-    /// Hide short spans.
-    HideShort,
-    /// Show a shorter time, larger.
-    ZoomIn,
-    /// Show a longer time, smaller.
-    ZoomOut,
-    /// Show an earlier time.
-    PanLeft,
-    /// Show a later time.
-    PanRight,
-    /// Show what went in.
-    SpanInput,
-    /// Show what came out.
-    SpanOutput,
-    /// Show what else is known.
-    SpanAttributes,
-    /// Show the job's trace.
-    ShowTrace,
-    /// Show the job.
-    ShowJob,
-    /// Mark a row.
-    Mark,
-    /// Mark all rows that the filter matches.
-    MarkAll,
-    /// Take all marks away.
-    Unmark,
-    /// Submit one demo diff.
-    Submit,
-    /// Submit fifty.
-    Burst,
-    /// Start a worker.
-    AddWorker,
-    /// Let a worker finish and leave.
-    DrainWorker,
-    /// Kill a worker.
-    KillWorker,
-    /// Show the help.
-    Help,
-    /// Show the commands that were sent.
-    Sent,
-    /// Type a command.
-    Palette,
-    /// Another palette of colours.
-    Theme,
-    /// Leave the console.
-    Quit,
-}
-
-/// What there is to know about a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Command {
-    /// Its name.
-    pub id: CommandId,
-    /// The word that is typed behind `:`.
-    pub word: &'static str,
-    /// One or two words for the footer.
-    pub short: &'static str,
-    /// What it does, for help and palette.
-    pub about: &'static str,
-    /// Where it stands in the help.
-    pub group: Group,
-    /// How much harm it can do.
-    pub danger: Danger,
-}
+use super::{Command, CommandId, Danger, Group};
 
 const fn look(
     id: CommandId,
@@ -214,8 +36,25 @@ const fn write(
     }
 }
 
+const fn act(
+    id: CommandId,
+    danger: Danger,
+    word: &'static str,
+    short: &'static str,
+    about: &'static str,
+) -> Command {
+    Command {
+        id,
+        word,
+        short,
+        about,
+        group: Group::Act,
+        danger,
+    }
+}
+
 /// Every command.
-pub const COMMANDS: [Command; 48] = [
+pub const COMMANDS: &[Command] = &[
     look(
         CommandId::Overview,
         Group::Move,
@@ -446,12 +285,110 @@ pub const COMMANDS: [Command; 48] = [
         "unmark",
         "take all marks away",
     ),
+    act(
+        CommandId::Retry,
+        Danger::Write,
+        "retry",
+        "retry now",
+        "run retrying and scheduled jobs now",
+    ),
+    act(
+        CommandId::Requeue,
+        Danger::Write,
+        "requeue",
+        "re-queue",
+        "the dead wait again: one, the marked, the group, all that match",
+    ),
+    act(
+        CommandId::Edit,
+        Danger::Write,
+        "edit",
+        "edit",
+        "change the input of a dead job, then re-queue it",
+    ),
+    act(
+        CommandId::Undo,
+        Danger::Write,
+        "undo",
+        "undo",
+        "take the last action back, as far as nobody has started it",
+    ),
+    act(
+        CommandId::Abort,
+        Danger::Write,
+        "abort",
+        "abort",
+        "end a run before its time: :abort r-41",
+    ),
+    act(
+        CommandId::Cancel,
+        Danger::Write,
+        "cancel",
+        "cancel",
+        "call jobs off that have not ended",
+    ),
+    act(
+        CommandId::Bury,
+        Danger::Write,
+        "bury",
+        "bury",
+        "give jobs up that have not ended, with a reason",
+    ),
+    act(
+        CommandId::Claim,
+        Danger::Write,
+        "claim",
+        "claim",
+        "take entries from who does nothing with them",
+    ),
+    act(
+        CommandId::Export,
+        Danger::Look,
+        "export",
+        "export",
+        "write the dead to a file, one JSON object a line",
+    ),
+    act(
+        CommandId::Drop,
+        Danger::Forever,
+        "drop",
+        "drop",
+        "forget the dead for good, after an export",
+    ),
+    act(
+        CommandId::Pause,
+        Danger::Write,
+        "pause",
+        "pause",
+        "let nothing new start; what runs goes on; :pause r-41 halts a run",
+    ),
+    act(
+        CommandId::Resume,
+        Danger::Write,
+        "resume",
+        "resume",
+        "let jobs start again; :resume r-41 lets a run go on",
+    ),
+    look(
+        CommandId::CopyId,
+        Group::Act,
+        "copy",
+        "copy id",
+        "the id of the row, to the clipboard",
+    ),
+    look(
+        CommandId::CopyJson,
+        Group::Act,
+        "copy-json",
+        "copy JSON",
+        "the row as JSON, to the clipboard",
+    ),
     write(
         CommandId::Submit,
         Danger::Write,
         "submit",
         "submit",
-        "submit one of the demo's diffs",
+        "submit one of the demo's diffs, or :submit URL|FILE",
     ),
     write(
         CommandId::Burst,
@@ -481,6 +418,13 @@ pub const COMMANDS: [Command; 48] = [
         "kill",
         "kill -9 a worker process, and see its jobs taken over",
     ),
+    write(
+        CommandId::Scale,
+        Danger::Write,
+        "scale",
+        "scale",
+        "so many worker processes: :scale 4",
+    ),
     look(
         CommandId::Help,
         Group::Console,
@@ -509,70 +453,12 @@ pub const COMMANDS: [Command; 48] = [
         "theme",
         "dark, light, colour-blind, mono",
     ),
+    look(
+        CommandId::Record,
+        Group::Console,
+        "record",
+        "record",
+        "record what is seen for millstream --replay; again to end it",
+    ),
     look(CommandId::Quit, Group::Console, "q", "quit", "leave the console"),
 ];
-
-impl CommandId {
-    /// What there is to know about it.
-    pub fn command(self) -> &'static Command {
-        COMMANDS
-            .iter()
-            .find(|command| command.id == self)
-            .expect("every command is in the table; a test looks")
-    }
-
-    /// Why it cannot be done now; nothing when it can.
-    pub fn refusal(self, model: &Model) -> Option<&'static str> {
-        let command = self.command();
-        if command.danger > Danger::Look && model.access == Access::ReadOnly {
-            return Some("read-only: start without --read-only");
-        }
-        if command.group == Group::Demo && model.fleet.is_none() {
-            return Some("only the demo starts and feeds workers: ./demo");
-        }
-        match self {
-            Self::KillWorker | Self::DrainWorker => no_worker(model),
-            Self::ShowTrace if model.chosen_job().is_none() => Some("no job is under the cursor"),
-            Self::ShowJob if model.chosen_job().is_none() => Some("no job is under the cursor"),
-            Self::Trace if model.trace.id.is_none() && model.chosen_job().is_none() => {
-                Some("no job is chosen: 2, a row, t")
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it can be done now.
-    pub fn is_available(self, model: &Model) -> bool {
-        self.refusal(model).is_none()
-    }
-}
-
-fn no_worker(model: &Model) -> Option<&'static str> {
-    if !matches!(model.view(), View::Overview | View::Workers) {
-        return Some("go to 1 Overview or 4 Workers");
-    }
-    match model.workers.selected() {
-        None => Some("no worker is under the cursor"),
-        Some(worker) if worker.state == crate::model::workers::WorkerState::Lost => {
-            Some("that worker is gone already")
-        }
-        Some(worker) if !worker.is_ours => Some("that worker is no process of this demo"),
-        Some(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn every_command_stands_in_the_table_once() {
-        let ids: HashSet<CommandId> = COMMANDS.iter().map(|command| command.id).collect();
-        let words: HashSet<&str> = COMMANDS.iter().map(|command| command.word).collect();
-        assert_eq!((ids.len(), words.len()), (COMMANDS.len(), COMMANDS.len()));
-        for command in COMMANDS {
-            assert_eq!(command.id.command(), &command);
-        }
-    }
-}

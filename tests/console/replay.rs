@@ -1,0 +1,344 @@
+//! What was recorded is seen again: in a terminal without any server, and frame by frame from the files in
+//! `recordings/`.
+//!
+//! A recording that shows a fault becomes a test by being put there: each of its quarters is compared with a picture,
+//! and it must still be readable. `story.replay` is made here, by `MILLSTREAM_REGENERATE=1`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use millstream::queue::Wire;
+use millstream::settings::process_environment;
+use millstream_tui::frame::{picture, runs, text};
+use millstream_tui::keymap::{self, Key};
+use millstream_tui::model::connection::Server;
+use millstream_tui::model::look::Look;
+use millstream_tui::model::replay::{Direction, Ending, Replay};
+use millstream_tui::model::view::Size;
+use millstream_tui::model::workers::{WorkerLine, WorkerState};
+use millstream_tui::msg::{Answer, Msg};
+use millstream_tui::recording::tape::{MOST_BYTES, Room};
+use millstream_tui::recording::{Player, Tape, Writer};
+use millstream_tui::sample;
+use millstream_tui::theme::Theme;
+use millstream_tui::update::replay::KEYS;
+use millstream_tui::update::update;
+use millstream_tui::view::replay::{draw, model_size};
+use proptest::prelude::*;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::any_size::{msg, start};
+use crate::support::World;
+use crate::support::processes::Home;
+use crate::support::terminal::Terminal;
+
+const SMALL: Size = Size {
+    width: 80,
+    height: 24,
+};
+const USUAL: Size = Size {
+    width: 120,
+    height: 40,
+};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("console/recordings")
+}
+
+/// A minute of the story: a worker dies, Valkey goes and comes back, and somebody looks for what timed out.
+fn story() -> Vec<u8> {
+    let mut messages = Vec::new();
+    let full = sample::story();
+    let workers = full
+        .workers
+        .page
+        .value()
+        .expect("the story has workers")
+        .rows
+        .clone();
+    for second in 0..60_i64 {
+        let now = sample::now() + TimeDelta::seconds(second);
+        messages.push(Msg::Tick { now });
+        match second {
+            10 => messages.push(Msg::WorkerEnded {
+                pid: 48_110,
+                how: "exit by signal 9".into(),
+                in_order: false,
+            }),
+            20..30 => messages.push(Msg::Down {
+                server: Server::Valkey,
+                why: "Connection refused \u{1b}]0;x\u{7}(os error 111)".into(),
+                next_try: now + TimeDelta::seconds(2),
+            }),
+            30 => messages.push(Msg::Up {
+                server: Server::Valkey,
+                latency: Duration::from_micros(300),
+                clock_ahead_ms: None,
+            }),
+            _ => messages.push(Msg::Answer(Box::new(Answer::Workers(alive(&workers))))),
+        }
+        let script = match second {
+            35 => "2",
+            40 => "/class:timeout<enter>",
+            45 => "jj",
+            50 => "t",
+            _ => "",
+        };
+        let keys = keymap::parse(script).expect("a script of ours");
+        messages.extend(keys.into_iter().map(Msg::Key));
+    }
+    let mut text = Vec::new();
+    let mut writer = Writer::begin(&mut text, &full, MOST_BYTES).expect("memory");
+    for message in &messages {
+        assert_eq!(writer.write(message).expect("memory"), Room::Left);
+    }
+    writer.end(Ending::Stopped).expect("memory");
+    text
+}
+
+fn alive(workers: &[WorkerLine]) -> Vec<WorkerLine> {
+    let lives = |worker: &&WorkerLine| worker.state != WorkerState::Lost;
+    workers.iter().filter(lives).cloned().collect()
+}
+
+fn frame(player: &Player, replay: &Replay, size: Size) -> Buffer {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, size.width, size.height));
+    let theme = Theme::of(&Look::default());
+    draw((player.model(), replay), &KEYS, &theme, &mut buffer);
+    buffer
+}
+
+#[test]
+fn every_recording_shows_what_it_showed() {
+    let made = folder().join("story.replay");
+    if process_environment("MILLSTREAM_REGENERATE").is_some_and(|value| value == "1") {
+        std::fs::create_dir_all(folder()).expect("the folder of the recordings");
+        std::fs::write(&made, story()).expect("the recording is written");
+    }
+    let files = std::fs::read_dir(folder())
+        .expect("there are recordings")
+        .flatten();
+    let mut count = 0;
+    for path in files.map(|entry| entry.path()) {
+        let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        let tape = Tape::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for size in [SMALL, USUAL] {
+            let tape = Tape::open(&path).expect("it was read before");
+            let mut player = Player::new(tape, model_size(size));
+            let mut replay = player.replay(name.as_str().into());
+            for quarter in 0..=4_u32 {
+                replay.at = player.length() * quarter / 4;
+                replay.playing = quarter % 2 == 0;
+                player.go(replay.at);
+                let shown = runs::write(&frame(&player, &replay, size));
+                insta::with_settings!({
+                    omit_expression => true,
+                    prepend_module_to_snapshot => false,
+                    snapshot_path => "snapshots",
+                }, {
+                    insta::assert_snapshot!(format!("replay-{name}-{quarter}of4-{}x{}", size.width, size.height), shown);
+                });
+            }
+        }
+        assert!(tape.length() > Duration::ZERO);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn what_is_recorded_stays_somebody_elses_text() {
+    let tape = Tape::read(story()).expect("a recording");
+    let mut player = Player::new(tape, model_size(USUAL));
+    let mut replay = player.replay("\u{1b}]0;x\u{7}.replay".into());
+    for second in 0..60 {
+        player.go(Duration::from_secs(second));
+        replay.at = player.at();
+        let plain = text::write(&frame(&player, &replay, USUAL));
+        assert!(!plain.chars().any(|c| c.is_control() && c != '\n'), "{second}");
+    }
+}
+
+#[test]
+fn the_slider_fits_every_screen() {
+    let tape = Tape::read(story()).expect("a recording");
+    let mut player = Player::new(tape, model_size(USUAL));
+    let mut replay = player.replay("story.replay".into());
+    player.step(Direction::Forward);
+    for (width, height) in [(0, 0), (1, 1), (3, 2), (39, 9), (40, 12), (250, 80)] {
+        for at in [Duration::ZERO, replay.length] {
+            replay.at = at;
+            let size = Size { width, height };
+            player.resize(model_size(size));
+            frame(&player, &replay, size);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_messages_make_the_same_picture_when_they_are_played(
+        start in start(),
+        messages in prop::collection::vec(msg(), 0..40),
+    ) {
+        // What floats is the one thing that a recording begins without.
+        let mut live = millstream_tui::model::Model { overlay: None, ..start };
+        let mut text = Vec::new();
+        let mut writer = Writer::begin(&mut text, &live, MOST_BYTES).expect("memory");
+        for message in messages {
+            writer.write(&message).expect("memory");
+            update(&mut live, message);
+        }
+        writer.end(Ending::Left).expect("memory");
+        let player = Player::new(Tape::read(text).expect("a recording"), live.size);
+        let mut player = player;
+        player.go(player.length());
+        let theme = Theme::of(&Look::default());
+        let [recorded, live] = [player.model(), &live].map(|model| runs::write(&picture(model, &theme, (120, 36))));
+        prop_assert_eq!(recorded, live);
+    }
+}
+
+fn recordings(home: &Path) -> Vec<PathBuf> {
+    let folder = home.join(".local/state/millstream/recordings");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+#[tokio::test]
+async fn a_console_is_recorded_by_a_key_and_played_without_any_server() {
+    let world = World::with(Wire::REVIEW).await;
+    let mut terminal = Terminal::start(Home::beside(&world), &[]);
+    terminal.until_shows("IN FLIGHT").await;
+    terminal.press("\u{12}").await;
+    terminal.until_shows("REC").await;
+    terminal.press("8").await;
+    terminal.until_shows("Nobody has done anything by hand yet").await;
+    terminal.press("1").await;
+    terminal.until_shows("IN FLIGHT").await;
+    terminal.press("\u{12}").await;
+    terminal
+        .until("recorded", |screen| {
+            screen.contains("recorded") && !screen.contains("REC ")
+        })
+        .await;
+    terminal.press("q").await;
+    assert!(terminal.until_ended().await.success());
+    let last_words = terminal.shows();
+    assert!(last_words.contains("millstream --replay"), "{last_words}");
+    let files = recordings(terminal.home().path());
+    assert_eq!(files.len(), 1, "{files:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&files[0].metadata().expect("a file").permissions());
+    assert_eq!(mode & 0o777, 0o600, "it holds what nobody else should read");
+
+    // Nobody to ask: a home of its own, and no address in its environment.
+    let home = Home::new();
+    let file = home.file("played.replay", std::fs::read(&files[0]).expect("a file"));
+    let mut terminal = Terminal::start(home, &["--replay", &file]);
+    terminal.until_shows("plays").await;
+    terminal.press(" ").await;
+    terminal.until_shows("stopped").await;
+    terminal.press("\u{1b}[H").await;
+    terminal.until_shows("IN FLIGHT").await;
+    // A step shows the next thing that changed; sooner or later that is the other view.
+    for _ in 0..200 {
+        if terminal.shows().contains("Nobody has done anything by hand yet") {
+            break;
+        }
+        terminal.press("\u{1b}[C").await;
+        terminal.until_shows("stopped").await;
+    }
+    terminal.until_shows("Nobody has done anything by hand yet").await;
+    // What is stopped can be looked around in, and nothing can be changed there.
+    terminal.press("4+").await;
+    terminal.until_shows("nothing can be done about it here").await;
+    terminal.press("\u{1b}[F").await;
+    terminal.until_shows("IN FLIGHT").await;
+    terminal.press("q").await;
+    assert!(terminal.until_ended().await.success());
+    assert!(terminal.is_given_back());
+}
+
+#[tokio::test]
+async fn a_console_that_is_killed_leaves_a_recording_that_can_be_played() {
+    let world = World::with(Wire::REVIEW).await;
+    let mut terminal = Terminal::start(Home::beside(&world), &[]);
+    terminal.until_shows("IN FLIGHT").await;
+    terminal.press("\u{12}").await;
+    terminal.until_shows("REC").await;
+    terminal.press("8").await;
+    terminal.until_shows("Nobody has done anything by hand yet").await;
+    let files = recordings(terminal.home().path());
+    crate::support::until("some of it is on the disk", || async {
+        let text = std::fs::read_to_string(&files[0]).ok()?;
+        text.contains("{\"Char\":\"8\"}").then_some(())
+    })
+    .await;
+    rustix::process::kill_process(terminal.pid(), rustix::process::Signal::KILL).expect("it runs");
+    assert!(!terminal.until_ended().await.success());
+    let tape = Tape::open(&files[0]).expect("whole lines");
+    assert_eq!(tape.ending, Ending::Unknown);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_whole_recording_is_refused_with_its_reason() {
+    let home = Home::new();
+    let whole = story();
+    let middle = whole.len() / 2;
+    let mut damaged = whole.clone();
+    damaged[middle] = b'\x01';
+    let newer = String::from_utf8(whole.clone())
+        .expect("JSON")
+        .replacen("\"format\":1", "\"format\":99", 1);
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("cut", &whole[..middle], "it is cut off in line"),
+        ("damaged", &damaged, "is damaged"),
+        ("foreign", b"\x7fELF\x02\x01", "no recording of a console"),
+        ("empty", b"", "no recording of a console"),
+        (
+            "newer",
+            newer.as_bytes(),
+            "in a shape that this version does not know",
+        ),
+    ];
+    for (name, content, why) in cases {
+        let file = home.file(name, content);
+        let ran = home.run(&["--replay", &file]).await;
+        assert_eq!(ran.code, 64, "{name}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(why) && ran.stderr.contains(name),
+            "{name}: {}",
+            ran.stderr
+        );
+    }
+    let ran = home.run(&["--replay", "nowhere.replay"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let whole = home.file("whole", &whole);
+    let ran = home.run(&["--replay", &whole]).await;
+    assert!(
+        ran.code == 64 && ran.stderr.contains("needs a terminal"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_key_of_the_player_is_told_in_its_footer() {
+    let tape = Tape::read(story()).expect("a recording");
+    let player = Player::new(tape, model_size(SMALL));
+    let replay = player.replay("story.replay".into());
+    let plain = text::write(&frame(&player, &replay, SMALL));
+    let footer = plain.lines().last().expect("a frame has lines");
+    for (key, word) in KEYS {
+        assert!(footer.contains(&format!("{key} {word}")), "{key}: {footer}");
+    }
+    assert_eq!(
+        keymap::command(player.model().view(), Key::Char('=')),
+        None,
+        "a key of the player is no view's"
+    );
+}

@@ -1,0 +1,96 @@
+//! A driver dies, in whichever instant: the run goes on by the next one, and each job is put back once.
+//!
+//! A drive is a future. It is polled so many times and then dropped, with whatever it had asked the servers for still
+//! on its way, or done and not heard of.
+
+use std::pin::pin;
+use std::task::Poll;
+
+use millstream::domain::{RunId, RunState, Terms};
+use millstream::ops::{DriveEnd, Operator, OpsError};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::dead::{matching, pile};
+use super::runs::each_was_put_back_once;
+use super::{ada, guarded, typed};
+use crate::support::{Gated, World};
+
+/// Kills of a whole test.
+const KILLS: u32 = 1_000;
+/// Jobs of one run.
+const JOBS: i32 = 150;
+/// The most polls that a drive lives.
+const LIVES: u32 = 40;
+
+/// Drives a run for so many polls; nothing if it was killed before its end.
+async fn drive_for(operator: &Operator, run: RunId, polls: u32) -> Option<Result<DriveEnd, OpsError>> {
+    let mut left = polls;
+    let mut drive = pin!(operator.drive_run(run, |_| ()));
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        drive.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// The clock of leases: who was killed holds its run no longer.
+async fn lease_runs_out(world: &World, run: RunId) {
+    sqlx::query(
+        "update millstream.runs set until = now() - interval '1 s' where id = $1 and holder is not null",
+    )
+    .bind(run.0)
+    .execute(&world.sql)
+    .await
+    .expect("its row");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_thousand_kills_each_job_is_put_back_once() {
+    let (mut kills, mut rounds, mut random) = (0, 0, StdRng::seed_from_u64(7));
+    while kills < KILLS {
+        let world = World::new().await;
+        world.queue.ensure_groups().await.expect("groups");
+        let jobs = pile(&world, "model", JOBS).await;
+        let operator = guarded(&world, typed(JOBS.unsigned_abs().into()));
+        let plan = operator
+            .plan_requeue(&matching("class:model"), None)
+            .await
+            .expect("a plan");
+        let terms = Terms {
+            canary: 2,
+            rate: None,
+            in_flight: Some(4),
+            stop_over: Some(0.2),
+        };
+        let run = operator.begin_run(&plan, terms).await.expect("a run");
+        let worker = world.worker(&Gated::open(), World::engine());
+        loop {
+            match drive_for(&operator, run, random.random_range(1..=LIVES)).await {
+                None => kills += 1,
+                Some(end) => match end.expect("an end") {
+                    DriveEnd::Over(RunState::Done) => break,
+                    // What a killed driver had asked for last was done after the clock was moved.
+                    DriveEnd::Elsewhere => {}
+                    other @ DriveEnd::Over(_) => panic!("{other:?}"),
+                },
+            }
+            // Now and then it is halted in between.
+            if random.random_ratio(1, 20) {
+                let _over_by_now = ada(&world).pause_run(run).await;
+                let _over_by_now = ada(&world).resume_run(run).await;
+            }
+            lease_runs_out(&world, run).await;
+        }
+        for job in &jobs {
+            world.until_state(*job, millstream::domain::JobState::Done).await;
+        }
+        world.until_empty().await;
+        worker.drain().await;
+        each_was_put_back_once(&world, run, &jobs).await;
+        rounds += 1;
+    }
+    println!("runs: {kills} kills in {rounds} runs of {JOBS} jobs, each was put back once");
+}

@@ -1,0 +1,114 @@
+//! How fast and how much: a bucket for each client, and a queue that is full.
+
+use futures_util::StreamExt;
+use millstream::queue::Wire;
+use serde_json::json;
+
+use super::{Producer, ask, count};
+use crate::support::World;
+use crate::support::reviews::CLEAN;
+
+fn pull(number: usize) -> String {
+    json!({ "prUrl": format!("https://github.com/acme/ledger/pull/{number}") }).to_string()
+}
+
+#[tokio::test]
+async fn a_client_that_is_too_fast_is_told_when_to_come_back() {
+    let world = World::with(Wire::REVIEW).await;
+    let producer = Producer::start_with(&world, |web| {
+        (web.submit_rate, web.submit_burst) = (1, 2);
+        web.token = Some("s3cret".into());
+        web.public_submit = true;
+    })
+    .await;
+    for left in ["\"submit\";r=1;t=1", "\"submit\";r=0;t=2"] {
+        let answer = ask(producer.post(pull(1))).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("ratelimit")),
+            (202, Some(left))
+        );
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"submit\";q=2;w=2"));
+    }
+    let refused = ask(producer.post(pull(1))).await;
+    assert!(refused.problem(429).contains("too many submissions"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("ratelimit"), Some("\"submit\";r=0;t=2"));
+    assert_eq!(
+        ask(producer.post(pull(1)).bearer_auth("s3cret")).await.status,
+        202,
+        "it has a bucket of its own"
+    );
+    assert_eq!(
+        ask(producer.get("/api/reviews")).await.status,
+        200,
+        "reading is not limited"
+    );
+    assert_eq!(count(&world, "reviews").await, 3);
+}
+
+#[tokio::test]
+async fn of_a_burst_over_the_limit_every_accepted_one_is_there_and_every_other_is_told_when_to_come_back() {
+    let mut world = World::with(Wire::REVIEW).await;
+    world.settings.limit = 500;
+    let producer = Producer::start(&world, None).await;
+    let statuses: Vec<u16> = futures_util::stream::iter(0..2_000)
+        .map(|number| ask(producer.post(pull(number + 1))))
+        .buffer_unordered(64)
+        .map(|answer| {
+            if answer.status == 429 {
+                assert!(answer.problem(429).contains("full"));
+                assert!(answer.header("retry-after").is_some());
+            }
+            answer.status.as_u16()
+        })
+        .collect()
+        .await;
+    assert!(
+        statuses.iter().all(|status| matches!(status, 202 | 429)),
+        "{statuses:?}"
+    );
+    let accepted = statuses.iter().filter(|status| **status == 202).count() as i64;
+    assert!(
+        (500..700).contains(&accepted),
+        "those that were on their way are let through: {accepted}"
+    );
+    assert_eq!(count(&world, "reviews").await, accepted);
+    assert_eq!(
+        count(&world, "millstream.jobs where entry_id is not null").await,
+        accepted
+    );
+    let depth = world.queue.depth().await.expect("valkey is there");
+    assert_eq!(depth.entries, accepted.unsigned_abs());
+}
+
+#[tokio::test]
+async fn a_full_queue_drains_at_a_rate_and_that_is_what_a_client_is_told() {
+    let mut world = World::with(Wire::REVIEW).await;
+    world.settings.limit = 40;
+    let producer = Producer::start(&world, None).await;
+    for _ in 0..80 {
+        producer.submit(CLEAN).await;
+        // Thirty ended in the last minute: two places, which is a twentieth of the limit, are free in four seconds.
+        if count(&world, "millstream.jobs where state = 'done'").await == 30 {
+            break;
+        }
+        sqlx::query("update millstream.jobs set state = 'done', finished_at = now() where state = 'waiting'")
+            .execute(&world.sql)
+            .await
+            .expect("postgres is there");
+    }
+    sqlx::query(
+        "insert into millstream.jobs (id, queue, kind, lane, payload, state)
+         select gen_random_uuid(), $1, 'review', 'own', 'x', 'waiting' from generate_series(1, 40)",
+    )
+    .bind(&world.settings.name)
+    .execute(&world.sql)
+    .await
+    .expect("postgres is there");
+    let full = crate::support::until("the queue is seen to be full", || async {
+        let answer = ask(producer.post(json!({ "patch": CLEAN }).to_string())).await;
+        (answer.status == 429).then_some(answer)
+    })
+    .await;
+    assert_eq!(full.header("retry-after"), Some("4"));
+}

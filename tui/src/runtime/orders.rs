@@ -1,0 +1,581 @@
+//! Carries out what an operator orders, one order after the other, and tells what came of each.
+//!
+//! The ids come with the order; nothing here knows of rows or cursors. A console that may only look has no operator
+//! here at all, so that nothing can be written by a mistake of a key handler.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millstream::clock;
+use millstream::domain::{DeadFilter, JobId, JobRef, RunId, Terms};
+use millstream::ops::plan::Plan;
+use millstream::ops::submit::Submission;
+use millstream::ops::{Consent, Count, MOST_IDS, Mode, Operator, Outcome, Selection, Submitter};
+use millstream::queue::Queue;
+use millstream::reports::{self, DeadExport, Inputs};
+use millstream::store::Store;
+use millstream::store::actions::ActionId;
+use millstream::store::assess::Verdict;
+use millstream::store::dead::Exported;
+use millstream::untrusted::Untrusted;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::drive;
+use crate::failure::Failure;
+use crate::format;
+use crate::model::connection::{Sent, Server};
+use crate::model::order::{Came, Offer, Order, Subject, Typed, Verb};
+use crate::msg::Msg;
+use crate::verbs::submit::source_of;
+
+/// The most jobs in one export: a file of some ten megabytes.
+const MOST_EXPORTED: usize = 10_000;
+/// Letters without a job in one export.
+const MOST_LETTERS: usize = 10_000;
+/// Plans that are kept: one question is open at a time.
+const PLANS: usize = 4;
+/// Runs that are driven from here at a time.
+const DRIVES: usize = 4;
+
+/// Who may write, and by what.
+#[derive(Debug)]
+pub struct Pen {
+    /// Whoever sits at the console.
+    pub operator: Operator,
+    /// By which reviews are accepted.
+    pub submitter: Submitter,
+    /// The largest diff that is taken.
+    pub max_patch: usize,
+}
+
+/// What is asked of the office.
+#[derive(Debug)]
+pub enum Ask {
+    /// What would come of it?
+    Foresee(Order),
+    /// Let it come.
+    Carry(Order),
+}
+
+/// Where orders are carried out.
+pub struct Office {
+    /// Nothing, where the console only looks.
+    pub pen: Option<Pen>,
+    /// The queue.
+    pub queue: Queue,
+    /// The store.
+    pub store: Store,
+    /// Where exports are written.
+    pub folder: PathBuf,
+    /// The orders.
+    pub asks: mpsc::Receiver<Ask>,
+    /// Who is told.
+    pub sender: mpsc::Sender<Msg>,
+    /// Frozen lists, by the order that froze them.
+    pub plans: BTreeMap<u64, Plan>,
+    /// Runs that are driven here. They go on for as long as the console does, and can be resumed after.
+    pub drives: JoinSet<Vec<Msg>>,
+}
+
+impl Office {
+    /// Works until the console lets go.
+    pub async fn run(mut self) {
+        loop {
+            let told = tokio::select! {
+                ask = self.asks.recv() => match ask {
+                    Some(ask) => self.answer(ask).await,
+                    None => return,
+                },
+                Some(ended) = self.drives.join_next() => match ended {
+                    Ok(told) => told,
+                    Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+                    Err(_) => Vec::new(),
+                },
+            };
+            for msg in told {
+                if self.sender.send(msg).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Vec<Msg> {
+        let begun = Instant::now();
+        let (order, mode) = match ask {
+            Ask::Foresee(order) => (order, Mode::DryRun),
+            Ask::Carry(order) => (order, Mode::Real),
+        };
+        let came = match mode {
+            Mode::DryRun => self.foresee(&order).await.map(Some),
+            Mode::Real => self.carry(&order).await,
+        };
+        info!("order {}: {:?} {mode:?}", order.number, order.verb);
+        let sent = Msg::Sent(sent(&order, mode, came.is_ok().then(|| begun.elapsed())));
+        let told = match (came, mode) {
+            (Ok(Some(came)), Mode::DryRun) => Msg::Foreseen {
+                order,
+                came: Ok(came),
+            },
+            (Ok(Some(came)), Mode::Real) => Msg::Carried {
+                order,
+                came: Ok(came),
+            },
+            // A run that has begun tells of itself.
+            (Ok(None), _) => return vec![sent],
+            (Err(failure), mode) => {
+                let came = Err(Untrusted::new(failure.to_string()));
+                match mode {
+                    Mode::DryRun => Msg::Foreseen { order, came },
+                    Mode::Real => Msg::Carried { order, came },
+                }
+            }
+        };
+        vec![sent, told]
+    }
+
+    fn pen(&self) -> Result<&Pen, Failure> {
+        let refused = || Failure::Refused("read-only: start with --write".to_owned());
+        self.pen.as_ref().ok_or_else(refused)
+    }
+
+    async fn foresee(&mut self, order: &Order) -> Result<Came, Failure> {
+        let operator = self.pen()?.operator.clone();
+        match (&order.subject, order.verb) {
+            (Subject::These { ids, matching }, Verb::Requeue) => {
+                self.plan(&operator, order, (ids, matching)).await
+            }
+            (Subject::Action(action), _) => {
+                let undoing = operator.undoing(action.map(ActionId)).await?;
+                let text = format!(
+                    "{} (action {}): {}",
+                    undoing.verb,
+                    undoing.action,
+                    undoing.in_words()
+                );
+                Ok(Came {
+                    notes: vec![text.into()],
+                    action: Some(undoing.action),
+                    ..Came::default()
+                })
+            }
+            (Subject::Run(run), _) => {
+                let row = operator.run_row(run_id(run)?).await?;
+                Ok(Came {
+                    notes: drive::in_words(&row),
+                    ..Came::default()
+                })
+            }
+            (Subject::These { ids, matching }, _) => {
+                these(&operator, order, (ids, matching), Mode::DryRun).await
+            }
+            (Subject::Queue | Subject::Input(_), _) => Ok(Came::default()),
+        }
+    }
+
+    /// Freezes a list and judges it, or judges the frozen one once more.
+    async fn plan(
+        &mut self,
+        operator: &Operator,
+        order: &Order,
+        which: (&[String], &[String]),
+    ) -> Result<Came, Failure> {
+        let number = order.frozen.unwrap_or(order.number);
+        let plan = match self.plans.remove(&number) {
+            Some(mut plan) => {
+                operator.judge_again(&mut plan).await?;
+                plan
+            }
+            None => {
+                let (selection, filter) = selection(operator, which).await?;
+                operator.plan_requeue(&selection, filter).await?
+            }
+        };
+        let came = planned(&plan);
+        self.plans.insert(number, plan);
+        while self.plans.len() > PLANS {
+            self.plans.pop_first();
+        }
+        Ok(came)
+    }
+
+    /// Carries an order out; nothing when it is a run, which tells of itself.
+    async fn carry(&mut self, order: &Order) -> Result<Option<Came>, Failure> {
+        if order.verb == Verb::Export {
+            return self.export(&order.subject).await.map(Some);
+        }
+        let pen = self.pen()?;
+        let operator = pen.operator.with(consent(&order.typed));
+        let came = match (&order.subject, order.verb) {
+            (Subject::Queue, Verb::Pause) => {
+                let reason = order.typed.reason.as_deref();
+                came(operator.pause(reason, Mode::Real).await?)
+            }
+            (Subject::Queue, _) => came(operator.resume(Mode::Real).await?),
+            (Subject::Input(input), _) => submit(pen, input).await?,
+            (Subject::These { ids, .. }, Verb::Edit) => edit(pen, order, ids).await?,
+            (Subject::Action(action), _) => {
+                let Some(action) = *action else {
+                    return Err(Failure::Refused("no action is named".to_owned()));
+                };
+                came(operator.undo(ActionId(action)).await?)
+            }
+            (Subject::Run(run), verb) => {
+                let run = run_id(run)?;
+                match verb {
+                    Verb::PauseRun => drop(operator.pause_run(run).await?),
+                    Verb::AbortRun => drop(operator.abort_run(run).await?),
+                    _ => {
+                        operator.resume_run(run).await?;
+                        return self.drive(operator, run, order);
+                    }
+                }
+                Came {
+                    done: vec![run.to_string()],
+                    ..Came::default()
+                }
+            }
+            (Subject::These { .. }, Verb::Requeue) if order.frozen.is_some() => {
+                let plan = order.frozen.and_then(|number| self.plans.remove(&number));
+                let gone = || Failure::Refused("the plan is gone: look again".to_owned());
+                let run = operator
+                    .begin_run(&plan.ok_or_else(gone)?, terms(&order.typed)?)
+                    .await?;
+                return self.drive(operator, run, order);
+            }
+            (Subject::These { ids, matching }, _) => {
+                these(&operator, order, (ids, matching), Mode::Real).await?
+            }
+        };
+        Ok(Some(came))
+    }
+
+    /// Drives a run beside everything else.
+    fn drive(&mut self, operator: Operator, run: RunId, order: &Order) -> Result<Option<Came>, Failure> {
+        if self.drives.len() >= DRIVES {
+            let text =
+                format!("{run} waits: {DRIVES} runs are driven from here; :resume {run} when one is over");
+            return Err(Failure::Refused(text));
+        }
+        let (sender, order) = (self.sender.clone(), order.clone());
+        self.drives.spawn(drive::to_the_end(operator, run, order, sender));
+        Ok(None)
+    }
+
+    /// Writes the dead to a file of their own, one JSON object a line.
+    async fn export(&self, subject: &Subject) -> Result<Came, Failure> {
+        let Subject::These { ids, matching } = subject else {
+            return Err(Failure::Refused("nothing is chosen".to_owned()));
+        };
+        let queue = &self.queue.keys().shared;
+        let (mut rows, mut cut) = (Vec::new(), false);
+        let jobs: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        rows.extend(reports::export_of(&self.store, queue, &jobs, Inputs::Left).await?);
+        for text in matching {
+            let (filter, now, mut after) = (filter(text)?, clock::now(), None);
+            while rows.len() < MOST_EXPORTED {
+                let page =
+                    reports::export_page(&self.store, queue, &filter, now, (after, Inputs::Left)).await?;
+                rows.extend(page.rows);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            cut |= after.is_some();
+            rows.extend(reports::export_letters(&self.queue, &filter, now, MOST_LETTERS).await?);
+        }
+        let done = rows
+            .iter()
+            .filter_map(|row| row.dead.id.clone().or_else(|| row.dead.letter.clone()));
+        let done: Vec<String> = done.collect();
+        if rows.is_empty() {
+            return Err(Failure::Refused("nothing dead was found".to_owned()));
+        }
+        let path = write_lines(&self.folder, &rows)?;
+        if let Some(pen) = &self.pen {
+            // What somebody has a copy of may be dropped.
+            let jobs: Vec<JobId> = done.iter().filter_map(|id| id.parse().ok()).collect();
+            pen.operator.note_export(&jobs).await?;
+        }
+        let mut notes = vec![Untrusted::new(format!("in {}", path.display()))];
+        if cut {
+            notes.push(format!("one file takes {MOST_EXPORTED}; there are more").into());
+        }
+        Ok(Came {
+            done,
+            notes,
+            ..Came::default()
+        })
+    }
+}
+
+/// The order as the list of what was sent has it.
+fn sent(order: &Order, mode: Mode, took: Option<Duration>) -> Sent {
+    let what = match &order.subject {
+        Subject::Queue => "the queue".to_owned(),
+        Subject::Input(_) => "a review".to_owned(),
+        Subject::Action(action) => {
+            action.map_or_else(|| "the last action".to_owned(), |id| format!("action {id}"))
+        }
+        Subject::Run(run) => run.clone(),
+        Subject::These { ids, matching } => {
+            let named = (!ids.is_empty()).then(|| format!("{} ids", ids.len()));
+            let found = matching.iter().map(|filter| format!("all of {filter}"));
+            named.into_iter().chain(found).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let dry = if mode == Mode::DryRun { ", dry run" } else { "" };
+    Sent {
+        at: clock::now(),
+        server: Server::Postgres,
+        text: Untrusted::new(format!("order: {:?} {what}{dry}", order.verb).to_lowercase()),
+        count: 1,
+        took,
+    }
+}
+
+fn filter(text: &str) -> Result<DeadFilter, Failure> {
+    DeadFilter::parse(text).map_err(|error| Failure::Refused(error.to_string()))
+}
+
+/// What a person typed, as the ladder asks for it.
+fn consent(typed: &Typed) -> Consent {
+    Consent {
+        reason: typed.reason.clone(),
+        count: typed.count.map_or(Count::Untold, Count::Typed),
+        name: typed.name.clone(),
+    }
+}
+
+/// The canary and the pace that were typed; the brakes are those that were offered.
+fn terms(typed: &Typed) -> Result<Terms, Failure> {
+    let count = typed
+        .count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(0);
+    let offered = Terms::offered(count);
+    let wrong = |what: &str| Failure::Refused(format!("{what} is no number"));
+    let canary = match &typed.canary {
+        Some(text) => text.parse().map_err(|_| wrong("the canary"))?,
+        None => offered.canary,
+    };
+    let rate = match typed.pace.as_deref() {
+        Some("all") => None,
+        Some(text) => Some(text.parse().map_err(|_| wrong("the pace"))?),
+        None => offered.rate,
+    };
+    Ok(Terms {
+        canary,
+        rate,
+        ..offered
+    })
+}
+
+fn run_id(text: &str) -> Result<RunId, Failure> {
+    text.parse()
+        .map_err(|error| Failure::Refused(format!("{text}: {error}")))
+}
+
+/// What a plan would come to.
+fn planned(plan: &Plan) -> Came {
+    let mut refused: Vec<(String, Untrusted)> = Vec::new();
+    for one in plan.items.iter().filter(|one| one.verdict != Verdict::Eligible) {
+        refused.push((one.death.job.to_string(), Untrusted::new(one.verdict.to_string())));
+    }
+    for one in &plan.unresolved {
+        refused.push((one.id.clone(), Untrusted::new(one.why.to_string())));
+    }
+    let done: Vec<String> = plan.eligible().map(|job| job.to_string()).collect();
+    let offered = Terms::offered(done.len());
+    let flight = offered.in_flight.map(|most| format!("at most {most} in flight"));
+    let stop = offered
+        .stop_over
+        .map(|share| format!("stops over {:.0} % failed", share * 100.0));
+    let cost = plan.estimate.as_ref().map_or_else(
+        || "unknown: nothing like it has ended lately".to_owned(),
+        |estimate| {
+            let tokens = format::tokens(estimate.tokens.max(0.0).round() as u64);
+            format!(
+                "~{}, ~{tokens} tokens, by the mean of the steps still owed",
+                format::money(estimate.cost_usd)
+            )
+        },
+    );
+    let offer = Offer {
+        list: plan.hash().chars().take(4).collect(),
+        canary: offered.canary,
+        pace: offered
+            .rate
+            .map_or_else(|| "all".to_owned(), |rate| rate.to_string()),
+        brakes: flight.into_iter().chain(stop).collect::<Vec<_>>().join(", "),
+        cost,
+    };
+    let more = plan
+        .more
+        .then(|| Untrusted::new("the filter finds more than one plan takes: plan again after this one"));
+    Came {
+        done,
+        refused,
+        notes: more.into_iter().collect(),
+        offer: Some(offer),
+        action: None,
+    }
+}
+
+/// Which of the dead are meant. What several filters find is named one by one.
+async fn selection<'a>(
+    operator: &Operator,
+    (ids, matching): (&[String], &'a [String]),
+) -> Result<(Selection, Option<&'a str>), Failure> {
+    if let ([], [only]) = (ids, matching) {
+        return Ok((Selection::Matching(filter(only)?), Some(only)));
+    }
+    let mut names = names(ids)?;
+    for text in matching {
+        let found = operator
+            .plan_requeue(&Selection::Matching(filter(text)?), Some(text))
+            .await?;
+        names.extend(found.items.iter().map(|one| JobRef::Id(one.death.job)));
+    }
+    if names.len() > MOST_IDS {
+        let text = format!(
+            "{} are meant, and one plan takes {MOST_IDS} by their names: take one cause",
+            names.len()
+        );
+        return Err(Failure::Refused(text));
+    }
+    Ok((Selection::Named(names), None))
+}
+
+fn names(ids: &[String]) -> Result<Vec<JobRef>, Failure> {
+    let read = |id: &String| {
+        let name = JobRef::parse_entry_too(id);
+        name.map_err(|error| Failure::Refused(format!("`{id}`: {error}")))
+    };
+    ids.iter().map(read).collect()
+}
+
+async fn submit(pen: &Pen, input: &str) -> Result<Came, Failure> {
+    let source = source_of(input, pen.max_patch)?;
+    let submission = Submission::now(source);
+    let submitted = pen.submitter.submit_as(&pen.operator, submission).await?;
+    Ok(Came {
+        done: vec![submitted.id.to_string()],
+        ..Came::default()
+    })
+}
+
+async fn edit(pen: &Pen, order: &Order, ids: &[String]) -> Result<Came, Failure> {
+    let input = order.typed.input.as_deref().unwrap_or_default();
+    let submission = Submission::now(source_of(input, pen.max_patch)?);
+    let names = names(ids)?;
+    let [name] = &names[..] else {
+        return Err(Failure::Refused("one job at a time is edited".to_owned()));
+    };
+    let edited = pen
+        .operator
+        .edit_dead(&pen.submitter, name, submission, Mode::Real)
+        .await?;
+    let mut came = came(edited.outcome);
+    came.notes.extend(
+        edited
+            .job
+            .map(|job| Untrusted::new(format!("it is job {job} now"))),
+    );
+    Ok(came)
+}
+
+/// Moves what was named, as many at a time as one call takes, and then what filters find.
+async fn these(
+    operator: &Operator,
+    order: &Order,
+    (ids, matching): (&[String], &[String]),
+    mode: Mode,
+) -> Result<Came, Failure> {
+    let mut all = Outcome::default();
+    let names = names(ids)?;
+    let told = order.typed.count;
+    for chunk in names.chunks(MOST_IDS) {
+        // The number that was typed is that of all chunks together.
+        let whole = told == Some(names.len() as u64);
+        let count = if whole { Some(chunk.len() as u64) } else { told };
+        let operator = operator.with(consent(&Typed {
+            count,
+            ..order.typed.clone()
+        }));
+        add(&mut all, named(&operator, order, chunk, mode).await?);
+    }
+    for text in matching {
+        let which = Selection::Matching(filter(text)?);
+        let found = match order.verb {
+            Verb::Drop => {
+                operator
+                    .drop_dead(&which, Some(text), Exported::Wanted, mode)
+                    .await?
+            }
+            _ => return Err(Failure::Refused("only the dead are found by a filter".to_owned())),
+        };
+        add(&mut all, found);
+    }
+    Ok(came(all))
+}
+
+async fn named(operator: &Operator, order: &Order, names: &[JobRef], mode: Mode) -> Result<Outcome, Failure> {
+    Ok(match order.verb {
+        Verb::Retry => operator.retry(names, mode).await?,
+        Verb::Cancel => operator.cancel(names, mode).await?,
+        Verb::Bury => {
+            let reason = order.typed.reason.as_deref().unwrap_or_default();
+            operator.bury(names, reason, mode).await?
+        }
+        Verb::Claim => operator.claim(names, mode).await?,
+        Verb::Requeue => operator.requeue_dead(names, mode).await?,
+        Verb::Drop => {
+            let which = Selection::Named(names.to_vec());
+            operator.drop_dead(&which, None, Exported::Wanted, mode).await?
+        }
+        _ => return Err(Failure::Refused("this verb takes no ids".to_owned())),
+    })
+}
+
+fn add(all: &mut Outcome, more: Outcome) {
+    all.done.extend(more.done);
+    all.refused.extend(more.refused);
+    all.notes.extend(more.notes);
+}
+
+fn came(outcome: Outcome) -> Came {
+    let refused = outcome.refused.into_iter();
+    Came {
+        done: outcome.done,
+        refused: refused
+            .map(|refusal| (refusal.id, Untrusted::new(refusal.why.to_string())))
+            .collect(),
+        notes: outcome.notes.into_iter().map(Untrusted::new).collect(),
+        ..Came::default()
+    }
+}
+
+/// A file for whoever runs the console alone: payloads are nobody else's.
+fn write_lines(folder: &Path, rows: &[DeadExport]) -> Result<PathBuf, Failure> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let name = format!("dead-{}.jsonl", clock::now().format("%Y%m%dT%H%M%S%.3fZ"));
+    let path = folder.join(name);
+    let failed = |error: std::io::Error| Failure::Refused(format!("write {}: {error}", path.display()));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&path);
+    let mut file = std::io::BufWriter::new(file.map_err(failed)?);
+    for row in rows {
+        let line = serde_json::to_string(row).map_err(|error| failed(error.into()))?;
+        writeln!(file, "{line}").map_err(failed)?;
+    }
+    file.flush().map_err(failed)?;
+    Ok(path)
+}

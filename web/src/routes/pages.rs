@@ -1,0 +1,321 @@
+//! The page's routes: what a person asks for and sends, answered in HTML.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{self, Extension, Path, Query, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use millstream::clock;
+use millstream::domain::{JobId, Priority};
+use millstream::ops::submit::Source;
+use millstream::ops::{Outcome, Submission, Why};
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::reviews::{away, body_limit, cancel_it, id_of, refuse, retry_it, unknown};
+use crate::access::{Client, Scope};
+use crate::body;
+use crate::caching::etag_of;
+use crate::cookie;
+use crate::listen::Peer;
+use crate::page::forms::Typed;
+use crate::page::list::Listing;
+use crate::page::run::Run;
+use crate::page::{self, answer, refusal};
+use crate::problem::Problem;
+use crate::query::{ListQuery, Page};
+use crate::state::State;
+use crate::submission;
+
+/// A form writes a character as up to three.
+const FORM_OVER_JSON: usize = 2;
+/// A token in a form.
+const LONGEST_LOGIN: usize = 4 * 1024;
+
+/// Which part of a page is wanted.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Part {
+    /// `live` for the part that is fetched anew.
+    #[serde(default)]
+    part: Option<String>,
+}
+
+impl Part {
+    fn is_live(&self) -> bool {
+        self.part.as_deref() == Some("live")
+    }
+}
+
+/// Lets a person through, or shows them the way in.
+pub async fn guard(
+    extract::State(state): extract::State<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let admitted = state
+        .access
+        .admit(&state.store, request.headers(), request.uri(), peer);
+    match admitted.await {
+        Ok(client) => {
+            request.extensions_mut().insert(client);
+            next.run(request).await
+        }
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
+            Redirect::to("/login").into_response()
+        }
+        Err(problem) => refusal(None, &problem),
+    }
+}
+
+/// `GET /`: the list.
+pub async fn home(
+    extract::State(state): extract::State<State>,
+    Extension(client): Extension<Client>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+    part: Result<Query<Part>, QueryRejection>,
+) -> Response {
+    let part = part.map(|Query(part)| part).unwrap_or_default();
+    let shown = async {
+        let Query(query) = query.map_err(|refused| Problem::invalid(&refused.body_text()))?;
+        list(&state, &client, &query, part.is_live(), None).await
+    };
+    shown
+        .await
+        .unwrap_or_else(|problem| refusal(Some(&client), &problem))
+}
+
+async fn list(
+    state: &State,
+    client: &Client,
+    query: &ListQuery,
+    live: bool,
+    typed: Option<&Typed>,
+) -> Result<Response, Problem> {
+    client.must(Scope::Look)?;
+    let asked = Page::read(query)?;
+    let mut rows = asked.load(&state.store).await?;
+    let next = asked.next(&rows);
+    rows.truncate(asked.limit as usize);
+    let listing = Listing {
+        query,
+        rows: &rows,
+        next,
+        now: clock::now(),
+    };
+    let (status, markup) = match typed {
+        _ if live => (StatusCode::OK, page::list::live(&listing)),
+        None => (StatusCode::OK, page::list::page(client, &listing, None)),
+        Some(typed) => (
+            StatusCode::BAD_REQUEST,
+            page::list::page(client, &listing, Some(typed)),
+        ),
+    };
+    Ok(answer(status, markup))
+}
+
+/// `GET /reviews/{id}`: one of them.
+pub async fn run(
+    extract::State(state): extract::State<State>,
+    Extension(client): Extension<Client>,
+    path: Result<Path<String>, PathRejection>,
+    part: Result<Query<Part>, QueryRejection>,
+) -> Response {
+    let part = part.map(|Query(part)| part).unwrap_or_default();
+    let shown = async {
+        client.must(Scope::Look)?;
+        let run = load(&state, id_of(path)?).await?;
+        let markup = if part.is_live() {
+            page::run::live(&client, &run)
+        } else {
+            page::run::page(&client, &run, None)
+        };
+        Ok(answer(StatusCode::OK, markup))
+    };
+    shown
+        .await
+        .unwrap_or_else(|problem| refusal(Some(&client), &problem))
+}
+
+async fn load(state: &State, id: JobId) -> Result<Run, Problem> {
+    let store = &state.store;
+    // The review is read first: one that says `done` has all its findings by then.
+    let review = store.find_review(id).await?.ok_or_else(unknown)?;
+    Ok(Run {
+        review,
+        notes: store.notes_of(id).await?,
+        findings: store.findings_of(id).await?,
+        attempts: store.attempts_of(id).await?,
+        spans: store.spans_in_short(id).await?,
+        now: clock::now(),
+    })
+}
+
+/// `POST /reviews`: what the form submits.
+pub async fn submit(
+    extract::State(state): extract::State<State>,
+    Extension(client): Extension<Client>,
+    request: Request,
+) -> Response {
+    let body = match form(
+        request,
+        body_limit(state.max_patch) * FORM_OVER_JSON,
+        state.max_patch,
+    )
+    .await
+    {
+        Ok(body) => body,
+        Err(problem) => return refusal(Some(&client), &problem),
+    };
+    let mut typed = Typed::read(&body);
+    match accept(&state, &client, &typed).await {
+        Ok(id) => Redirect::to(&format!("/reviews/{id}")).into_response(),
+        Err(problem) => {
+            typed.refused = Some(problem.detail().to_owned());
+            let shown = list(&state, &client, &ListQuery::default(), false, Some(&typed)).await;
+            let mut response = shown.unwrap_or_else(|problem| refusal(Some(&client), &problem));
+            *response.status_mut() = problem.status();
+            problem.name_headers(response.headers_mut());
+            response
+        }
+    }
+}
+
+async fn accept(state: &State, client: &Client, typed: &Typed) -> Result<JobId, Problem> {
+    client.must(Scope::Submit)?;
+    if let Some(limits) = &state.limits {
+        limits.take(client.bucket())?;
+    }
+    let source = match (typed.url.is_empty(), typed.patch.trim().is_empty()) {
+        (false, true) => submission::pull_request(&typed.url)?,
+        (true, false) => Source::Diff {
+            label: None,
+            text: typed.patch.clone(),
+        },
+        (true, true) => return Err(Problem::invalid("name a pull request, or paste a patch")),
+        (false, false) => return Err(Problem::invalid("name a pull request or paste a patch, not both")),
+    };
+    // A second press of the button is the same submission; another text behind the same form is another one.
+    let content = etag_of(&[
+        typed.key.as_bytes(),
+        typed.url.as_bytes(),
+        typed.patch.as_bytes(),
+        &[u8::from(typed.urgent)],
+    ]);
+    let key = content
+        .to_str()
+        .map(|tag| format!("page:{}", tag.trim_matches('"')));
+    let submission = Submission {
+        source,
+        run_at: None,
+        priority: if typed.urgent {
+            Priority::High
+        } else {
+            Priority::Normal
+        },
+        callback: None,
+        idempotency: key.ok().map(|key| (client.name().to_owned(), key)),
+        traceparent: None,
+    };
+    Ok(state.submitter.submit(submission).await?.id)
+}
+
+/// `POST /reviews/{id}/cancel`
+pub async fn cancel(
+    extract::State(state): extract::State<State>,
+    Extension(client): Extension<Client>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let moved = async {
+        client.must(Scope::Operate)?;
+        let id = id_of(path)?;
+        Ok((id, cancel_it(&state, &client, id).await?))
+    };
+    tell(&state, &client, moved.await).await
+}
+
+/// `POST /reviews/{id}/retry`
+pub async fn retry(
+    extract::State(state): extract::State<State>,
+    Extension(client): Extension<Client>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let moved = async {
+        client.must(Scope::Operate)?;
+        let id = id_of(path)?;
+        Ok((id, retry_it(&state, &client, id).await?))
+    };
+    tell(&state, &client, moved.await).await
+}
+
+/// What a move came to: the review as it stands now, or why nothing was done.
+async fn tell(state: &State, client: &Client, moved: Result<(JobId, Outcome), Problem>) -> Response {
+    let shown = async {
+        let (id, outcome) = moved?;
+        let Some(refusal) = outcome.refused.into_iter().next() else {
+            return Ok(Redirect::to(&format!("/reviews/{id}")).into_response());
+        };
+        let told = match refusal.why {
+            Why::Unknown => return Err(unknown()),
+            why @ (Why::ValkeyAway(_) | Why::PostgresAway(_)) => away(&why),
+            why => format!("Nothing was done: {why}."),
+        };
+        let run = load(state, id).await?;
+        Ok(answer(
+            StatusCode::CONFLICT,
+            page::run::page(client, &run, Some(&told)),
+        ))
+    };
+    shown
+        .await
+        .unwrap_or_else(|problem| refusal(Some(client), &problem))
+}
+
+/// `GET /login`
+pub async fn login() -> Response {
+    answer(StatusCode::OK, page::login(None))
+}
+
+/// `POST /login`: a token that counts is kept in a cookie.
+pub async fn enter(extract::State(state): extract::State<State>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    let body = match form(request, LONGEST_LOGIN, state.max_patch).await {
+        Ok(body) => body,
+        Err(problem) => return refusal(None, &problem),
+    };
+    let token = form_urlencoded::parse(&body)
+        .find(|(name, _)| name == "token")
+        .map(|(_, value)| value.trim().to_owned())
+        .unwrap_or_default();
+    let mut shown = HeaderMap::new();
+    if let Ok(value) = HeaderValue::try_from(format!("Bearer {token}")) {
+        shown.insert(header::AUTHORIZATION, value);
+    }
+    match (
+        state.access.known(&state.store, &shown).await,
+        cookie::keep(&token, &headers),
+    ) {
+        (Ok(Some(_)), Some(kept)) => ([(header::SET_COOKIE, kept)], Redirect::to("/")).into_response(),
+        (Ok(_), _) => answer(
+            StatusCode::UNAUTHORIZED,
+            page::login(Some("This token does not count.")),
+        ),
+        (Err(problem), _) => refusal(None, &problem),
+    }
+}
+
+/// `POST /logout`
+pub async fn leave(headers: HeaderMap) -> Response {
+    let mut response = Redirect::to("/").into_response();
+    if let Some(forgotten) = cookie::forget(&headers) {
+        response.headers_mut().insert(header::SET_COOKIE, forgotten);
+    }
+    response
+}
+
+/// The body of a form.
+async fn form(request: Request, limit: usize, max_patch: usize) -> Result<Vec<u8>, Problem> {
+    body::collect(request.into_body(), limit)
+        .await
+        .map_err(|unread| refuse(unread, limit, max_patch))
+}

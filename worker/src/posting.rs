@@ -1,0 +1,127 @@
+//! Posting a verdict on its pull request: once for each head commit, and never for one that is past.
+//!
+//! The intent is a row, written before anything is posted, and only by an attempt that holds its job.
+//! Who finds one there looks on GitHub for the marker first: a reply may have been lost, or a worker
+//! killed between the post and its record. What GitHub refuses for good costs the review nothing but
+//! the letter; the result says so.
+
+use millstream::domain::{Failure, FailureClass, PrUrl, Retry, ReviewResult};
+use millstream::store::postings::Claim;
+use millstream::store::{Lease, Store, StoreError};
+use tracing::info;
+
+use crate::agent::trace;
+use crate::github::Github;
+use crate::review::findings;
+use crate::review::letter::{self, Votes};
+
+/// The author of remarks about posting.
+const POST: &str = "post";
+
+/// Posts verdicts.
+#[derive(Clone)]
+pub struct Poster {
+    github: Github,
+    store: Store,
+    votes: Votes,
+}
+
+impl Poster {
+    /// Posts on this GitHub, and takes down what it does in this store.
+    #[must_use]
+    pub const fn new(github: Github, store: Store, votes: Votes) -> Self {
+        Self { github, store, votes }
+    }
+
+    /// Posts the result of a review of this commit. What stands in the way becomes a remark in it.
+    ///
+    /// # Errors
+    /// When trying again can help.
+    pub async fn post(
+        &self,
+        lease: &Lease,
+        pull: &PrUrl,
+        head: Option<&str>,
+        result: &mut ReviewResult,
+    ) -> Result<(), Failure> {
+        let Some(head) = head else {
+            let why = "GitHub has not said which commit its files are of".to_owned();
+            say(result, &why);
+            return Ok(());
+        };
+        let remark = match self.try_to_post(lease, pull, head, result).await {
+            Ok(remark) => remark,
+            Err(failure) if failure.retry == Retry::Never => Some(failure.message),
+            Err(failure) => return Err(failure),
+        };
+        if let Some(why) = remark {
+            say(result, &why);
+        }
+        Ok(())
+    }
+
+    /// Why it was not posted, if it was not.
+    async fn try_to_post(
+        &self,
+        lease: &Lease,
+        pull: &PrUrl,
+        head: &str,
+        result: &ReviewResult,
+    ) -> Result<Option<String>, Failure> {
+        let newest = self.github.head(pull).await?.commit;
+        if newest != head {
+            let (newest, head) = (short(&newest), short(head));
+            return Ok(Some(format!(
+                "its newest commit is {newest} by now, and this review is of {head}"
+            )));
+        }
+        let place = pull.to_string();
+        let claim = self
+            .store
+            .claim_posting(lease, &place, head)
+            .await
+            .map_err(|error| away(&error))?;
+        let found = match claim {
+            Claim::Closed => {
+                let message = "the attempt has lost its job before it could post";
+                return Err(Failure::passing(FailureClass::Other, message));
+            }
+            Claim::Taken => {
+                return Ok(Some(format!(
+                    "another review is the one for commit {}",
+                    short(head)
+                )));
+            }
+            Claim::Again => {
+                let marker = letter::marker(lease.job, head);
+                self.github.find_review(pull, &marker).await?
+            }
+            Claim::Fresh => None,
+        };
+        let id = match found {
+            Some(id) => Some(id),
+            None => {
+                let (review, plain) = letter::write(result, lease.job, head, self.votes);
+                self.github.post_review(pull, &review, &plain).await?
+            }
+        };
+        let recorded = self.store.posted(lease.job, &place, head, id).await;
+        recorded.map_err(|error| away(&error))?;
+        info!(review.id = %lease.job, "posted review {} on {}", lease.job, pull.short());
+        Ok(None)
+    }
+}
+
+/// Adds a remark to a result.
+fn say(result: &mut ReviewResult, why: &str) {
+    let why = trace::presentable(&format!("Not posted on the pull request: {why}."));
+    result.findings.push(findings::remark(POST, why));
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+fn away(error: &StoreError) -> Failure {
+    Failure::passing(FailureClass::Store, format!("failed to {error}"))
+}
