@@ -337,7 +337,7 @@ fn a_key_of_the_player_is_told_in_its_footer() {
         assert!(footer.contains(&format!("{key} {word}")), "{key}: {footer}");
     }
     assert_eq!(
-        keymap::command(player.model().view(), Key::Char('=')),
+        keymap::command(player.model(), Key::Char('=')),
         None,
         "a key of the player is no view's"
     );

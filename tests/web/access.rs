@@ -10,7 +10,7 @@ use super::{Answer, Producer, ask, offline, world_and_producer};
 use crate::support::reviews::{CLEAN, COMMITTED_KEY};
 use crate::support::{World, until};
 
-fn operator(world: &World) -> Operator {
+fn operating(world: &World) -> Operator {
     Operator::new(world.store.clone(), world.queue.clone(), "test", Rights::Explicit)
 }
 
@@ -20,7 +20,7 @@ async fn token(world: &World, name: &str, scopes: &[Scope]) -> String {
         scopes: Scopes::of(scopes),
         expires_at: None,
     };
-    let made = operator(world)
+    let made = operating(world)
         .create_token(wanted)
         .await
         .expect("postgres is there");
@@ -68,7 +68,7 @@ async fn a_token_may_do_what_its_scopes_say_until_it_is_revoked() {
             .all(|hash| hash.len() == 32 && !reader.as_bytes().windows(32).any(|part| part == hash))
     );
     assert!(
-        operator(&world)
+        operating(&world)
             .revoke_token("ci")
             .await
             .expect("postgres is there")

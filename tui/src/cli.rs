@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, talk to standard error.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use millstream::domain::{JobId, JobState, Priority};
 use millstream::exit::Exit;
+use millstream::untrusted::visible;
 
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
@@ -20,6 +22,7 @@ use crate::verbs::activity::ActivityArgs;
 use crate::verbs::bench::BenchArgs;
 use crate::verbs::burst::BurstArgs;
 use crate::verbs::dead::DeadVerb;
+use crate::verbs::eval::EvalArgs;
 use crate::verbs::frame::FrameArgs;
 use crate::verbs::operate::{BuryArgs, ClaimArgs, MoveArgs};
 use crate::verbs::pause::{PauseArgs, ResumeArgs};
@@ -105,6 +108,8 @@ enum Verb {
     Trace(TraceArgs),
     /// Measure the engine beside the raw limit of the same server
     Bench(BenchArgs),
+    /// Measure the reviewers on labelled changes: what they find, miss and cost
+    Eval(EvalArgs),
     /// Draw a picture of the console without a terminal
     Frame(FrameArgs),
 }
@@ -270,6 +275,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
         Verb::Activity(args) => verbs::activity::run(&args).await,
         Verb::Trace(args) => verbs::trace::run(&args).await,
         Verb::Bench(args) => verbs::bench::run(&args).await,
+        Verb::Eval(args) => verbs::eval::run(&args).await,
         Verb::Frame(args) => verbs::frame::run(&args),
     }
 }
@@ -277,7 +283,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
 /// Help and version are answers; everything else is a usage error.
 fn report_usage(error: &clap::Error) -> u8 {
     // A closed pipe is no reason for another message.
-    let _unheard = error.print();
+    let _unheard = print_usage(error);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         _ => Exit::Usage.code(),
@@ -310,6 +316,16 @@ fn idempotency_key(text: &str) -> Result<String, String> {
     } else {
         Err("1 to 255 visible ASCII characters are wanted".to_owned())
     }
+}
+
+/// Prints it as clap does, unless it quotes what a terminal would obey: then without its colours, and that shown.
+fn print_usage(error: &clap::Error) -> io::Result<()> {
+    let plain = error.render().to_string();
+    let shown: Vec<String> = plain.lines().map(visible).collect();
+    if plain.lines().eq(&shown) {
+        return error.print();
+    }
+    writeln!(io::stderr(), "{}", shown.join("\n"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 pub mod agent;
 mod aside;
 pub use millstream::domain::diff;
+pub mod eval;
 pub mod fault;
 pub mod github;
 pub mod http;

@@ -307,6 +307,8 @@ fn whole_model(recorded: Value) -> Result<Model, TapeError> {
         name: "".into(),
         queue: "".into(),
         group: "".into(),
+        tint: None,
+        is_production: false,
     };
     let fresh = Model::new(size, profile, DateTime::UNIX_EPOCH);
     let mut whole = serde_json::to_value(fresh).map_err(damaged)?;

@@ -6,6 +6,7 @@ pub mod burst;
 pub mod console;
 pub mod dead;
 pub mod edit;
+pub mod eval;
 pub mod frame;
 pub mod jobs;
 pub mod moved;

@@ -25,7 +25,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// How long a probe may take before another one is let through.
 const PROBE: Duration = Duration::from_secs(60);
 
-/// How soon a job that came during a probe asks again.
+/// How soon a job that came during the first probe asks again. During a later one it waits for as long as a probe may
+/// take: a long outage must not use up the starts that a job has.
 const SOON: Duration = Duration::from_secs(5);
 
 /// The breaker of one provider.
@@ -67,7 +68,7 @@ impl Breaker {
             return Door::Shut(until - now);
         }
         match self.probe {
-            Some(since) if now < since + PROBE => Door::Shut(SOON),
+            Some(since) if now < since + PROBE => Door::Shut(if self.shut > 1 { PROBE } else { SOON }),
             _ => {
                 self.probe = Some(now);
                 Door::Open
@@ -149,7 +150,8 @@ mod tests {
             assert_eq!(breaker.ask(now), Door::Shut(time));
             now += time;
             assert_eq!(breaker.ask(now), Door::Open);
-            assert_eq!(breaker.ask(now), Door::Shut(SOON));
+            let soon = if seconds == 15 { SOON } else { PROBE };
+            assert_eq!(breaker.ask(now), Door::Shut(soon));
             breaker.outage(now);
         }
         // A probe that nobody ends does not keep the door shut for ever.

@@ -12,6 +12,8 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 mod answers;
+mod budgets;
+mod hostile;
 
 const SMALL: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
 

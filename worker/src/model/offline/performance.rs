@@ -55,6 +55,7 @@ pub(super) fn review(files: &[FileDiff], results: &[&ToolResult]) -> Vec<Remark>
             remarks.extend(in_loops(file, hunk));
         }
         remarks.extend(in_lines(file));
+        remarks.extend(caches(file));
     }
     remarks
 }
@@ -216,6 +217,45 @@ static READS_ALL: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// What single lines show.
+/// Something goes into a cache.
+static STORES: LazyLock<Regex> =
+    LazyLock::new(|| form(r"(?i)\b\w*(?:cache|memo)\w*(?:\[[^\]]+\]\s*=[^=]|\.(?:set|insert|put)\()"));
+
+/// The cache is a plain map, which keeps what goes in.
+static PLAIN_MAP: LazyLock<Regex> = LazyLock::new(|| {
+    form(
+        r"(?i)\b\w*(?:cache|memo)\w*\b.*(?:=\s*\{\s*\}|=\s*dict\(\)|new Map\(|\bHashMap\b|\bBTreeMap\b|map\[\w)",
+    )
+});
+
+/// Something takes it out again, or bounds it.
+static LETS_GO: LazyLock<Regex> = LazyLock::new(|| {
+    form(
+        r"(?i)\b(?:max_?(?:size|entries|len|items)|capacity|evict\w*|prune|expire\w*|ttl|lru|remove|delete|del|pop|popitem|shift_remove|clear|drain|retain)\b",
+    )
+});
+
+/// A cache that is made here, filled here and never emptied: told once for each file, at the first filling.
+fn caches(file: &FileDiff) -> Option<Remark> {
+    let lines = || {
+        let shown = file.hunks.iter().flat_map(|hunk| file.lines(hunk));
+        shown.filter(|line| {
+            line.kind != LineKind::Removed && line.text.len() < LONGEST_LINE && !is_comment(line.text)
+        })
+    };
+    let made = lines().any(|line| PLAIN_MAP.is_match(line.text));
+    if !made || lines().any(|line| LETS_GO.is_match(line.text)) {
+        return None;
+    }
+    let filled = lines().find(|line| line.kind == LineKind::Added && STORES.is_match(line.text))?;
+    Some(Remark::at(
+        Severity::Warn,
+        &file.path,
+        filled.number,
+        "This cache only grows: nothing bounds it or lets an entry go.",
+    ))
+}
+
 fn in_lines(file: &FileDiff) -> Vec<Remark> {
     let remark = |line: &crate::diff::Line<'_>| {
         let at = |severity, note: &str| Some(Remark::at(severity, &file.path, line.number, note));

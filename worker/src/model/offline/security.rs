@@ -131,11 +131,17 @@ static UNSAFE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         "Text is written as HTML here; if any of it comes from users, it can run scripts in their pages.";
     let load = "This loader can run code from its input; use a safe one unless the input is your own.";
     let table = [
-        (format!(r#"(?i)\b[fF]r?["']+[^"']*{SQL}[^"']*\{{"#), sql),
+        (format!(r#"(?i)\bfr?(?:"+[^"]*{SQL}[^"]*\{{|'+[^']*{SQL}[^']*\{{)"#), sql),
         (format!(r"(?i)(?:^|[^\w.$])`[^`]*{SQL}[^`]*\$\{{"), sql),
         (format!(r#"(?i)format!\(\s*r?#*"[^"]*{SQL}[^"]*\{{"#), sql),
-        (format!(r#"(?i)["'][^"']*{SQL}[^"']*["']\s*(?:\+|\.)\s*[a-z_$]"#), sql),
-        (format!(r#"(?i)["'][^"']*{SQL}[^"']*%s[^"']*["']\s*%\s*[\w(]"#), sql),
+        (
+            format!(r#"(?i)(?:"[^"]*{SQL}[^"]*"|'[^']*{SQL}[^']*')\s*(?:\+\s*[a-z_$(]|\.\s*\$)"#),
+            sql,
+        ),
+        (
+            format!(r#"(?i)(?:"[^"]*{SQL}[^"]*%s[^"]*"|'[^']*{SQL}[^']*%s[^']*')\s*%\s*[\w(]"#),
+            sql,
+        ),
         (format!(r#"(?i)Sprintf\(\s*["`][^"`]*{SQL}[^"`]*%[svd]"#), sql),
         (
             r#"\bverify\s*=\s*False\b|danger_accept_invalid_(?:certs|hostnames)\(true\)|rejectUnauthorized:\s*false|InsecureSkipVerify:\s*true|NODE_TLS_REJECT_UNAUTHORIZED["'\]]*\s*=\s*["']?0"#.to_owned(),
