@@ -33,6 +33,14 @@ bench-console *arguments:
 console-load *arguments:
     scripts/console-load {{arguments}}
 
+# What a console keeps in memory on a busy queue: `just console-memory 1h`.
+console-memory *arguments:
+    scripts/console-memory {{arguments}}
+
+# How soon the first of a million pending entries stand on a console, and what that costs Valkey.
+console-pending *arguments:
+    scripts/console-pending {{arguments}}
+
 # Submissions over HTTP beside the same insert and XADD alone, in one run.
 bench-web:
     cargo test --release --locked -p millstream-tests --test suite -- --ignored --nocapture submissions_over_http

@@ -45,14 +45,14 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def running(binary: Path):
-    """Where the two servers of a demo are, and its folder, for as long as it runs."""
+def running(binary: Path, settings: dict = QUIET, workers: int = 1):
+    """Where the two servers of a demo are, and its folder, for as long as it runs. Other settings make it busy."""
     # Postgres does not run as root, so its folder has to be where its account can go.
     folder = Path(tempfile.mkdtemp(prefix="millstream-quiet-", dir="/tmp"))
     folder.chmod(0o755)
     demo = None
     try:
-        demo, servers = start(binary, folder)
+        demo, servers = start(binary, folder, settings, workers)
         yield servers, folder
     finally:
         if demo is not None:
@@ -60,10 +60,10 @@ def running(binary: Path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(binary: Path, folder: Path):
-    variables = environment() | QUIET | {"XDG_RUNTIME_DIR": str(folder / "run"), "TMPDIR": str(folder)}
+def start(binary: Path, folder: Path, settings: dict, workers: int):
+    variables = environment() | settings | {"XDG_RUNTIME_DIR": str(folder / "run"), "TMPDIR": str(folder)}
     (folder / "run").mkdir(mode=0o700)
-    command = [binary, "demo", "--headless", "--workers", "1", "--data", folder / "data"]
+    command = [binary, "demo", "--headless", "--workers", str(workers), "--data", folder / "data"]
     demo = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found_by = folder / "run" / "millstream" / f"{demo.pid}.json"
     give_up = time.monotonic() + 120

@@ -98,30 +98,37 @@ impl Operator {
 
     /// Copies what was noted while Postgres was away, as a move passes by.
     pub(super) async fn copy_glass(&self) {
+        let mut is_switched = false;
         for _ in 0..PAGES {
             let Ok(page) = within(COPY_WITHIN, self.queue.glass_page()).await else {
-                return;
+                break;
             };
-            if page.is_empty() {
-                return;
-            }
             let mut copied = Vec::new();
             for (id, note) in page {
-                if let Some(note) = note
-                    && let Err(error) = self.store.copy_glass(&note, id.time()).await
-                {
-                    warn!("failed to {error}; a note of a broken glass is copied later");
-                    break;
+                if let Some(note) = note {
+                    is_switched |= matches!(note.body["verb"].as_str(), Some("pause" | "resume"));
+                    if let Err(error) = self.store.copy_glass(&note, id.time()).await {
+                        warn!("failed to {error}; a note of a broken glass is copied later");
+                        break;
+                    }
                 }
                 copied.push(id);
             }
-            if copied.is_empty()
-                || within(COPY_WITHIN, self.queue.remove_glass(&copied))
-                    .await
-                    .is_err()
-            {
-                return;
+            if copied.is_empty() || within(COPY_WITHIN, self.queue.remove_glass(&copied)).await.is_err() {
+                break;
             }
         }
+        if is_switched && let Err(error) = self.agree_on_pause().await {
+            warn!("failed to {error}; the reconciler brings the pause to Valkey");
+        }
+    }
+
+    /// The key in Valkey says what the row says by now.
+    async fn agree_on_pause(&self) -> Result<(), OpsError> {
+        match self.store.paused(self.name()).await? {
+            Some(row) => self.stop_fetches(&row).await?,
+            None => drop(self.start_fetches().await?),
+        }
+        Ok(())
     }
 }

@@ -123,12 +123,12 @@ impl Operator {
         Ok(())
     }
 
-    async fn stop_fetches(&self, row: &PausedRow) -> Result<(), QueueError> {
+    pub(super) async fn stop_fetches(&self, row: &PausedRow) -> Result<(), QueueError> {
         patient(self.queue.set_pause(&row.key_text())).await?;
         patient(self.queue.call_workers(Call::Pause)).await
     }
 
-    async fn start_fetches(&self) -> Result<bool, QueueError> {
+    pub(super) async fn start_fetches(&self) -> Result<bool, QueueError> {
         let cleared = patient(self.queue.clear_pause()).await?;
         patient(self.queue.call_workers(Call::Resume)).await?;
         Ok(cleared)

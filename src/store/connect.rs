@@ -116,6 +116,12 @@ impl Store {
         }
     }
 
+    /// Leaves every connection as it is and begins with new ones. One whose server has fallen silent while a question
+    /// was on its way answers none after it either, and the pool goes on handing it out.
+    pub fn reconnect(&self) {
+        self.replace(&self.pool());
+    }
+
     /// Connects once, outside the pool: the pool only says that it waited too long, this says why.
     ///
     /// # Errors

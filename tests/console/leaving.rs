@@ -1,6 +1,7 @@
 //! How a console ends when nobody presses `q`: its terminal is a shell's again, and what it started is gone.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use millstream::queue::Wire;
@@ -15,6 +16,8 @@ use crate::support::{World, until};
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// The key that ends a debug build with a panic: Ctrl-\\.
 const PANIC: &str = "\u{1c}";
+/// The key that does it with a panic of a task beside the loop: Ctrl-].
+const TASK_PANIC: &str = "\u{1d}";
 
 async fn console(world: &World) -> Terminal {
     let terminal = Terminal::start(Home::beside(world), &[]);
@@ -106,23 +109,33 @@ async fn a_demo_whose_terminal_is_closed_drains_and_leaves_nothing_of_it() {
 #[tokio::test]
 async fn a_panic_is_told_on_a_terminal_that_was_given_back() {
     let world = World::with(Wire::REVIEW).await;
-    let mut terminal = console(&world).await;
-    terminal.press(PANIC).await;
-    let status = terminal.until_ended().await;
+    let panics = [
+        (PANIC, "the panic that was asked for"),
+        (TASK_PANIC, "the panic of a task that was asked for"),
+    ];
+    for (key, text) in panics {
+        let mut terminal = console(&world).await;
+        terminal.press(key).await;
+        let status = terminal.until_ended().await;
+        tells_its_panic_once(&terminal, status, text);
+    }
+}
+
+fn tells_its_panic_once(terminal: &Terminal, status: ExitStatus, text: &str) {
     let shows = terminal.shows();
     assert_eq!(status.code(), Some(1), "{shows}");
     assert!(terminal.is_given_back(), "{shows}");
+    assert_eq!(shows.matches(text).count(), 1, "{shows}");
     let said: Vec<&str> = shows.lines().filter(|line| !line.is_empty()).collect();
     let at = |words: &str| said.iter().position(|line| line.starts_with(words));
     let log = said
         .iter()
         .find_map(|line| line.strip_prefix("the console's log is "));
-    assert!(shows.contains("the panic that was asked for"), "{shows}");
     assert!(at("thread") < at("the console's log is"), "{shows}");
     let last = "millstream: failed to go on: a part of the console panicked";
     assert_eq!(said.last(), Some(&last), "{shows}");
     let log = std::fs::read_to_string(log.expect("its path")).expect("the log is there");
-    assert!(log.contains("the panic that was asked for"), "{log}");
+    assert_eq!(log.matches(text).count(), 1, "{log}");
 }
 
 #[tokio::test]

@@ -6,10 +6,17 @@
 
 mod acting;
 mod any_size;
+mod bytes;
+mod held_up;
+mod hostile;
+mod hostile_world;
 mod leaving;
 mod looking;
 mod options;
+mod outages;
 mod pictures;
+mod poison;
 mod replay;
 mod size;
+mod stopping;
 mod terminal;

@@ -161,6 +161,23 @@ fn the_other_views_in_their_conditions() {
 }
 
 #[test]
+fn the_lists_while_servers_are_away() {
+    for shown in [
+        Shown::Jobs,
+        Shown::Pending,
+        Shown::Dead,
+        Shown::Workers,
+        Shown::Streams,
+        Shown::Activity,
+    ] {
+        check(shown, State::BothLost, USUAL, &DARK);
+    }
+    // Without colours what is old says so in words.
+    check(Shown::Jobs, State::BothLost, SMALL, &MONO);
+    check(Shown::Jobs, State::BothLost, NARROW, &DARK);
+}
+
+#[test]
 fn a_screen_that_is_too_small_says_what_matters() {
     for (width, height) in [(39, 9), (39, 12), (20, 3), (1, 1)] {
         check(Shown::Overview, State::Normal, Size { width, height }, &DARK);

@@ -216,3 +216,18 @@ async fn a_server_that_goes_away_leaves_the_last_values_with_their_age() {
     assert!(terminal.until_ended().await.success());
     servers.stop().await;
 }
+
+#[tokio::test]
+async fn scale_asks_for_workers_and_can_be_taken_back() {
+    let (world, mut terminal) = demo("1").await;
+    until_workers(&world, 1).await;
+    terminal.press(":scale 2\r").await;
+    terminal.until_shows("1 > 2 workers").await;
+    terminal.press("y").await;
+    until_workers(&world, 2).await;
+    terminal.press("z").await;
+    terminal.until_shows("Undo").await;
+    terminal.press("\t\r").await;
+    until_workers(&world, 1).await;
+    leave(terminal).await;
+}

@@ -1,8 +1,9 @@
 //! A line to a server that the test can cut, silence, and lead elsewhere.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +17,8 @@ struct State {
     cut: bool,
     /// Connections older than this say nothing any more, and are not closed either.
     silenced: u64,
+    /// What is sent waits so long on its way, in both directions.
+    delay: Duration,
 }
 
 /// A line; it ends with the test.
@@ -38,6 +41,7 @@ impl Line {
             target: target.parse().expect("an IP and a port"),
             cut: false,
             silenced: 0,
+            delay: Duration::ZERO,
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, state.clone()));
@@ -67,6 +71,11 @@ impl Line {
     /// Those who are connected now hear nothing any more; who connects anew gets through.
     pub fn silence(&self) {
         self.state.send_modify(|state| state.silenced += 1);
+    }
+
+    /// Lets everything that is sent from now on wait so long on its way.
+    pub fn slow_down(&self, delay: Duration) {
+        self.state.send_modify(|state| state.delay = delay);
     }
 
     /// Leads to another server from now on.
@@ -103,13 +112,41 @@ async fn pass(mut client: TcpStream, mut state: watch::Receiver<State>) {
     let Ok(mut server) = TcpStream::connect(now.target).await else {
         return;
     };
+    let delay = state.clone();
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let carried = async {
+        // Whichever direction ends first ends both, as a closed connection does.
+        tokio::select! {
+            () = carry(from_client, to_server, delay.clone()) => {}
+            () = carry(from_server, to_client, delay.clone()) => {}
+        }
+    };
     let silent = tokio::select! {
-        _ended = copy_bidirectional(&mut client, &mut server) => false,
+        () = carried => false,
         silent = disturbed(&mut state, now.silenced) => silent,
     };
     if silent {
         // Held open, and nothing is passed on.
         std::future::pending::<()>().await;
+    }
+}
+
+/// Carries what comes, each piece after the delay of its time.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: watch::Receiver<State>,
+) {
+    let mut bytes = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        let delay = state.borrow().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        if to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
     }
 }
 

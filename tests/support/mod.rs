@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod gated;
+pub mod hostile;
 pub mod line;
 pub mod lossy;
 pub mod pg_frames;

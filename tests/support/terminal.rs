@@ -3,15 +3,18 @@
 
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use pty_process::{Command, OwnedWritePty, Size};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::io::ioctl_fionread;
+use rustix::termios::{LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vt100::{Callbacks, MouseProtocolMode, Parser};
 
@@ -24,6 +27,15 @@ const COLUMNS: u16 = 120;
 
 fn cells(count: u16) -> NonZero<u16> {
     NonZero::new(count).expect("a terminal has cells")
+}
+
+/// Whether the kernel has stopped a process.
+pub fn is_stopped(pid: rustix::process::Pid) -> bool {
+    let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let stat = std::fs::read_to_string(path).expect("it is there");
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| rest.trim_start().starts_with('T'))
 }
 
 /// What a program has put on the clipboard by OSC 52, still in Base64.
@@ -43,6 +55,12 @@ pub struct Terminal {
     /// The terminal itself, for its modes.
     line: OwnedFd,
     screen: Arc<Mutex<Parser<Clipboard>>>,
+    /// All that was sent to it.
+    sent: Arc<Mutex<Vec<u8>>>,
+    /// Nobody reads what is sent to it, as when a connection stands still.
+    held: watch::Sender<bool>,
+    /// Its modes before anything ran in it.
+    before: Termios,
     /// Its folder stays for as long as the program may write into it.
     home: Home,
     /// Feeds the screen for as long as there is output.
@@ -52,11 +70,24 @@ pub struct Terminal {
 impl Terminal {
     /// Starts the binary with these arguments.
     pub fn start(home: Home, args: &[&str]) -> Self {
+        let binary = home.binary_and_vars().0.to_owned();
+        Self::run(home, &binary, args)
+    }
+
+    /// Starts a shell that has jobs, as a person does who works in it; answers it with the words that start the binary.
+    pub fn shell(home: Home) -> (Self, String) {
+        let binary = home.binary_and_vars().0.display().to_string();
+        let shell = Self::run(home, Path::new("/bin/sh"), &["-i"]);
+        (shell, binary)
+    }
+
+    fn run(home: Home, program: &Path, args: &[&str]) -> Self {
         let (pty, pts) = pty_process::open().expect("a pseudo-terminal can be had");
         pty.resize(Size::new(ROWS, COLUMNS))
             .expect("a fresh terminal takes a size");
-        let (binary, vars) = home.binary_and_vars();
-        let child = Command::new(binary)
+        let vars = home.binary_and_vars().1;
+        let before = tcgetattr(&pty).expect("a fresh terminal has modes");
+        let child = Command::new(program)
             .args(args)
             .env_clear()
             .envs(vars)
@@ -73,12 +104,25 @@ impl Terminal {
             0,
             Clipboard::default(),
         )));
-        let fed = screen.clone();
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let (fed, kept) = (screen.clone(), sent.clone());
+        let (held, mut holding) = watch::channel(false);
         let mut reading = JoinSet::new();
         reading.spawn(async move {
             let mut bytes = vec![0; 16 * 1024];
-            // The end of a terminal's output is an error on Linux.
-            while let Ok(count @ 1..) = output.read(&mut bytes).await {
+            loop {
+                // Whoever could hold it is gone with the terminal.
+                let _gone = holding.wait_for(|held| !held).await.is_err();
+                let read = tokio::select! {
+                    biased;
+                    Ok(()) = holding.changed() => continue,
+                    read = output.read(&mut bytes) => read,
+                };
+                // The end of a terminal's output is an error on Linux.
+                let Ok(count @ 1..) = read else { return };
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend_from_slice(&bytes[..count]);
                 fed.lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .process(&bytes[..count]);
@@ -89,9 +133,39 @@ impl Terminal {
             keys,
             line,
             screen,
+            sent,
+            held,
+            before,
             home,
             reading,
         }
+    }
+
+    /// All that was sent to it by now.
+    pub fn sent(&self) -> Vec<u8> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on nobody reads what is sent to it.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// What was sent is read again.
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Bytes that were sent and that nobody has read.
+    pub fn unread(&self) -> u64 {
+        ioctl_fionread(&self.line).expect("the terminal is there")
+    }
+
+    /// What a shell does that takes the terminal from a job: its own modes, and a screen of its own.
+    pub fn take_away(&self) {
+        tcsetattr(&self.line, OptionalActions::Now, &self.before).expect("the terminal is there");
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.process(b"\x1bc$ ");
     }
 
     /// What the screen shows.
@@ -133,12 +207,18 @@ impl Terminal {
     pub fn is_given_back(&self) -> bool {
         let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         let screen = screen.screen();
-        let modes = tcgetattr(&self.line).expect("the terminal is there").local_modes;
+        let modes = tcgetattr(&self.line).expect("the terminal is there");
         !screen.alternate_screen()
             && !screen.hide_cursor()
             && !screen.bracketed_paste()
             && screen.mouse_protocol_mode() == MouseProtocolMode::None
-            && modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+            && modes
+                .local_modes
+                .contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+            && modes.local_modes == self.before.local_modes
+            && modes.input_modes == self.before.input_modes
+            && modes.output_modes == self.before.output_modes
+            && modes.control_modes == self.before.control_modes
     }
 
     /// The user who runs it.
@@ -154,7 +234,7 @@ impl Terminal {
             line,
             home,
             mut reading,
-            screen: _,
+            ..
         } = self;
         drop((keys, line));
         reading.shutdown().await;
@@ -166,7 +246,9 @@ impl Terminal {
     /// Gives the window another size, as dragging its corner does.
     pub fn resize(&self, rows: u16, columns: u16) {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        screen.screen_mut().set_size(cells(rows), cells(columns));
+        screen
+            .screen_mut()
+            .set_size(cells(rows.max(1)), cells(columns.max(1)));
         let size = Winsize {
             ws_row: rows,
             ws_col: columns,
@@ -210,10 +292,31 @@ impl Terminal {
         pid.and_then(rustix::process::Pid::from_raw).expect("it runs")
     }
 
+    /// Whether the terminal is in raw mode.
+    pub fn is_raw(&self) -> bool {
+        let modes = tcgetattr(&self.line).expect("the terminal is there");
+        !modes
+            .local_modes
+            .intersects(LocalModes::ECHO | LocalModes::ICANON)
+    }
+
+    /// The process that this one has started, as a shell starts its job.
+    pub fn job(&self) -> Option<rustix::process::Pid> {
+        let pid = self.pid().as_raw_nonzero();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        let child = children.split_whitespace().next()?.parse().ok()?;
+        rustix::process::Pid::from_raw(child)
+    }
+
+    /// Waits for its end, whatever is unread.
+    pub async fn until_gone(&mut self) -> ExitStatus {
+        let ending = tokio::time::timeout(std::time::Duration::from_secs(60), self.child.wait());
+        ending.await.expect("it ends in time").expect("our child")
+    }
+
     /// Waits for its end, and for the screen to show what it said last.
     pub async fn until_ended(&mut self) -> ExitStatus {
-        let ending = tokio::time::timeout(std::time::Duration::from_secs(60), self.child.wait());
-        let status = ending.await.expect("it ends in time").expect("our child");
+        let status = self.until_gone().await;
         while self.reading.join_next().await.is_some() {}
         status
     }

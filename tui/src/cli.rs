@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, talk to standard error.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use millstream::domain::{JobId, JobState, Priority};
 use millstream::exit::Exit;
+use millstream::untrusted::visible;
 
 use crate::demo::{self, DemoArgs};
 use crate::failure::Failure;
@@ -278,7 +280,7 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
 /// Help and version are answers; everything else is a usage error.
 fn report_usage(error: &clap::Error) -> u8 {
     // A closed pipe is no reason for another message.
-    let _unheard = error.print();
+    let _unheard = print_usage(error);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         _ => Exit::Usage.code(),
@@ -311,6 +313,16 @@ fn idempotency_key(text: &str) -> Result<String, String> {
     } else {
         Err("1 to 255 visible ASCII characters are wanted".to_owned())
     }
+}
+
+/// Prints it as clap does, unless it quotes what a terminal would obey: then without its colours, and that shown.
+fn print_usage(error: &clap::Error) -> io::Result<()> {
+    let plain = error.render().to_string();
+    let shown: Vec<String> = plain.lines().map(visible).collect();
+    if plain.lines().eq(&shown) {
+        return error.print();
+    }
+    writeln!(io::stderr(), "{}", shown.join("\n"))
 }
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ pub enum Effect {
     Record,
     /// Draw everything again, as after a resize.
     Redraw,
+    /// Stop, as a shell's Ctrl-Z stops a program, until the shell lets us go on.
+    Stop,
     /// Leave the console.
     Quit,
 }

@@ -1,7 +1,5 @@
 //! Why a verb did not do what was asked, by exit code, with what to do about it.
 
-use std::io::{self, Write};
-
 use millstream::bench::BenchError;
 use millstream::engine::EngineError;
 use millstream::exit::Exit;
@@ -12,6 +10,7 @@ use millstream::settings::Faults;
 use millstream::store::StoreError;
 use millstream_worker::service::WorkerError;
 
+use crate::output;
 use crate::runtime::ConsoleError;
 use crate::servers::ServersError;
 
@@ -136,8 +135,7 @@ impl Failure {
     pub fn print(&self) {
         let text = self.to_string();
         for line in text.lines().chain(self.hint()) {
-            // The exit code says it too, and with standard error closed it has to.
-            let _unheard = writeln!(io::stderr(), "millstream: {line}");
+            output::say(line);
         }
     }
 }

@@ -63,6 +63,26 @@ pub fn age(time: Duration) -> String {
     }
 }
 
+/// The silence of somebody who speaks every second: `<2 s`, `4 s`, then as [`age`]. What is well does not change on the
+/// screen, since each change is sent over the line.
+#[must_use]
+pub fn silence(time: Duration) -> String {
+    match time.as_secs() {
+        0..=1 => "<2 s".to_owned(),
+        seconds @ 2..=9 => format!("{seconds} s"),
+        _ => age(time),
+    }
+}
+
+/// A long time of which nobody counts the seconds: `41 s`, `9m`, `3h 05m`, `2d 4h`.
+#[must_use]
+pub fn roughly(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 60..=3_599 => format!("{}m", seconds / 60),
+        _ => age(time),
+    }
+}
+
 /// A short time of a server: `0.3 ms`, `41 ms`, `1.2 s`.
 #[must_use]
 pub fn latency(time: Duration) -> String {
@@ -303,6 +323,12 @@ mod tests {
         }
         assert_eq!(age(ms(41_600)), "41 s");
         assert_eq!(age(ms(4_100)), "4.1 s");
+        assert_eq!(silence(ms(1_900)), "<2 s");
+        assert_eq!(silence(ms(4_900)), "4 s");
+        assert_eq!(silence(ms(97_900)), "1m 37s");
+        assert_eq!(roughly(ms(41_000)), "41 s");
+        assert_eq!(roughly(ms(597_900)), "9m");
+        assert_eq!(roughly(ms(11_100_000)), "3h 05m");
         assert_eq!(latency(Duration::from_micros(312)), "0.3 ms");
         assert_eq!(latency(ms(41)), "41 ms");
         assert_eq!(latency(ms(1_200)), "1.2 s");

@@ -1,8 +1,9 @@
 //! How answers are printed: JSON on one line, or columns for people.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
-use millstream::untrusted::visible;
+use millstream::untrusted::{visible, visible_json};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -19,17 +20,19 @@ pub fn answer<T: Serialize>(
     if as_json {
         json(value)
     } else {
-        lines(&in_words(value))
+        let shown: Vec<String> = in_words(value).iter().map(|line| visible(line)).collect();
+        lines(&shown)
     }
 }
 
-/// Prints a value as JSON on one line.
+/// Prints a value as JSON on one line. Other people's text in it may be shown by a terminal, so what that would obey
+/// stands there as its escape, which means the same to a parser.
 ///
 /// # Errors
 /// When standard output fails otherwise than by being closed.
 fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::Demo(error.to_string()))?;
-    lines(&[text])
+    lines(&[visible_json(&text)])
 }
 
 /// Prints lines. Whoever reads them may stop early.
@@ -45,6 +48,12 @@ fn lines(lines: &[String]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Says something on standard error: whatever it quotes, it is one line. The exit code says it too, and with standard
+/// error closed it has to.
+pub fn say(text: impl Display) {
+    let _unheard = writeln!(io::stderr(), "millstream: {}", visible(&text.to_string()));
 }
 
 /// Rows under their headings, each column as wide as it must be. Cells are other people's text: what a

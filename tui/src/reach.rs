@@ -21,7 +21,8 @@ pub enum Needs {
     Postgres,
     /// Valkey alone.
     Valkey,
-    /// One of them: what the other would tell is shown as missing.
+    /// One of them: what the other would tell is shown as missing. Servers that somebody has named may both be away:
+    /// whoever looks at them wants to see them come back.
     Either,
 }
 
@@ -44,6 +45,8 @@ pub struct Reach {
     pub demo: Option<Running>,
     /// The profile, when one was asked for.
     pub profile: Option<ServerProfile>,
+    /// Somebody has said where its servers are.
+    is_named: bool,
 }
 
 impl Reach {
@@ -61,6 +64,9 @@ impl Reach {
     /// As [`Reach::find`], and when there is no such profile.
     pub async fn find_as(needs: Needs, profile: Option<&str>) -> Result<Self, Failure> {
         let reach = Self::find_with(profile, &process_environment)?;
+        if needs == Needs::Either && reach.is_named {
+            return Ok(reach);
+        }
         let (valkey, postgres) = tokio::join!(reach.queue.check(), reach.store.check());
         match needs {
             Needs::Both => {
@@ -94,6 +100,7 @@ impl Reach {
             postgres_place: place(servers.database_url.expose_secret()),
             demo: found.demo,
             profile: profile.clone(),
+            is_named: is_named(vars),
         })
     }
 }
@@ -110,6 +117,12 @@ pub fn place(address: &str) -> String {
     }
 }
 
+/// Whether somebody has said where a server is.
+fn is_named(vars: &dyn Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
+    ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set)
+}
+
 /// The demo that stands in for settings that nobody made.
 #[derive(Debug)]
 pub struct Found {
@@ -121,10 +134,8 @@ impl Found {
     /// not fit.
     #[must_use]
     pub fn look(vars: &dyn Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| vars(name).is_some_and(|value| !value.trim().is_empty());
-        let named = ["VALKEY_URL", "REDIS_URL", "DATABASE_URL"].into_iter().any(set);
         Self {
-            demo: if named {
+            demo: if is_named(vars) {
                 None
             } else {
                 RuntimeFolder::locate(vars).newest_alive()

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use millstream::settings::process_environment;
 use millstream::shutdown;
+use millstream::untrusted::visible;
 use millstream_worker::service::{WorkerError, serve};
 
 fn main() -> ExitCode {
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {
-                eprintln!("millstream-worker: {line}");
+                eprintln!("millstream-worker: {}", visible(line));
             }
             ExitCode::from(error.exit().code())
         }

@@ -26,7 +26,6 @@ pub fn of(id: CommandId, model: &Model) -> Option<&'static str> {
     {
         return Some(why);
     }
-    // Submitting from elsewhere has an argument, and a queue is everybody's to pause.
     if command.group == Group::Demo && model.fleet.is_none() {
         return Some("only the demo starts and feeds workers: ./demo");
     }
@@ -143,6 +142,7 @@ pub const fn why_not(verb: Verb, standing: Standing) -> Option<&'static str> {
         Verb::Pause
         | Verb::Resume
         | Verb::Submit
+        | Verb::Scale
         | Verb::Undo
         | Verb::ResumeRun
         | Verb::PauseRun

@@ -418,7 +418,7 @@ pub const COMMANDS: &[Command] = &[
         "kill",
         "kill -9 a worker process, and see its jobs taken over",
     ),
-    write(
+    act(
         CommandId::Scale,
         Danger::Write,
         "scale",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream::ops::{Operator, Rights, Submitter};
+use millstream::ops::{DemoFleet, Operator, Rights, Submitter};
 use millstream::settings::process_environment;
 use millstream::untrusted::Untrusted;
 use tracing::info;
@@ -63,13 +63,15 @@ pub async fn open(demo: &Demo, args: &ConsoleArgs, feed: Arc<Feed>) -> Result<()
 /// A demo is its user's own: its console may write.
 fn pen(demo: &Demo) -> Result<Pen, Failure> {
     let max_patch = max_patch(&process_environment)?;
+    let operator = Operator::new(
+        demo.store.clone(),
+        demo.queue.clone(),
+        acting("console"),
+        Rights::Guarded,
+    );
+    let fleet = DemoFleet::new(demo.store.clone(), demo.queue.keys().shared.clone());
     Ok(Pen {
-        operator: Operator::new(
-            demo.store.clone(),
-            demo.queue.clone(),
-            acting("console"),
-            Rights::Guarded,
-        ),
+        operator: operator.with_fleet(Arc::new(fleet)),
         submitter: Submitter::new(
             demo.store.clone(),
             demo.queue.clone(),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use millstream::ops::scale::MOST_IN_DEMO;
 use millstream::store::Store;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
 
 use super::fleet::Fleet;
-use super::say;
 use crate::failure::Failure;
 
 /// How often it is looked, and told how many there are.
@@ -49,10 +49,11 @@ fn stay(fleet: &Fleet, draining: &HashSet<u32>) -> Vec<u32> {
 
 fn resize(fleet: &Fleet, wanted: usize, draining: &mut HashSet<u32>) {
     let stay = stay(fleet, draining);
-    say(&format!("{} workers, {wanted} are asked for", stay.len()));
+    // The screen may be the console's: what is told goes to its log.
+    info!("{} workers, {wanted} are asked for", stay.len());
     for _ in stay.len()..wanted {
         if let Err(failure) = fleet.add_worker() {
-            say(&failure.to_string());
+            warn!("{failure}");
             return;
         }
     }

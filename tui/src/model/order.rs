@@ -36,6 +36,8 @@ pub enum Verb {
     Submit,
     /// A dead review gets another input.
     Edit,
+    /// There shall be so many workers.
+    Scale,
     /// An action is taken back.
     Undo,
     /// A run goes on.
@@ -61,6 +63,7 @@ impl Verb {
             Self::Resume => "Resume",
             Self::Submit => "Submit",
             Self::Edit => "Re-queue",
+            Self::Scale => "Scale",
             Self::Undo => "Undo",
             Self::ResumeRun => "Resume",
             Self::PauseRun => "Pause",
@@ -82,6 +85,7 @@ impl Verb {
             Self::Resume => "Resume the queue",
             Self::Submit => "Submit",
             Self::Edit => "Edit, then re-queue",
+            Self::Scale => "Scale the workers",
             Self::Undo => "Undo",
             Self::ResumeRun => "Resume a run",
             Self::PauseRun => "Pause a run",
@@ -103,6 +107,7 @@ impl Verb {
             Self::Resume => "resumed",
             Self::Submit => "submitted",
             Self::Edit => "edited and re-queued",
+            Self::Scale => "scaled",
             Self::Undo => "taken back",
             Self::ResumeRun => "resumed",
             Self::PauseRun => "paused",
@@ -129,6 +134,8 @@ pub enum Subject {
     Action(Option<i64>),
     /// A run by its name, `r-41`.
     Run(String),
+    /// So many workers.
+    Workers(u32),
 }
 
 impl Subject {

@@ -15,8 +15,6 @@ pub enum Intent {
     KillWorker(WorkerName),
     /// Let a worker finish what it has and leave.
     DrainWorker(WorkerName),
-    /// Have so many workers.
-    Scale(u32),
     /// Ask what would come of an order.
     Foresee(Order),
     /// Carry an order out; what was typed goes with it.
@@ -258,19 +256,19 @@ mod tests {
     use super::*;
 
     fn plan() -> Dialog {
-        let intent = Intent::Scale(3);
+        let intent = || Intent::KillWorker(WorkerName::new("w"));
         let again = Choice {
             guarded: false,
-            ..Choice::new("Dry run again", Intent::Scale(0))
+            ..Choice::new("Dry run again", intent())
         };
         Dialog {
             fields: vec![
                 Field::new("reason", Want::Reason),
                 Field::new("type 3", Want::Count(3)),
             ],
-            choices: vec![Choice::new("Re-queue 3", intent), again],
+            choices: vec![Choice::new("Re-queue 3", intent()), again],
             rung: 3,
-            ..Dialog::new("Plan", Vec::new(), Choice::new("", Intent::Scale(1)))
+            ..Dialog::new("Plan", Vec::new(), Choice::new("", intent()))
         }
     }
 

@@ -4,8 +4,8 @@
 //! on with it.
 
 use millstream::domain::RunId;
-use millstream::ops::Operator;
-use millstream::ops::runs::DriveEnd;
+use millstream::ops::{DriveEnd, Operator};
+
 use millstream::store::runs::RunRow;
 use millstream::untrusted::Untrusted;
 use tokio::sync::mpsc;

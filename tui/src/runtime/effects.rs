@@ -49,7 +49,7 @@ impl Doer {
             Effect::DrainWorker(worker) => self.ask(Ask::Drain(worker.pid)),
             Effect::KillWorker(worker) => self.ask(Ask::Kill(worker.pid)),
             // The loop does these itself.
-            Effect::Record | Effect::Redraw | Effect::Copy(_) | Effect::Quit => {}
+            Effect::Record | Effect::Redraw | Effect::Copy(_) | Effect::Stop | Effect::Quit => {}
         }
         None
     }

@@ -16,12 +16,22 @@ pub async fn read(sender: mpsc::Sender<Msg>) {
     let mut events = EventStream::new();
     while let Some(Ok(event)) = events.next().await {
         let Some(msg) = message(event) else { continue };
+        #[cfg(debug_assertions)]
+        panic_on_demand(&msg);
         if sender.send(msg).await.is_err() {
             return;
         }
     }
     // Without a terminal nobody can leave by a key.
     let _ended = sender.send(Msg::Quit).await;
+}
+
+/// As Ctrl-\\ makes the loop of a debug build panic, Ctrl-] does it to a task beside the loop.
+#[cfg(debug_assertions)]
+fn panic_on_demand(msg: &Msg) {
+    // Terminals send the byte 0x1d for it, which is named after another key.
+    let is_asked_for = matches!(msg, Msg::Key(Key::Ctrl('5' | ']')));
+    assert!(!is_asked_for, "the panic of a task that was asked for");
 }
 
 fn message(event: Event) -> Option<Msg> {

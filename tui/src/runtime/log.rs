@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use millstream::logging::Lines;
+use millstream::settings::LogFormat;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -25,7 +27,7 @@ pub fn start(folder: &Path) -> Option<Log> {
     // A second subscriber in one process is refused, which only a test can notice.
     let _already_started = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("info"))
-        .with_writer(writer)
+        .with_writer(move || Lines::new(writer.clone(), LogFormat::Text))
         .with_target(false)
         .with_ansi(false)
         .try_init();

@@ -1,21 +1,24 @@
 //! The machine under the console: everything that waits, blocks or has a clock is here.
 //!
 //! One bounded, ordered channel carries every message to one loop: it updates the model, does the effects and
-//! draws. [`painter`] sends a frame, `terminal` owns the screen and gives it back on every path, `input` reads keys, `feed` asks the
-//! servers for what is on the screen, [`link`] is the way to the demo's processes, `effects` does what the
-//! update asks for, [`orders`] carries an operator's orders out, `drive` goes through a run, [`log`] keeps what would
+//! draws. [`painter`] makes a frame's bytes, `line` carries them, `terminal` owns the screen and gives it back on every
+//! path, `stop` lets a shell's Ctrl-Z stop us, `input` reads keys, `feed` asks the servers for what is on the screen,
+//! [`link`] is the way to the demo's processes, `effects` does what the update asks for, [`orders`] carries an
+//! operator's orders out, `drive` goes through a run, [`log`] keeps what would
 //! otherwise be written over the screen. `recorder` writes what is recorded, [`replay`] plays it.
 
 mod drive;
 mod effects;
 mod feed;
 mod input;
+mod line;
 pub mod link;
 pub mod log;
 pub mod orders;
 pub mod painter;
 mod recorder;
 pub mod replay;
+mod stop;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -35,6 +38,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 #[cfg(debug_assertions)]
 use crate::keymap::Key;
 use crate::model::Model;
+use crate::model::notice::Tone;
 use crate::msg::Msg;
 use crate::theme::Theme;
 use crate::update::update;
@@ -44,6 +48,7 @@ use feed::Feed;
 use link::DemoLink;
 use orders::{Office, Pen};
 use recorder::Recorder;
+use stop::Stops;
 use terminal::Screen;
 
 /// Messages on the way: a held key fills it in no time and then waits.
@@ -139,6 +144,7 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
     tasks.spawn(feed.run());
     tasks.spawn(input::read(sender.clone()));
     tasks.spawn(tell_time(sender.clone()));
+    tasks.spawn(stop::hear(sender.clone())?);
     tasks.spawn(hear_signals(sender.clone())?);
     let doer = Doer::new(control, asks, order);
     doer.begin(&model);
@@ -148,6 +154,8 @@ pub async fn run(console: Console) -> Result<(), ConsoleError> {
         screen,
         doer,
         recorder: &mut recorder,
+        stops: Stops::listen()?,
+        stopping: false,
     }
     .run(&mut inbox);
     let ended = tokio::select! {
@@ -178,6 +186,9 @@ struct Loop<'a> {
     screen: Screen,
     doer: Doer,
     recorder: &'a mut Recorder,
+    stops: Stops,
+    /// We are to stop.
+    stopping: bool,
 }
 
 impl Loop<'_> {
@@ -186,6 +197,8 @@ impl Loop<'_> {
         let mut look = self.model.look;
         let mut draw_at = Some(Instant::now());
         let mut drawn = Instant::now();
+        let line = self.screen.line();
+        let mut is_held_up = false;
         while !self.model.leaving {
             let due = async {
                 match draw_at {
@@ -199,12 +212,27 @@ impl Loop<'_> {
                     if !self.screen.is_ours() {
                         return Err(ConsoleError::Panicked);
                     }
+                    draw_at = None;
+                    if !self.screen.is_free()? {
+                        // What is drawn once it is free is newer than what would be drawn now.
+                        is_held_up = true;
+                        continue;
+                    }
                     if look != self.model.look {
                         look = self.model.look;
                         theme = Theme::of(&look);
                     }
                     self.screen.draw(|buffer| view::draw(&self.model, &theme, buffer))?;
-                    (drawn, draw_at) = (Instant::now(), None);
+                    drawn = Instant::now();
+                }
+                () = line.freed(), if is_held_up => {
+                    is_held_up = false;
+                    draw_at = Some(Instant::now());
+                }
+                () = self.stops.continued() => {
+                    let size = stop::come_back(&mut self.screen)?;
+                    self.follow(Msg::Resize(size));
+                    draw_at = Some(Instant::now());
                 }
                 msg = inbox.recv() => {
                     let Some(msg) = msg else { break };
@@ -212,6 +240,10 @@ impl Loop<'_> {
                     let next = drawn + gap;
                     draw_at = Some(draw_at.map_or(next, |at: Instant| at.min(next)));
                     self.take(msg);
+                    if std::mem::take(&mut self.stopping) {
+                        self.stop().await?;
+                        draw_at = Some(Instant::now());
+                    }
                 }
             }
         }
@@ -234,12 +266,26 @@ impl Loop<'_> {
         self.follow(msg);
     }
 
+    /// Stops until the shell lets us go on, or says why not.
+    async fn stop(&mut self) -> Result<(), ConsoleError> {
+        let msg = match self.stops.stop(&mut self.screen).await? {
+            Some(size) => Msg::Resize(size),
+            None => Msg::Told {
+                tone: Tone::Plain,
+                text: stop::NO_SHELL.into(),
+            },
+        };
+        self.follow(msg);
+        Ok(())
+    }
+
     fn follow(&mut self, msg: Msg) {
         self.recorder.hear(&msg);
         for effect in update(&mut self.model, msg) {
             match effect {
                 crate::effect::Effect::Record => self.recorder.toggle(&self.model),
                 crate::effect::Effect::Redraw => self.screen.resized(self.model.size),
+                crate::effect::Effect::Stop => self.stopping = true,
                 crate::effect::Effect::Copy(text) => self.screen.copy(&text),
                 other => {
                     if let Some(order) = self.doer.perform(other) {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use millstream::clock;
 use millstream::domain::{DeadFilter, JobId, JobRef, RunId, Terms};
-use millstream::ops::plan::Plan;
+
 use millstream::ops::submit::Submission;
-use millstream::ops::{Consent, Count, MOST_IDS, Mode, Operator, Outcome, Selection, Submitter};
+use millstream::ops::{Consent, Count, MOST_IDS, Mode, Operator, Outcome, Plan, Selection, Submitter};
 use millstream::queue::Queue;
 use millstream::reports::{self, DeadExport, Inputs};
 use millstream::store::Store;
@@ -164,6 +164,19 @@ impl Office {
                     ..Came::default()
                 })
             }
+            (Subject::Workers(count), _) => {
+                let scaled = operator.scale(*count, Mode::DryRun).await?;
+                let what = match scaled.from.cmp(&scaled.to) {
+                    std::cmp::Ordering::Less => "more start.",
+                    std::cmp::Ordering::Equal => "nothing changes.",
+                    std::cmp::Ordering::Greater => "some finish what they have, and leave.",
+                };
+                let text = format!("{} > {} workers: {what}", scaled.from, scaled.to);
+                Ok(Came {
+                    notes: vec![text.into()],
+                    ..Came::default()
+                })
+            }
             (Subject::Run(run), _) => {
                 let row = operator.run_row(run_id(run)?).await?;
                 Ok(Came {
@@ -224,6 +237,13 @@ impl Office {
                     return Err(Failure::Refused("no action is named".to_owned()));
                 };
                 came(operator.undo(ActionId(action)).await?)
+            }
+            (Subject::Workers(count), _) => {
+                let scaled = operator.scale(*count, Mode::Real).await?;
+                Came {
+                    done: vec![format!("{} > {} workers", scaled.from, scaled.to)],
+                    ..Came::default()
+                }
             }
             (Subject::Run(run), verb) => {
                 let run = run_id(run)?;
@@ -324,6 +344,7 @@ fn sent(order: &Order, mode: Mode, took: Option<Duration>) -> Sent {
             action.map_or_else(|| "the last action".to_owned(), |id| format!("action {id}"))
         }
         Subject::Run(run) => run.clone(),
+        Subject::Workers(count) => format!("{count} workers"),
         Subject::These { ids, matching } => {
             let named = (!ids.is_empty()).then(|| format!("{} ids", ids.len()));
             let found = matching.iter().map(|filter| format!("all of {filter}"));

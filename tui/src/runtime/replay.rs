@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::stop::{self, Stops};
 use super::terminal::Screen;
 use super::{CAPACITY, ConsoleError, hear_signals, input};
 use crate::model::look::Look;
@@ -38,12 +39,15 @@ pub async fn run(tape: Tape, file: Untrusted, look: Look, log: Option<PathBuf>) 
     let (sender, mut inbox) = mpsc::channel(CAPACITY);
     let mut tasks = JoinSet::new();
     tasks.spawn(input::read(sender.clone()));
+    tasks.spawn(stop::hear(sender.clone())?);
     tasks.spawn(hear_signals(sender)?);
     let mut seat = Seat {
         player,
         replay,
         screen,
         theme: Theme::of(&look),
+        stops: Stops::listen()?,
+        stopping: false,
     };
     seat.player.resize(view::model_size(size));
     let ended = seat.watch(&mut inbox).await;
@@ -58,6 +62,9 @@ struct Seat {
     replay: Replay,
     screen: Screen,
     theme: Theme,
+    stops: Stops,
+    /// We are to stop.
+    stopping: bool,
 }
 
 impl Seat {
@@ -72,6 +79,10 @@ impl Seat {
                     Some(msg) => self.take(msg),
                     None => return Ok(()),
                 },
+                () = self.stops.continued() => {
+                    let size = stop::come_back(&mut self.screen)?;
+                    self.resize(size);
+                }
                 now = frames.tick() => {
                     let elapsed = now.saturating_duration_since(before);
                     before = now;
@@ -82,6 +93,19 @@ impl Seat {
                     self.follow_size();
                 }
             }
+            if std::mem::take(&mut self.stopping) {
+                self.stop().await?;
+                // The tape has stood still meanwhile.
+                before = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<(), ConsoleError> {
+        match self.stops.stop(&mut self.screen).await? {
+            Some(size) => self.resize(size),
+            None => self.replay.notice = Some(stop::NO_SHELL.to_owned()),
         }
         Ok(())
     }
@@ -89,6 +113,10 @@ impl Seat {
     fn draw(&mut self) -> Result<(), ConsoleError> {
         if !self.screen.is_ours() {
             return Err(ConsoleError::Panicked);
+        }
+        if !self.screen.is_free()? {
+            // What is drawn with one of the next frames is newer than what would be drawn now.
+            return Ok(());
         }
         let (model, replay, theme) = (self.player.model(), &self.replay, &self.theme);
         self.screen
@@ -115,6 +143,7 @@ impl Seat {
         match msg {
             Msg::Quit => self.replay.leaving = true,
             Msg::Resize(size) => self.resize(size),
+            Msg::Key(crate::keymap::Key::Ctrl('z')) => self.stopping = true,
             // What its viewer has opened takes keys first, but nothing keeps anybody here.
             Msg::Key(key) if self.player.takes_keys() && key != crate::keymap::Key::Ctrl('c') => {
                 self.player.look_around(key);

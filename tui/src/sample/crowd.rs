@@ -1,6 +1,7 @@
 //! As much as a console ever shows: what its bench draws.
 //!
-//! 2,000 jobs, which is as many rows as the list keeps, 64 workers and a trace of 500 spans.
+//! 2,000 jobs, which is as many rows as the list keeps, 64 workers and a trace of 500 spans; and a trace of 10,000, far
+//! more than a review makes.
 
 use chrono::TimeDelta;
 use millstream::domain::{JobId, SpanId, SpanKind, SpanStatus};
@@ -20,6 +21,8 @@ const WORKERS: u16 = 64;
 const AGENTS: u16 = 50;
 /// Turns and tools of each of them.
 const STEPS: u16 = 9;
+/// Agents of a trace of 10,000 spans.
+const MANY_AGENTS: u16 = 1_000;
 
 /// The crowd, on a large screen.
 pub fn crowd() -> Model {
@@ -89,11 +92,20 @@ fn open() -> Trace {
     open
 }
 
+/// The facts of a trace of 10,000 spans, for the job whose trace is open.
+pub fn long_trace() -> TraceFacts {
+    let spans = (0..MANY_AGENTS).flat_map(agent).collect();
+    TraceFacts {
+        spans,
+        ..trace::facts()
+    }
+}
+
 /// An agent with its turns and tools, one after the other.
 fn agent(nth: u16) -> Vec<SpanLine> {
     let number = u32::from(nth) * 100;
     let id = SpanId(numbered(2, number));
-    let from = TimeDelta::milliseconds(22_000 - 400 * i64::from(nth));
+    let from = TimeDelta::milliseconds(22_000 - 400 * i64::from(nth % AGENTS));
     let span = |id, parent, kind, name: &str, begins: TimeDelta, takes: i64| SpanLine {
         id,
         parent,
@@ -142,6 +154,7 @@ mod tests {
         assert_eq!(model.workers.list.len(), 64);
         let facts = model.trace.facts.value().unwrap().as_ref().unwrap();
         assert_eq!(facts.spans.len(), 500);
+        assert_eq!(long_trace().spans.len(), 10_000);
         assert!(model.trace.selected_span().is_some() || model.trace.list.len() > 500);
     }
 }

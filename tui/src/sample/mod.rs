@@ -25,7 +25,7 @@ use millstream::domain::JobId;
 use uuid::Uuid;
 
 pub use conditions::{both_lost, empty, failed, frozen, loading, no_match, read_only, stale, valkey_lost};
-pub use crowd::crowd;
+pub use crowd::{crowd, long_trace};
 
 use crate::model::connection::Load;
 use crate::model::filter::Filter;

@@ -18,14 +18,12 @@ use crate::model::order::Verb;
 use crate::model::overlay::{Choice, Dialog, Intent, Overlay};
 use crate::model::trace::{Fold, Trace, TraceKey, TracePane};
 use crate::model::view::View;
-use crate::model::workers::{WorkerLine, WorkerName, WorkerState};
+use crate::model::workers::{WorkerLine, WorkerName};
 use crate::model::{Frozen, Model};
 use crate::msg::WorkerProcess;
 
 /// The diffs of a burst.
 const BURST: u32 = 50;
-/// As many workers as one machine may be asked for.
-const MOST_WORKERS: u32 = 64;
 /// Views that are remembered on the way out.
 const DEEPEST: usize = 16;
 
@@ -56,7 +54,7 @@ pub fn run(model: &mut Model, command: CommandId) -> Vec<Effect> {
         CommandId::Pause => return orders::ask_queue(model, Verb::Pause, ""),
         CommandId::Resume => return orders::ask_queue(model, Verb::Resume, ""),
         CommandId::CopyId | CommandId::CopyJson => return copy::copy(model, command == CommandId::CopyJson),
-        CommandId::Scale => return scale(model, ""),
+        CommandId::Scale => return orders::ask_scale(model, ""),
         CommandId::KillWorker => ask_to_kill(model),
         CommandId::Freeze => freeze(model),
         CommandId::Theme => next_theme(model),
@@ -426,59 +424,6 @@ fn drain(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// Asks whether there shall be so many workers.
-pub fn scale(model: &mut Model, text: &str) -> Vec<Effect> {
-    if let Some(why) = CommandId::Scale.refusal(model) {
-        refuse(model, why);
-        return Vec::new();
-    }
-    let Some(count) = text.parse().ok().filter(|count| *count <= MOST_WORKERS) else {
-        refuse(
-            model,
-            &format!("a number of workers is wanted, up to {MOST_WORKERS}: :scale 4"),
-        );
-        return Vec::new();
-    };
-    let now = ours(model).len();
-    let what = match now.cmp(&(count as usize)) {
-        std::cmp::Ordering::Less => format!("{now} > {count}: {} more start.", count as usize - now),
-        std::cmp::Ordering::Equal => {
-            tell(model, &format!("there are {count} workers already"));
-            return Vec::new();
-        }
-        std::cmp::Ordering::Greater => {
-            let fewer = now - count as usize;
-            format!("{now} > {count}: {fewer} finish what they have and leave.")
-        }
-    };
-    let choice = Choice::new("Scale", Intent::Scale(count));
-    let dialog = Dialog::new(format!("Scale to {count} workers"), vec![what.into()], choice);
-    model.overlay = Some(Overlay::Dialog(dialog));
-    Vec::new()
-}
-
-/// The worker processes of this demo that stay, the least busy first.
-fn ours(model: &Model) -> Vec<WorkerProcess> {
-    let rows = model.workers.page.value().map_or(&[][..], |page| &page.rows);
-    let stays = |worker: &&WorkerLine| {
-        worker.is_ours && !matches!(worker.state, WorkerState::Lost | WorkerState::Draining)
-    };
-    let mut rows: Vec<&WorkerLine> = rows.iter().filter(stays).collect();
-    rows.sort_by_key(|worker| worker.busy);
-    rows.into_iter().filter_map(process).collect()
-}
-
-/// Starts the workers that are missing, or lets those leave that are too many.
-fn to_count(model: &Model, count: u32) -> Vec<Effect> {
-    let ours = ours(model);
-    let count = count as usize;
-    if ours.len() < count {
-        return vec![Effect::AddWorker; count - ours.len()];
-    }
-    let many = ours.len() - count;
-    ours.into_iter().take(many).map(Effect::DrainWorker).collect()
-}
-
 fn process(worker: &WorkerLine) -> Option<WorkerProcess> {
     worker.pid.map(|pid| WorkerProcess {
         name: worker.name.clone(),
@@ -521,7 +466,6 @@ pub fn carry_out(model: &mut Model, intent: &Intent) -> Vec<Effect> {
     match intent {
         Intent::KillWorker(name) => with_process(model, name).map(Effect::KillWorker),
         Intent::DrainWorker(name) => with_process(model, name).map(Effect::DrainWorker),
-        Intent::Scale(count) => return to_count(model, *count),
         // Orders have their own way.
         Intent::Foresee(_) | Intent::Carry(_) => None,
     }

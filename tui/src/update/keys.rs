@@ -12,9 +12,13 @@ const LONGEST: usize = 200;
 
 /// A key was pressed.
 pub fn press(model: &mut Model, key: Key) -> Vec<Effect> {
-    // Ctrl-C is a signal that raw mode has turned into a key; it ends the console wherever it stands.
+    // Ctrl-C and Ctrl-Z are signals that raw mode has turned into keys; they end and stop the console wherever it
+    // stands.
     if key == Key::Ctrl('c') {
         return super::quit(model);
+    }
+    if key == Key::Ctrl('z') {
+        return vec![Effect::Stop];
     }
     match &model.overlay {
         Some(Overlay::Dialog(_)) => return dialog::press(model, key),

@@ -3,6 +3,7 @@
 //! One row is asked about at once. Several, and whatever a filter finds, are first looked at in a dry run; its answer
 //! is the list that stays, whatever moves meanwhile.
 
+use millstream::ops::scale::MOST_WORKERS;
 use millstream::untrusted::Untrusted;
 
 use super::commands::{refuse, tell};
@@ -163,7 +164,7 @@ pub fn foreseen(model: &mut Model, order: Order, came: Result<Came, Untrusted>) 
     let queue = model.profile.queue.raw().to_owned();
     let at = model.server_now();
     let dialog = match order.verb {
-        Verb::Undo | Verb::ResumeRun => plan::way_back(order, &came),
+        Verb::Undo | Verb::ResumeRun | Verb::Scale => plan::way_back(order, &came),
         _ => plan::many(order, &came, &queue, at),
     };
     model.overlay = Some(Overlay::Dialog(dialog));
@@ -176,6 +177,17 @@ pub fn ask_undo(model: &mut Model) -> Vec<Effect> {
         _ => None,
     };
     let order = order(model, Verb::Undo, Subject::Action(action));
+    look_first(model, order)
+}
+
+/// Asks whether there shall be so many workers.
+pub fn ask_scale(model: &mut Model, text: &str) -> Vec<Effect> {
+    let Some(count) = text.parse().ok().filter(|count| *count <= MOST_WORKERS) else {
+        let text = format!("a number of workers is wanted, up to {MOST_WORKERS}: :scale 4");
+        refuse(model, &text);
+        return Vec::new();
+    };
+    let order = order(model, Verb::Scale, Subject::Workers(count));
     look_first(model, order)
 }
 

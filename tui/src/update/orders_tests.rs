@@ -300,14 +300,24 @@ fn the_palette_takes_ids_and_reasons_as_the_command_line_does() {
 }
 
 #[test]
-fn scale_starts_or_drains_the_difference() {
+fn scale_says_first_what_there_is_and_what_there_will_be() {
     let mut model = sample::story();
-    press(&mut model, ":scale 4<enter>");
+    let effects = press(&mut model, ":scale 4<enter>");
+    let Some(Effect::Foresee(order)) = effects.into_iter().next() else {
+        panic!("a question")
+    };
+    let mut found = came(&[], &[]);
+    found.notes = vec!["2 > 4 workers: more start.".into()];
+    update(
+        &mut model,
+        Msg::Foreseen {
+            order,
+            came: Ok(found),
+        },
+    );
+    assert_eq!(dialog(&model).rung, 2);
     let effects = press(&mut model, "y");
-    assert_eq!(effects, [Effect::AddWorker, Effect::AddWorker]);
-    press(&mut model, ":scale 1<enter>");
-    let effects = press(&mut model, "y");
-    assert!(matches!(&effects[..], [Effect::DrainWorker(_)]), "{effects:?}");
+    assert_eq!(orders(&effects)[0].subject, Subject::Workers(4));
     press(&mut model, ":scale many<enter>");
     assert_eq!(model.overlay, None);
 }

@@ -161,7 +161,7 @@ fn run(model: &mut Model, command: CommandId, argument: &str) -> Vec<Effect> {
         (CommandId::Abort, _) if is_run(argument) => orders::ask_run(model, Verb::AbortRun, argument),
         (CommandId::Pause, _) => orders::ask_queue(model, Verb::Pause, argument),
         (CommandId::Submit, _) => orders::ask_submit(model, argument),
-        (CommandId::Scale, _) => commands::scale(model, argument),
+        (CommandId::Scale, _) => orders::ask_scale(model, argument),
         (CommandId::Theme, _) => commands::theme(model, argument),
         _ => {
             let text = format!("`{}` takes nothing behind it", command.command().word);

@@ -15,7 +15,7 @@ const SHORT_ID: usize = 6;
 pub const fn rung(verb: Verb) -> u8 {
     match verb {
         Verb::Drop => 4,
-        Verb::Undo | Verb::ResumeRun => 2,
+        Verb::Undo | Verb::ResumeRun | Verb::Scale => 2,
         _ => 3,
     }
 }
@@ -35,11 +35,11 @@ pub const fn promise(verb: Verb, count: usize) -> Option<&'static str> {
         Verb::Resume => "Jobs start again.",
         Verb::AbortRun => "What was put back stays so; z takes it back.",
         Verb::PauseRun => "Nothing more of it moves until it is resumed.",
-        Verb::Export | Verb::Submit | Verb::Edit | Verb::Undo | Verb::ResumeRun => return None,
+        Verb::Export | Verb::Submit | Verb::Edit | Verb::Undo | Verb::ResumeRun | Verb::Scale => return None,
     })
 }
 
-/// One thing is asked about after all: an action that is taken back, a run that goes on.
+/// One thing is asked about after all: an action that is taken back, a run that goes on, workers.
 pub fn way_back(order: Order, came: &Came) -> Dialog {
     let verb = order.verb;
     let carried = match came.action {

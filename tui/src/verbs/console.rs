@@ -21,6 +21,7 @@ use crate::runtime::orders::Pen;
 use crate::runtime::{self, Console, log};
 use crate::theme;
 use crate::verbs::names::acting_as;
+use crate::verbs::scale::with_fleet;
 
 /// Opens the console, and returns when its user leaves it.
 ///
@@ -44,7 +45,7 @@ pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
         Some(profile) if !profile.may_write => Access::OnlyRead,
         _ => Access::ReadWrite,
     };
-    let pen = model.access.may_write().then(|| pen(&reach));
+    let pen = model.access.may_write().then(|| pen(&reach)).transpose()?;
     let console = Console {
         model,
         pen,
@@ -63,9 +64,9 @@ pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
 }
 
 /// Whoever sits at this console, with the right to write.
-fn pen(reach: &Reach) -> Pen {
-    Pen {
-        operator: acting_as(reach, "console", Rights::Guarded),
+fn pen(reach: &Reach) -> Result<Pen, Failure> {
+    Ok(Pen {
+        operator: with_fleet(acting_as(reach, "console", Rights::Guarded), reach)?,
         submitter: Submitter::new(
             reach.store.clone(),
             reach.queue.clone(),
@@ -73,7 +74,7 @@ fn pen(reach: &Reach) -> Pen {
             reach.max_patch,
         ),
         max_patch: reach.max_patch,
-    }
+    })
 }
 
 fn needs_terminal() -> Result<(), Failure> {

@@ -192,11 +192,11 @@ fn complain(jobs: &[JobId], refused: &[Refusal], found: &[&DeadReport]) -> u8 {
         .filter(|id| !found.iter().any(|row| row.id.as_ref() == Some(id)));
     let mut all_found = refused.is_empty();
     for Refusal { id, why } in refused {
-        eprintln!("millstream: {id}: {why}");
+        output::say(format_args!("{id}: {why}"));
     }
     for id in missing {
         all_found = false;
-        eprintln!("millstream: {id}: it is not dead, or there is no such job");
+        output::say(format_args!("{id}: it is not dead, or there is no such job"));
     }
     if all_found { 0 } else { Exit::Refused.code() }
 }
@@ -213,7 +213,9 @@ async fn list(args: &ListArgs) -> Result<u8, Failure> {
     let list = reports::dead(&reach.store, &reach.queue, &filter, clock::now(), limit).await?;
     output::answer(args.json, &list.rows, |rows| in_columns(rows))?;
     if let Some(error) = list.without_letters {
-        eprintln!("millstream: failed to {error}; entries that could not be read are not listed");
+        output::say(format_args!(
+            "failed to {error}; entries that could not be read are not listed"
+        ));
     }
     Ok(0)
 }
@@ -250,7 +252,9 @@ async fn export(args: &ExportArgs) -> Result<u8, Failure> {
     }
     match reports::export_letters(&reach.queue, &filter, now, LETTERS).await {
         Ok(letters) => print(&letters)?,
-        Err(error) => eprintln!("millstream: {error}; entries that could not be read are not in it"),
+        Err(error) => output::say(format_args!(
+            "{error}; entries that could not be read are not in it"
+        )),
     }
     Ok(0)
 }

@@ -51,17 +51,17 @@ pub fn print(as_json: bool, mode: Mode, words: Words, outcome: &Outcome) -> Resu
     })?;
     if !as_json {
         for Refusal { id, why } in &outcome.refused {
-            eprintln!("millstream: {}: {}", visible(id), visible(&why.to_string()));
+            output::say(format_args!("{id}: {why}"));
         }
     }
     for note in &outcome.notes {
-        eprintln!("millstream: {}", visible(note));
+        output::say(note);
     }
     if outcome.is_complete() {
         return Ok(0);
     }
     if outcome.refused.is_empty() {
-        eprintln!("millstream: {}", words.nothing);
+        output::say(words.nothing);
     }
     Ok(Exit::Refused.code())
 }

@@ -27,7 +27,7 @@ pub async fn run(args: &PendingArgs) -> Result<u8, Failure> {
     let list = reports::pending(&reach.store, &reach.queue, args.limit as usize).await?;
     output::answer(args.json, &list.rows, |rows| in_columns(rows))?;
     if let Some(error) = list.without_attempts {
-        eprintln!("millstream: failed to {error}; the attempts are not known");
+        output::say(format_args!("failed to {error}; the attempts are not known"));
     }
     Ok(0)
 }

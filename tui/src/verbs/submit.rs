@@ -54,10 +54,8 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
     };
     output::answer(args.json, &report, |report| in_words(report, args.wait))?;
     if code == TIMED_OUT {
-        eprintln!(
-            "millstream: no result within {}; the review goes on",
-            humantime::format_duration(args.timeout)
-        );
+        let time = humantime::format_duration(args.timeout);
+        output::say(format_args!("no result within {time}; the review goes on"));
     }
     Ok(code)
 }

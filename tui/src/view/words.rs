@@ -5,6 +5,9 @@ use ratatui::style::Style;
 
 use crate::format;
 
+/// More of a text than the widest screen has columns for. What is drawn in several lines is asked for as a whole.
+const WIDEST: usize = 1_000;
+
 /// A run of words on one line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words(Vec<(String, Style)>);
@@ -18,7 +21,7 @@ impl Words {
     /// Words of somebody else, with everything a terminal would obey made visible.
     #[must_use]
     pub fn outside(text: &Untrusted, style: Style) -> Self {
-        Self::of(text.to_string(), style)
+        Self::of(text.head(WIDEST), style)
     }
 
     /// These, and more of our own behind them.
@@ -31,7 +34,7 @@ impl Words {
     /// These, and somebody else's behind them.
     #[must_use]
     pub fn and_outside(self, text: &Untrusted, style: Style) -> Self {
-        self.and(text.to_string(), style)
+        self.and(text.head(WIDEST), style)
     }
 
     /// These, and others behind them.

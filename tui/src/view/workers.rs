@@ -177,7 +177,7 @@ fn row(worker: &WorkerLine, model: &Model, theme: &Theme) -> Row {
         time(worker.p50),
         time(worker.p95),
         times(&worker.run_times, theme.busy),
-        number(format::took(worker.silence(model.now))),
+        number(format::silence(worker.silence(model.now))),
         longest(worker, model, theme),
     ];
     Row {
@@ -365,7 +365,7 @@ fn process(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
         words = words.and(" on ", theme.muted).and_outside(host, theme.muted);
     }
     if let Some(start) = worker.started_at.filter(|_| worker.state != WorkerState::Lost) {
-        let up = format::age(format::between(start, model.server_now()));
+        let up = format::roughly(format::between(start, model.server_now()));
         words = words.and(format!(", up {up}"), theme.muted);
     }
     match worker.is_ours {

@@ -2,7 +2,8 @@
 //!
 //! A round is one bounded pipeline on Valkey and a few bounded statements on Postgres. When the screen changes,
 //! the round that runs is dropped and the next one starts at once. A server that does not answer is left alone
-//! for a moment and asked again; the console never ends for it.
+//! for a moment and asked again, by new connections and however seldom the screen is refreshed; the console never
+//! ends for it.
 
 mod load;
 mod operators;
@@ -21,7 +22,8 @@ use millstream::queue::inspect::Seen;
 use millstream::store::Store;
 use millstream::untrusted::Untrusted;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use crate::effect::Wish;
 use crate::model::connection::{Sent, Server};
@@ -30,8 +32,11 @@ use load::Meter;
 
 /// A server that has not answered in this time is away.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// A server that is away is asked this often.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// A server that is away is asked this often: with the time that an answer may take, one that is back is seen within
+/// three seconds.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// The least between two rounds, whoever wants the next one.
+const LEAST: Duration = Duration::from_millis(100);
 /// Figures that change slowly and cost more are asked for this often.
 const SLOW_FIGURES: Duration = Duration::from_secs(5);
 
@@ -63,6 +68,8 @@ pub struct Feed {
     again: [Instant; 2],
     /// Whether Valkey left the last question without an answer.
     valkey_lost: bool,
+    /// Whether Postgres did.
+    postgres_lost: bool,
     /// The workers as Valkey saw them last.
     seen: Vec<Seen>,
     memory: postgres::Memory,
@@ -98,6 +105,7 @@ impl Feed {
             meter: Meter::default(),
             again: [Instant::now(); 2],
             valkey_lost: false,
+            postgres_lost: false,
             seen: Vec::new(),
             memory: postgres::Memory::default(),
             search: streams::Search::default(),
@@ -119,9 +127,10 @@ impl Feed {
                 },
                 () = self.round(&plan.wish) => {}
             }
+            let next = self.next_round(plan.interval.map(|interval| started + interval));
             let rest = async {
-                match plan.interval {
-                    Some(interval) => sleep(interval.saturating_sub(started.elapsed())).await,
+                match next {
+                    Some(at) => sleep_until(at.max(Instant::now() + LEAST)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -130,6 +139,14 @@ impl Feed {
                 () = rest => {}
             }
         }
+    }
+
+    /// When the next round is due: at the next refresh, or before, when a server that is away may be asked again.
+    fn next_round(&self, refresh: Option<Instant>) -> Option<Instant> {
+        let again = |server: Server, lost: bool| lost.then(|| self.again[server as usize]);
+        let valkey = again(Server::Valkey, self.valkey_lost);
+        let postgres = again(Server::Postgres, self.postgres_lost);
+        [refresh, valkey, postgres].into_iter().flatten().min()
     }
 
     /// Asks both servers once.
@@ -180,7 +197,8 @@ impl Feed {
     }
 
     /// Notes that a server answered.
-    async fn up(&self, server: Server, latency: Duration, clock_ahead_ms: Option<i64>) {
+    async fn up(&mut self, server: Server, latency: Duration, clock_ahead_ms: Option<i64>) {
+        *self.lost(server) = false;
         self.tell(Msg::Up {
             server,
             latency,
@@ -189,11 +207,18 @@ impl Feed {
         .await;
     }
 
-    /// Notes that a server did not answer, and leaves it alone for a moment.
+    /// Notes that a server did not answer, and leaves it alone for a moment. A connection whose server has fallen
+    /// silent does not come back by itself, so the next question goes by a new one.
     async fn down(&mut self, server: Server, why: &Why) {
         self.again[server as usize] = Instant::now() + ASK_AGAIN;
-        if server == Server::Valkey {
-            self.valkey_lost = true;
+        *self.lost(server) = true;
+        match server {
+            Server::Valkey => {
+                if let Err(error) = self.queue.reconnect() {
+                    warn!("failed to {error}");
+                }
+            }
+            Server::Postgres => self.store.reconnect(),
         }
         let next_try = clock::now() + TimeDelta::from_std(ASK_AGAIN).unwrap_or_default();
         let why = why.clone();
@@ -203,6 +228,13 @@ impl Feed {
             next_try,
         })
         .await;
+    }
+
+    const fn lost(&mut self, server: Server) -> &mut bool {
+        match server {
+            Server::Valkey => &mut self.valkey_lost,
+            Server::Postgres => &mut self.postgres_lost,
+        }
     }
 
     /// Notes what was sent: for the load in the header and for `@`.

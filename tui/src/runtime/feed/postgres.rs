@@ -89,6 +89,11 @@ impl Feed {
             return;
         }
         self.memory.turn_to(wish);
+        let back = if self.postgres_lost {
+            self.knock().await
+        } else {
+            Ok(())
+        };
         let topic = match wish {
             Wish::Overview => Topic::Ledger,
             Wish::Jobs { .. } => Topic::Jobs,
@@ -100,6 +105,9 @@ impl Feed {
             // The first asks on its own, the others need nothing of it.
             Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => return,
         };
+        if let Err(why) = back {
+            return self.missed(wish, topic, &why).await;
+        }
         let done = match wish {
             Wish::Overview => self.overview().await,
             Wish::Jobs { filter, limit } => self.jobs(filter, *limit).await,
@@ -111,14 +119,35 @@ impl Feed {
             Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => Ok(()),
         };
         if let Err(why) = done {
+            // A pool that waits in vain says only that; who connects outside of it hears what is wrong.
+            let why = within(self.store.check()).await.err().unwrap_or(why);
             // What was read before may be out of date when the server is back.
             self.memory = Memory::default();
             self.down(Server::Postgres, &why).await;
-            self.miss(topic, &why).await;
-            if *wish == Wish::Overview {
-                self.miss(Topic::Workers, &why).await;
-            }
+            self.missed(wish, topic, &why).await;
         }
+    }
+
+    /// Tells what has no answer now.
+    async fn missed(&self, wish: &Wish, topic: Topic, why: &Why) {
+        self.miss(topic, why).await;
+        if *wish == Wish::Overview {
+            self.miss(Topic::Workers, why).await;
+        }
+    }
+
+    /// Looks whether the server that was away is back.
+    async fn knock(&mut self) -> Result<(), Why> {
+        let started = Instant::now();
+        let back = within(self.store.check()).await;
+        let took = started.elapsed();
+        self.sent(Server::Postgres, "connect", 1, back.is_ok().then_some(took))
+            .await;
+        match &back {
+            Ok(()) => self.up(Server::Postgres, took, None).await,
+            Err(why) => self.down(Server::Postgres, why).await,
+        }
+        back
     }
 
     /// One question: timed, counted, and told.
@@ -174,7 +203,7 @@ impl Feed {
     }
 
     /// Notes how far Postgres's clock is ahead of ours; less than the round trip may be is no difference.
-    async fn compare_clocks(&self, ahead_ms: i64, latency: Duration) {
+    async fn compare_clocks(&mut self, ahead_ms: i64, latency: Duration) {
         let ahead = if ahead_ms.abs() < 20 { 0 } else { ahead_ms };
         self.up(Server::Postgres, latency, Some(ahead)).await;
     }

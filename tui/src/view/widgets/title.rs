@@ -1,5 +1,7 @@
 //! The title row of a view: where we are and what is filtered at the left, how much is shown at the right.
 
+use ratatui::style::Style;
+
 use crate::format;
 use crate::glyph;
 use crate::model::Model;
@@ -7,7 +9,11 @@ use crate::model::filter::Filter;
 use crate::view::canvas::Canvas;
 use crate::view::words::Words;
 
-/// Draws it over the first row. The right side loses its first parts when both do not fit.
+/// Why something is old is not cut to less: its age is in it.
+const LEAST: u16 = 10;
+
+/// Draws it over the first row. When both sides do not fit, why something is old
+/// is cut, since its beginning says most; then the first parts go.
 pub fn draw(canvas: &mut Canvas<'_>, left: &Words, right: &[Words]) {
     let width = canvas.width();
     let gap = if width >= 100 { 3 } else { 2 };
@@ -21,13 +27,31 @@ pub fn draw(canvas: &mut Canvas<'_>, left: &Words, right: &[Words]) {
             }
         })
     };
-    let fits = |words: &Words| left.width() + words.width() + 4 <= width;
+    let room = width.saturating_sub(left.width() + 4);
     let right = (0..=right.len())
-        .map(|from| joined(&right[from..]))
-        .find(fits)
+        .find_map(|from| {
+            let parts = &right[from..];
+            let over = joined(parts).width().saturating_sub(room);
+            Some(joined(&cut(parts, over, canvas.theme.stale)?))
+        })
         .unwrap_or_default();
     let start = canvas.words_before(width.saturating_sub(1), 0, &right);
     canvas.fitted(1, 0, left, start.saturating_sub(2).max(width.min(2)));
+}
+
+/// The parts without so many columns, which the one that tells of old data gives; nothing if it cannot.
+fn cut(parts: &[Words], over: u16, stale: Style) -> Option<Vec<Words>> {
+    let mut parts = parts.to_vec();
+    if over > 0 {
+        let is_why = |part: &&mut Words| part.parts().first().is_some_and(|(_, style)| *style == stale);
+        let why = parts.iter_mut().find(is_why)?;
+        let left = why.width().saturating_sub(over);
+        if left < LEAST {
+            return None;
+        }
+        *why = why.fit(left);
+    }
+    Some(parts)
 }
 
 /// `/ class:timeout`, or what is being typed, with a caret.
