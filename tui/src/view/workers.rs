@@ -263,11 +263,10 @@ fn flagged(trouble: Trouble, worker: &WorkerLine, theme: &Theme) -> Words {
             format!("{}, p95 {}", format::age(ran), format::age(p95)),
             worker.longest(),
         ),
-        Trouble::Costly { usd, usual } => (format!("${usd:.2}, not ${usual:.2}"), worker.dearest()),
-        Trouble::Failing { failed, of } => (format!("{failed} of {of} a minute"), None),
+        Trouble::Costly { usd, usual } => (format!("${usd:.2} > ${usual:.2}"), worker.dearest()),
+        Trouble::Failing { failed, of } => (format!("{failed} of {of}"), None),
     };
-    let words =
-        Words::of(format!("{} {} ", glyph::LOST, trouble.word()), theme.retrying).and(figures, theme.text);
+    let words = Words::of(format!("{} ", trouble.word()), theme.retrying).and(figures, theme.text);
     match job.and_then(|job| job.phase.as_ref()) {
         Some(phase) => words.gap(1).and_outside(phase, theme.muted),
         None => words,

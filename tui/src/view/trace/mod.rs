@@ -94,8 +94,10 @@ fn heading(canvas: &mut Canvas<'_>, id: &str, model: &Model) {
     } else {
         left.then(filter)
     };
-    let mut parts = vec![stale, clock(model, theme), skew(trace, facts, model, theme)];
+    let mut parts = vec![stale, clock(model, theme)];
     parts.extend(totals(trace, facts, model, theme));
+    // Whether the bars can be trusted matters more than what they cost.
+    parts.insert(parts.len() - 1, skew(trace, facts, model, theme));
     title::draw(canvas, &left, &parts);
 }
 
