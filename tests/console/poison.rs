@@ -150,6 +150,11 @@ impl Poison {
             }
         }
         if let Some(page) = model.dead.letters.value_mut() {
+            // The story has none; those that are told elsewhere are as hostile as the rest.
+            let told = millstream_tui::sample::dead_letters().dead.letters;
+            if let Some(told) = told.value().filter(|_| page.causes.is_empty()) {
+                page.clone_from(told);
+            }
             for cause in &mut page.causes {
                 cause.class = self.text();
                 cause.sample = self.text();

@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use millstream::untrusted::Untrusted;
 
-use super::{figures, id, jobs, jobs_page, lamps, now, story, unanswered, workers};
+use super::{dead, figures, id, jobs, jobs_page, lamps, now, story, unanswered, workers};
 use crate::model::activity::ActivityPage;
 use crate::model::connection::Server;
-use crate::model::dead::{DeadPage, LettersPage};
+use crate::model::dead::DeadPage;
 use crate::model::figures::{Counts, LedgerFigures, QueueFigures};
 use crate::model::filter::Filter;
 use crate::model::job::Job;
@@ -42,11 +42,7 @@ pub fn empty() -> Model {
     model.jobs.page = Remote::ready(JobsPage::default(), now());
     model.pending.page = Remote::ready(PendingPage::default(), now());
     model.dead.page = Remote::ready(DeadPage::default(), now());
-    let none = LettersPage {
-        whole: true,
-        ..LettersPage::default()
-    };
-    model.dead.letters = Remote::ready(none, now());
+    model.dead.letters = Remote::ready(dead::no_letters(), now());
     model.streams.page = Remote::ready(StreamsPage::default(), now());
     model.activity.page = Remote::ready(ActivityPage::default(), now());
     model.workers.page = Remote::ready(

@@ -47,6 +47,14 @@ pub fn page() -> DeadPage {
     }
 }
 
+/// Every entry could be read.
+pub fn no_letters() -> LettersPage {
+    LettersPage {
+        whole: true,
+        ..LettersPage::default()
+    }
+}
+
 /// Entries that nobody could read.
 pub fn letters() -> LettersPage {
     let field = |name: &str, value: &str| (name.into(), value.into());

@@ -95,7 +95,7 @@ pub fn story() -> Model {
     model.pending.page = Remote::ready(pending::page(), now());
     model.pending.arrange(20);
     model.dead.page = Remote::ready(dead::page(), now());
-    model.dead.letters = Remote::ready(dead::letters(), now());
+    model.dead.letters = Remote::ready(dead::no_letters(), now());
     let causes = model.dead.wanted();
     model.dead.list.rearrange(&causes, 20);
     model.streams.page = Remote::ready(streams::page(), now());
@@ -209,6 +209,7 @@ pub fn dead() -> Model {
 /// The same with the letters unfolded that no row knows.
 pub fn dead_letters() -> Model {
     let mut model = at(&[View::Overview, View::Dead]);
+    model.dead.letters = Remote::ready(dead::letters(), now());
     model.dead.unfolded = Some("letters:4d01c29be7a5".to_owned());
     let wanted = model.dead.wanted();
     model.dead.list.rearrange(&wanted, 20);

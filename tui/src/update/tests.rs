@@ -94,7 +94,7 @@ fn a_pending_list_asks_for_the_end_once_and_an_old_answer_moves_nothing() {
 fn enter_unfolds_a_cause_and_its_jobs_are_asked_for() {
     let mut model = sample::dead();
     press(&mut model, "<enter>");
-    assert_eq!(model.dead.list.len(), 4);
+    assert_eq!(model.dead.list.len(), 3);
     let effects = press(&mut model, "<enter>");
     assert!(
         matches!(&effects[..], [Effect::Watch(Wish::Dead { unfolded: Some(cause) })] if cause.starts_with("e3a91c"))
