@@ -36,11 +36,11 @@ pub(super) fn first() -> RunId {
     }
 }
 
-pub(super) fn second(run: RunId) -> RunId {
+fn second(run: RunId) -> RunId {
     RunId { attempt: 2, ..run }
 }
 
-fn stored(text: &str) -> Source {
+pub(super) fn stored(text: &str) -> Source {
     Source::Diff(StoredDiff {
         label: "patch:0a1b2c3d4e5f".into(),
         text: text.into(),
