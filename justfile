@@ -65,6 +65,10 @@ old-beside-new *rev:
 lost-replies which="all":
     MILLSTREAM_LOST_REPLIES={{which}} cargo test --locked -p millstream-tests --test suite -- --nocapture lost_replies
 
+# Drivers of a run are killed so many times, and each job is put back once: `just kills 5000`.
+kills count="1000":
+    MILLSTREAM_KILLS={{count}} cargo test --locked -p millstream-tests --test suite -- --nocapture over_many_kills
+
 # Random cases on the real servers beside a model of them, 100,000 or as many as are said: `just soak 5000`. It prints
 # its seed; MILLSTREAM_MODEL_SEED repeats a run.
 soak cases="100000":

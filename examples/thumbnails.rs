@@ -175,6 +175,7 @@ async fn submit(
         traceparent: None,
         input: None,
         idempotency: None,
+        callback: None,
     };
     store.accept(&new).await?;
     let entry = NewEntry {

@@ -16,4 +16,5 @@ mod support;
 mod system;
 mod tidy;
 mod web;
+mod webhooks;
 mod worker;

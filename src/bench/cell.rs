@@ -134,6 +134,7 @@ pub fn job(load: &Load) -> NewJob {
         traceparent: None,
         input: None,
         idempotency: None,
+        callback: None,
     }
 }
 

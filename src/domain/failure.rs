@@ -29,6 +29,8 @@ pub enum FailureClass {
     Unreadable,
     /// An operator gave the job up.
     Operator,
+    /// The receiver of a webhook did not take it.
+    Webhook,
     /// Anything else.
     Other,
 }
@@ -48,6 +50,7 @@ impl FailureClass {
             Self::Store => "store",
             Self::Unreadable => "unreadable",
             Self::Operator => "operator",
+            Self::Webhook => "webhook",
             Self::Other => "other",
         }
     }

@@ -3,8 +3,11 @@
 //! Nothing here talks to a server or reads a clock. Read [`job`] for the life of a job, [`review`]
 //! for what is reviewed and what comes out, [`span`] and [`progress`] for what can be watched,
 //! [`job_ref`], [`dead_filter`] and [`fingerprint`] for what an operator names, [`run`] for what they do in bulk,
-//! [`glass`] for what they note while Postgres is away, [`scope`] for what a client may.
+//! [`glass`] for what they note while Postgres is away, [`scope`] for what a client may, [`callback`] and [`address`] for
+//! who may be told of an end.
 
+pub mod address;
+pub mod callback;
 pub mod dead_filter;
 pub mod diff;
 pub mod failure;
@@ -21,6 +24,7 @@ pub mod run;
 pub mod scope;
 pub mod span;
 
+pub use callback::{CallbackReach, CallbackUrl, NotACallback};
 pub use dead_filter::{DeadFacts, DeadFilter};
 pub use failure::{Failure, FailureClass, Retry};
 pub use finding::{Finding, Severity, Verdict};

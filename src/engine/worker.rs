@@ -168,9 +168,10 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
         } = self.start().await;
         info!(
             worker.id = %self.id,
-            "ready ({}, {} slots), waiting for jobs",
+            "ready ({}, {} slots), waiting for jobs of {}",
             self.id.short(),
-            self.settings.concurrency
+            self.settings.concurrency,
+            self.queue.keys().shared
         );
         let reading_ends = async {
             stop.asked().await;

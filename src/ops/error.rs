@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::rights::Refused;
 use super::scale::FleetError;
+use crate::domain::NotACallback;
 use crate::domain::diff::NotADiff;
 use crate::queue::QueueError;
 use crate::store::StoreError;
@@ -22,6 +23,15 @@ pub enum OpsError {
         /// The limit.
         limit: usize,
     },
+    /// The address that is to be told of the end is none that may be called; nothing was written.
+    #[error(transparent)]
+    Callback(#[from] NotACallback),
+    /// The queue carries webhooks; nothing was written.
+    #[error("QUEUE names a queue of webhooks, which takes no reviews")]
+    NoReviews,
+    /// Webhooks cannot be signed here; nothing was written.
+    #[error("callbacks are not taken here: WEBHOOK_SECRET is not set, so no webhook could be signed")]
+    NoCallbacks,
     /// The same idempotency key came before with another submission; nothing was written.
     #[error("this idempotency key was used for another submission")]
     KeyReused,

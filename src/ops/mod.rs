@@ -20,6 +20,7 @@
 mod action;
 pub mod bulk;
 pub mod burst;
+mod callback;
 pub mod dead;
 pub mod edit;
 mod enqueue;
@@ -40,6 +41,7 @@ pub mod submit;
 pub mod tokens;
 pub mod undo;
 
+pub use callback::{Callbacks, reach};
 pub use dead::Selection;
 pub use edit::Edited;
 pub use error::OpsError;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::action::Told;
+use super::callback::Callbacks;
 use super::enqueue::add_entries;
 use super::error::OpsError;
 use super::headroom::{Headroom, Room};
@@ -44,6 +45,8 @@ pub struct Submission {
     pub run_at: Option<DateTime<Utc>>,
     /// How urgent it is.
     pub priority: Priority,
+    /// The address that is told of the end.
+    pub callback: Option<String>,
     /// The client, and its key that makes a repeat safe.
     pub idempotency: Option<(String, String)>,
     /// W3C trace context of the request.
@@ -58,6 +61,7 @@ impl Submission {
             source,
             run_at: None,
             priority: Priority::Normal,
+            callback: None,
             idempotency: None,
             traceparent: None,
         }
@@ -82,12 +86,13 @@ pub struct Submitter {
     queue: Queue,
     settings: QueueSettings,
     max_patch: usize,
+    callbacks: Callbacks,
     headroom: Headroom,
     marks: Marks,
 }
 
 impl Submitter {
-    /// A submitter for one queue.
+    /// A submitter for one queue, which takes no callbacks.
     #[must_use]
     pub fn new(store: Store, queue: Queue, settings: QueueSettings, max_patch: usize) -> Self {
         Self {
@@ -95,9 +100,17 @@ impl Submitter {
             queue,
             settings,
             max_patch,
+            callbacks: Callbacks::Refused,
             headroom: Headroom::default(),
             marks: Marks::default(),
         }
+    }
+
+    /// The same, with this to be done about callbacks.
+    #[must_use]
+    pub const fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callbacks = callbacks;
+        self
     }
 
     /// Accepts a request.
@@ -183,6 +196,11 @@ impl Submitter {
     }
 
     pub(super) async fn job(&self, submission: Submission) -> Result<NewJob, OpsError> {
+        if self.settings.is_webhooks() {
+            return Err(OpsError::NoReviews);
+        }
+        let callback = submission.callback.as_deref();
+        let callback = callback.map(|text| self.callbacks.read(text)).transpose()?;
         let (lane, payload, input) = match submission.source {
             // A reference worker knows no time to wait for, so such a job is not for its stream.
             Source::PullRequest(pr) if submission.run_at.is_none() => (Lane::Shared, pr.to_string(), None),
@@ -203,6 +221,9 @@ impl Submitter {
         if submission.priority == Priority::High {
             parts.push(b"high");
         }
+        if let Some(callback) = &callback {
+            parts.push(callback.url().as_str().as_bytes());
+        }
         let body_sha256 = sha256(&parts);
         Ok(NewJob {
             id: JobId::fresh(),
@@ -218,6 +239,7 @@ impl Submitter {
                 key,
                 body_sha256,
             }),
+            callback,
         })
     }
 

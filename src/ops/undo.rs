@@ -209,7 +209,7 @@ impl Operator {
             for (job, what, _) in &undone {
                 match what {
                     Undone::Dead(_) | Undone::Waits(_) | Undone::CalledOff(_) => {
-                        outcome.done.push(job.to_string())
+                        outcome.done.push(job.to_string());
                     }
                     Undone::TooLate(one) => outcome.refuse(job, Why::TooLate(one.state)),
                     Undone::Gone(_) => outcome.refuse(job, Why::Unknown),

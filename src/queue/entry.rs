@@ -3,6 +3,7 @@
 use std::str;
 
 use crate::domain::{EntryId, JobId, Lane};
+use crate::settings::QueueSettings;
 use crate::untrusted::one_line;
 
 /// The version of the entries that we write.
@@ -28,6 +29,16 @@ impl Wire {
         id: "jobId",
         payload: "payload",
     };
+
+    /// The names that the entries of a queue have.
+    #[must_use]
+    pub fn of(queue: &QueueSettings) -> Self {
+        if queue.is_webhooks() {
+            Self::JOB
+        } else {
+            Self::REVIEW
+        }
+    }
 }
 
 /// An entry that was delivered to a consumer.

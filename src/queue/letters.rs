@@ -163,6 +163,27 @@ impl Queue {
             .collect()
     }
 
+    /// A page of whole letters, oldest first, and how many there are in all; nothing behind the last one.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn letters_after(&self, after: Option<EntryId>) -> Result<(Vec<Letter>, u64), QueueError> {
+        let start = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let (rows, count): (Vec<Row>, u64) = redis::pipe()
+            .cmd("XRANGE")
+            .arg(&self.keys().dead)
+            .arg(&start)
+            .arg("+")
+            .arg("COUNT")
+            .arg(PAGE)
+            .cmd("XLEN")
+            .arg(&self.keys().dead)
+            .query_async(&mut self.connection())
+            .await?;
+        let letters: Result<Vec<Letter>, QueueError> = rows.into_iter().map(read).collect();
+        Ok((letters?, count))
+    }
+
     /// Adds letters for jobs that ended outside of a worker, or lost theirs.
     ///
     /// # Errors

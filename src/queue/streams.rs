@@ -24,8 +24,12 @@ const GROUPS: usize = 100;
 const COUNTED: usize = 500;
 /// Groups whose entries are counted in one look.
 const COUNTS: usize = 4;
-/// The most consumers that are listed: the server tells all of a group or none.
+/// Groups whose oldest entries are asked for in one look, the first ones of it.
+const AGED: usize = 12;
+/// So many consumers of a group may be listed as often as one likes: the server tells all of them or none.
 pub const CONSUMERS: u64 = 500;
+/// So many may be listed once in a while; it takes the server some milliseconds.
+pub const CONSUMERS_SELDOM: u64 = 20_000;
 
 /// How many entries a group has not been given, and how that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,10 @@ pub struct GroupFacts {
     pub read: Option<u64>,
     /// Entries that are not given out yet.
     pub lag: Lag,
+    /// Since the oldest entry that they hold was given out last; nothing when it was not asked for.
+    pub oldest_idle: Option<Duration>,
+    /// The first entry that is not given out yet; nothing when it was not asked for.
+    pub next: Option<EntryId>,
 }
 
 /// A stream.
@@ -141,7 +149,7 @@ impl Queue {
             };
             found.push(self.facts(name, &stream, &groups));
         }
-        commands += self.count_lags(&mut found).await?;
+        commands += self.ask_of_groups(&mut found).await?;
         Ok((found, commands))
     }
 
@@ -186,6 +194,8 @@ impl Queue {
                 last_delivered,
                 read: number(group, "entries-read"),
                 lag,
+                oldest_idle: None,
+                next: None,
             }
         };
         StreamFacts {
@@ -198,36 +208,52 @@ impl Queue {
         }
     }
 
-    /// Counts what the server cannot tell, in one slice for each of the first few groups.
-    async fn count_lags(&self, found: &mut [StreamFacts]) -> Result<u32, QueueError> {
+    /// Asks the first few groups how old their backlogs are, and counts what the server cannot tell, in one slice.
+    async fn ask_of_groups(&self, found: &mut [StreamFacts]) -> Result<u32, QueueError> {
         let mut pipe = redis::pipe();
         pipe.ignore_errors();
-        let mut counted: Vec<&mut GroupFacts> = Vec::new();
+        let mut asked: Vec<(&mut GroupFacts, Vec<Question>)> = Vec::new();
+        let mut counts = 0;
         for stream in found {
-            for group in stream.groups.iter_mut().filter(|group| group.lag == Lag::Unknown) {
-                let Some(last) = group.last_delivered.filter(|_| counted.len() < COUNTS) else {
-                    continue;
+            for group in &mut stream.groups {
+                let near = asked.len() < AGED;
+                let mut questions = Vec::new();
+                if near && group.pending > 0 {
+                    pipe.cmd("XPENDING").arg(&stream.name).arg(&group.name);
+                    pipe.arg("-").arg("+").arg(1);
+                    questions.push(Question::Oldest);
+                }
+                let slice = match group.lag {
+                    Lag::Unknown if counts < COUNTS => Some(COUNTED + 1),
+                    Lag::Counter(0) | Lag::Ours(0) => None,
+                    _ if near => Some(1),
+                    _ => None,
                 };
-                pipe.cmd("XRANGE")
-                    .arg(&stream.name)
-                    .arg(format!("({last}"))
-                    .arg("+")
-                    .arg("COUNT")
-                    .arg(COUNTED + 1);
-                counted.push(group);
+                if let (Some(slice), Some(last)) = (slice, group.last_delivered) {
+                    counts += usize::from(slice > 1);
+                    pipe.cmd("XRANGE").arg(&stream.name).arg(format!("({last}"));
+                    pipe.arg("+").arg("COUNT").arg(slice);
+                    questions.push(if slice > 1 {
+                        Question::Count
+                    } else {
+                        Question::Next
+                    });
+                }
+                if !questions.is_empty() {
+                    asked.push((group, questions));
+                }
             }
         }
-        if counted.is_empty() {
+        if asked.is_empty() {
             return Ok(0);
         }
         let answers: Vec<Result<Value, RedisError>> = pipe.query_async(&mut self.connection()).await?;
         let commands = u32::try_from(answers.len()).unwrap_or(0);
-        for (group, answer) in counted.into_iter().zip(answers) {
-            let entries: Vec<Value> = read(&answer)?.unwrap_or_default();
-            group.lag = match entries.len() {
-                all if all > COUNTED => Lag::AtLeast(COUNTED as u64),
-                all => Lag::Counted(all as u64),
-            };
+        let mut answers = answers.iter();
+        for (group, questions) in asked {
+            for (question, answer) in questions.into_iter().zip(answers.by_ref()) {
+                question.learn(group, answer)?;
+            }
         }
         Ok(commands)
     }
@@ -256,7 +282,8 @@ impl Queue {
             .collect()
     }
 
-    /// The consumers of a group: ask only where there are at most [`CONSUMERS`], since the server tells all of them.
+    /// The consumers of a group: the server tells all of them, so ask only where there are at most [`CONSUMERS`], or
+    /// seldom where there are at most [`CONSUMERS_SELDOM`].
     ///
     /// # Errors
     /// When the server is away, or the group is gone.
@@ -276,6 +303,41 @@ impl Queue {
             idle: Duration::from_millis(number(row, "idle").unwrap_or(0)),
         };
         Ok(rows.iter().map(consumer).collect())
+    }
+}
+
+/// What is asked about one group.
+#[derive(Clone, Copy)]
+enum Question {
+    /// How long its oldest pending entry has waited.
+    Oldest,
+    /// Which entry it will be given next.
+    Next,
+    /// The same, and how many follow it.
+    Count,
+}
+
+impl Question {
+    /// Takes the answer; a group that is gone meanwhile has none.
+    fn learn(self, group: &mut GroupFacts, answer: &Result<Value, RedisError>) -> Result<(), QueueError> {
+        if let Self::Oldest = self {
+            let rows: Vec<(String, Vec<u8>, u64, u64)> = read(answer)?.unwrap_or_default();
+            group.oldest_idle = rows.first().map(|(_, _, idle, _)| Duration::from_millis(*idle));
+            return Ok(());
+        }
+        let entries: Vec<Value> = read(answer)?.unwrap_or_default();
+        group.next = entries.first().and_then(|entry| {
+            let parts: Vec<Value> = from_redis_value(entry.clone()).ok()?;
+            let id: String = from_redis_value(parts.into_iter().next()?).ok()?;
+            id.parse().ok()
+        });
+        if let Self::Count = self {
+            group.lag = match entries.len() {
+                all if all > COUNTED => Lag::AtLeast(COUNTED as u64),
+                all => Lag::Counted(all as u64),
+            };
+        }
+        Ok(())
     }
 }
 

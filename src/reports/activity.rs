@@ -40,7 +40,7 @@ pub struct ActionReport {
     pub ended_at: Option<String>,
     /// The run that it began.
     pub run: Option<RunId>,
-    /// Jobs of it that can still be taken back.
+    /// Jobs of it that can still be taken back: of its first thousand; `undo --dry-run` counts all.
     pub left: i64,
     /// The action that it took back.
     pub undoes: Option<i64>,

@@ -101,6 +101,46 @@ pub const ALL: &[Variable] = &[
     ),
     variable("JOB_DEADLINE", "15m", "how long one attempt may run"),
     variable(
+        "WEBHOOK_SECRET",
+        "",
+        "secret that webhooks are signed with, whsec_ and base64; several with spaces between them while one takes the place of another; without one there are no callbacks",
+    ),
+    variable(
+        "WEBHOOK_ALLOW_PRIVATE",
+        "0",
+        "1 lets callbacks lead to private addresses and by http, for development",
+    ),
+    variable(
+        "WEBHOOK_TIMEOUT",
+        "15s",
+        "how long a receiver of a webhook may take",
+    ),
+    variable(
+        "WEBHOOK_CONCURRENCY",
+        "8",
+        "webhooks that a worker delivers at a time",
+    ),
+    variable(
+        "WEBHOOK_VISIBILITY_TIMEOUT",
+        "15s",
+        "how long a worker that fell silent keeps its webhooks",
+    ),
+    variable(
+        "WEBHOOK_MAX_ATTEMPTS",
+        "16",
+        "failed deliveries before a webhook is dead",
+    ),
+    variable(
+        "WEBHOOK_RETRY_BACKOFF",
+        "10s",
+        "most that the first retry of a webhook waits; it doubles with each failure",
+    ),
+    variable(
+        "WEBHOOK_RETRY_BACKOFF_MAX",
+        "12h",
+        "most that any retry of a webhook waits",
+    ),
+    variable(
         "ALLOW_EVICTION",
         "0",
         "1 lets a worker run on a server that may evict keys",

@@ -8,5 +8,5 @@ pub mod catalog;
 mod parts;
 mod reader;
 
-pub use parts::{EngineSettings, LogFormat, LogSettings, QueueSettings, ServerSettings};
+pub use parts::{CallbackSettings, EngineSettings, LogFormat, LogSettings, QueueSettings, ServerSettings};
 pub use reader::{Fault, Faults, Reader, process_environment};

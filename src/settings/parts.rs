@@ -63,14 +63,51 @@ pub struct QueueSettings {
     pub limit: u64,
 }
 
+/// How the queue of a queue's webhooks is called: this, behind the name of the queue.
+const WEBHOOKS: &str = ":webhooks";
+/// The consumer group of such a queue.
+const WEBHOOK_GROUP: &str = "webhooks";
+
 impl QueueSettings {
-    /// Reads the part.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
+    /// The queue of this queue's webhooks. The trigger of `assets/migrations/0012_webhooks.sql` puts them there.
+    #[must_use]
+    pub fn webhooks(&self) -> Self {
         Self {
+            name: format!("{}{WEBHOOKS}", self.name),
+            group: WEBHOOK_GROUP.to_owned(),
+            limit: self.limit,
+        }
+    }
+
+    /// Whether this is a queue of webhooks.
+    #[must_use]
+    pub fn is_webhooks(&self) -> bool {
+        self.name.ends_with(WEBHOOKS)
+    }
+
+    /// Reads the part, for a service that makes or takes reviews.
+    pub fn read_for_reviews(reader: &mut Reader<'_>) -> Self {
+        let settings = Self::read(reader);
+        if settings.is_webhooks() {
+            reader.fault(
+                "QUEUE",
+                format!("ends with {WEBHOOKS}: that is a queue of webhooks"),
+            );
+        }
+        settings
+    }
+
+    /// Reads the part. The group of a queue of webhooks is its own, whatever that of the reviews is called.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let mut settings = Self {
             name: name(reader, "QUEUE", "reviews:queue"),
             group: name(reader, "QUEUE_GROUP", "reviewers"),
             limit: reader.number("QUEUE_LIMIT", 10_000, 1..=100_000_000),
+        };
+        if settings.is_webhooks() {
+            WEBHOOK_GROUP.clone_into(&mut settings.group);
         }
+        settings
     }
 }
 
@@ -82,6 +119,25 @@ fn name(reader: &mut Reader<'_>, variable: &'static str, default: &str) -> Strin
         reader.fault(variable, "may hold up to 128 letters, digits and : - _ . / only");
     }
     text
+}
+
+/// Whether a producer takes callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallbackSettings {
+    /// `WEBHOOK_SECRET` is set: what is taken can be signed.
+    pub signed: bool,
+    /// `WEBHOOK_ALLOW_PRIVATE`: callbacks may lead to private addresses, and by HTTP.
+    pub allow_private: bool,
+}
+
+impl CallbackSettings {
+    /// Reads the part.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            signed: reader.text("WEBHOOK_SECRET").is_some(),
+            allow_private: reader.switch("WEBHOOK_ALLOW_PRIVATE"),
+        }
+    }
 }
 
 /// How a worker runs jobs.
@@ -248,6 +304,24 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert!(!faults.contains("hunter2"), "{faults}");
+    }
+
+    #[test]
+    fn a_queue_of_webhooks_is_named_after_its_queue_and_brings_its_group() {
+        let reviews = read_all(&[]).expect("right").1;
+        let hooks = reviews.webhooks();
+        assert_eq!(
+            (hooks.name.as_str(), hooks.group.as_str()),
+            ("reviews:queue:webhooks", "webhooks")
+        );
+        assert!(hooks.is_webhooks() && !reviews.is_webhooks());
+        let vars = [("QUEUE", hooks.name.as_str()), ("QUEUE_GROUP", "reviewers")];
+        assert_eq!(read_all(&vars).expect("right").1, hooks);
+        let vars = |name: &str| (name == "QUEUE").then(|| hooks.name.clone());
+        let mut reader = Reader::new(&vars);
+        let read = QueueSettings::read_for_reviews(&mut reader);
+        let faults = reader.finish(read).expect_err("no queue of reviews").to_string();
+        assert!(faults.starts_with("QUEUE: ends with :webhooks"), "{faults}");
     }
 
     #[test]

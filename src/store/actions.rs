@@ -118,7 +118,7 @@ pub struct ActionRow {
     pub run: Option<i64>,
     /// Whether it was first written to Valkey, with Postgres away.
     pub broke_glass: bool,
-    /// Jobs of it that can still be taken back.
+    /// Jobs of it that can still be taken back: of the first thousand, so that a list of many actions stays cheap.
     pub left: i64,
 }
 
@@ -142,15 +142,15 @@ const ACTIONS: &str = "
 select a.id, a.at, a.actor, a.profile, a.verb, a.reason, a.filter, a.ids_count, a.ids_hash, a.detail, a.ended_at,
        a.outcome, a.result, a.undoes, r.id as run, a.glass is not null as broke_glass,
        (select max(u.id) from millstream.actions u where u.undoes = a.id and u.outcome in ('ok', 'partly')) as undone_by,
-       (select count(*) from (
-            select 1 from millstream.moved m join millstream.jobs j on j.id = m.job_id
-            where m.action_id = a.id and m.undone_by is null and j.attempt = m.attempt and j.state = case m.how
-                      when 'requeue' then 'waiting' when 'cancel' then 'cancelled' when 'bury' then 'dead'
-                      when 'edit' then 'dropped'
-                      when 'submit' then case when j.state = 'scheduled' then j.state else 'waiting' end end
-              and not exists (select 1 from millstream.moved n
-                              where n.job_id = m.job_id and n.id > m.id and n.undone_by is null)
-            limit 10000) as back) as left
+       (select count(*)
+        from (select m.* from millstream.moved m where m.action_id = a.id and m.undone_by is null limit 1000) m
+        join millstream.jobs j on j.id = m.job_id
+        where j.attempt = m.attempt and j.state = case m.how
+                  when 'requeue' then 'waiting' when 'cancel' then 'cancelled' when 'bury' then 'dead'
+                  when 'edit' then 'dropped'
+                  when 'submit' then case when j.state = 'scheduled' then j.state else 'waiting' end end
+          and not exists (select 1 from millstream.moved n
+                          where n.job_id = m.job_id and n.id > m.id and n.undone_by is null)) as left
 from millstream.actions a left join millstream.runs r on r.action_id = a.id
 where ($1::text is null or a.queue = $1 or a.queue is null) and ($2::timestamptz is null or a.at >= $2)
   and ($3::bigint is null or a.id = $3) and ($4::bigint is null or a.id < $4)

@@ -102,7 +102,7 @@ pub struct JobsAsked {
 }
 
 /// An attempt that runs, or ran in the last minute.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct StretchRow {
     /// Who ran it.
     pub worker: String,
@@ -120,6 +120,8 @@ pub struct StretchRow {
     pub outcome: Option<String>,
     /// The agent that began last in it, while it runs.
     pub phase: Option<String>,
+    /// What it cost, or has cost so far, estimated.
+    pub cost_usd: f64,
 }
 
 /// How a worker has fared over its last attempts.
@@ -400,7 +402,10 @@ impl Store {
                     case when a.ended_at is null then
                         (select s.name from spans s
                          where s.run_id = j.id and s.kind = 'agent' and s.status = 'running'
-                         order by s.started_at desc limit 1) end as phase
+                         order by s.started_at desc limit 1) end as phase,
+                    case when a.ended_at is null then
+                        (select coalesce(sum(f.cost_usd), 0) from millstream.span_facts f
+                         where f.job_id = j.id and f.attempt = a.attempt) else a.cost_usd end as cost_usd
              from millstream.attempts a join millstream.jobs j on j.id = a.job_id
              where a.worker = any($1) and (a.ended_at is null or a.ended_at > now() - make_interval(secs => $2))
              order by a.started_at limit $3",

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::connect::Store;
 use super::error::StoreError;
 use super::text::clean;
-use crate::domain::{EntryId, JobId, JobState, Lane};
+use crate::domain::{CallbackUrl, EntryId, JobId, JobState, Lane};
 
 /// The kind of a job that is a review, and has a row in the reference's `reviews` too.
 pub const REVIEW: &str = "review";
@@ -34,6 +34,8 @@ pub struct NewJob {
     pub input: Option<NewInput>,
     /// What makes a repeat of the same submission safe.
     pub idempotency: Option<IdempotencyKey>,
+    /// Who is told of its end.
+    pub callback: Option<CallbackUrl>,
 }
 
 /// The text of a submitted diff.
@@ -105,8 +107,8 @@ with key as (
         where known.created_at < now() - interval '24 hours'
     returning job_id
 ), job as (
-    insert into millstream.jobs (id, queue, kind, lane, payload, state, run_at, traceparent)
-    select $1, $2, $3, $4, $5, case when $6 > now() then 'scheduled' else 'waiting' end, $6, $7
+    insert into millstream.jobs (id, queue, kind, lane, payload, state, run_at, traceparent, callback_url)
+    select $1, $2, $3, $4, $5, case when $6 > now() then 'scheduled' else 'waiting' end, $6, $7, $13
     where $11 is null or exists (select 1 from key)
     returning id, kind, payload, created_at
 ), review as (
@@ -173,17 +175,17 @@ impl Store {
         }
     }
 
-    /// Accepts jobs that come without a text and without a key of their own, in one statement: all of them, or none.
+    /// Accepts jobs that come without a text, a key and a callback of their own, in one statement: all of them, or none.
     ///
     /// # Errors
-    /// When the server is away (then they may have been accepted all the same), or one of them has a text or a
-    /// key: those are accepted one by one.
+    /// When the server is away (then they may have been accepted all the same), or one of them has one of these: it is
+    /// accepted by itself.
     pub async fn accept_many(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
         if jobs
             .iter()
-            .any(|job| job.input.is_some() || job.idempotency.is_some())
+            .any(|job| job.input.is_some() || job.idempotency.is_some() || job.callback.is_some())
         {
-            let text = "a job with a text or a key is accepted by itself".to_owned();
+            let text = "a job with a text, a key or a callback is accepted by itself".to_owned();
             return Err(StoreError::Refused(text));
         }
         let column = |pick: fn(&NewJob) -> String| jobs.iter().map(pick).collect::<Vec<String>>();
@@ -349,6 +351,7 @@ pub(super) async fn accept(connection: &mut PgConnection, job: &NewJob) -> Resul
         .bind(key.map(|key| key.client.as_str()))
         .bind(key.map(|key| key.key.as_str()))
         .bind(key.map(|key| key.body_sha256.as_str()))
+        .bind(job.callback.as_ref().map(|callback| callback.url().as_str()))
         .fetch_one(connection)
         .await?;
     Ok(made)

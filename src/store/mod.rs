@@ -15,6 +15,7 @@
 //! * [`assess`], [`runs`]: what a plan can put back, and how far it got. [`replace`]: a dead job with another input.
 //! * [`postings`]: verdicts on their way to GitHub. [`tokens`]: who may come in over HTTP.
 //! * [`glass`], [`fleets`]: what was noted while Postgres was away; how many workers are asked for.
+//! * [`webhooks`]: who is told of an end.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
 
 pub mod actions;
@@ -48,6 +49,7 @@ pub mod telemetry;
 mod text;
 pub mod tokens;
 pub mod watch;
+pub mod webhooks;
 
 pub use attempts::{Fence, Lease, Next, Record};
 pub use connect::Store;

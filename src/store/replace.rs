@@ -56,6 +56,12 @@ with gone as (
 )
 update millstream.jobs j set state = 'dropped', updated_at = now() from gone g where j.id = g.id";
 
+/// Whoever was to be told of the dead one's end is told of this one's.
+const KEEP_CALLBACK: &str = "
+update millstream.jobs set callback_url = o.callback_url
+from (select callback_url from millstream.jobs where id = $2) o
+where id = $1 and millstream.jobs.callback_url is null and o.callback_url is not null";
+
 const LINK: &str = "
 with noted as (
     insert into millstream.moved (action_id, job_id, how, attempt) values ($3, $1, 'submit', 0)
@@ -100,6 +106,11 @@ impl Store {
         sqlx::query(SET_ASIDE)
             .bind(old.0)
             .bind(action.0)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(KEEP_CALLBACK)
+            .bind(new.id.0)
+            .bind(old.0)
             .execute(&mut *transaction)
             .await?;
         sqlx::query(LINK)

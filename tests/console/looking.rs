@@ -1,8 +1,10 @@
 //! The views that only look, on real servers: what they show is what Valkey and Postgres have.
 
-use millstream::domain::{JobId, Lane};
+use millstream::domain::{EntryId, JobId, Lane};
 use millstream::ops::{Mode, Operator, Rights};
 use millstream::queue::Wire;
+use millstream::queue::entry::Entry;
+use millstream::queue::new_letter::NewLetter;
 
 use crate::support::World;
 use crate::support::processes::Home;
@@ -201,4 +203,106 @@ async fn streams_of_others_are_listed_with_a_lag_that_says_how_it_is_known() {
     terminal.until_shows("40-0").await;
     leave(terminal).await;
     servers.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_has_the_screen_for_itself_with_its_many_consumers() {
+    let servers = crate::support::private::valkey().await;
+    let world = World::on_valkey(&servers.valkey_url, Wire::REVIEW).await;
+    world.queue.ensure_groups().await.expect("groups");
+    let mut pipe = redis::pipe();
+    pipe.cmd("XGROUP")
+        .arg(&["CREATE", "orders", "billing", "0", "MKSTREAM"])
+        .ignore();
+    pipe.cmd("XGROUP")
+        .arg(&["CREATE", "orders", "search", "$"])
+        .ignore();
+    for nth in 0..700 {
+        let name = format!("billing-{nth:04}");
+        pipe.cmd("XGROUP")
+            .arg(&["CREATECONSUMER", "orders", "billing", &name])
+            .ignore();
+    }
+    pipe.cmd("XADD")
+        .arg("orders")
+        .arg("*")
+        .arg("raw")
+        .arg(&b"\xff\x00\x1b[2J"[..])
+        .ignore();
+    let () = pipe
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    let mut terminal = console(&world).await;
+    terminal.press("7").await;
+    terminal.until_shows("orders").await;
+    terminal.press("/group:billing\r").await;
+    terminal.until_shows("1 of 3 groups").await;
+    terminal.press("\r").await;
+    terminal.until_shows("Streams › orders › billing").await;
+    terminal.until_shows("counter whole").await;
+    terminal.press("\t").await;
+    terminal.until_shows("of 700, those that hold most").await;
+    terminal.press("\t").await;
+    terminal.until_shows("raw=\\xff").await;
+    assert!(terminal.shows().contains("␛[2J"), "{}", terminal.shows());
+    terminal.press("\t").await;
+    terminal.until_shows("search").await;
+    // Gone while it is looked at.
+    let _gone: u64 = redis::cmd("DEL")
+        .arg("orders")
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    terminal.until_shows("is gone").await;
+    terminal.press("\u{1b}").await;
+    terminal.until_shows("No stream matches").await;
+    leave(terminal).await;
+    servers.stop().await;
+}
+
+#[tokio::test]
+async fn letters_of_entries_that_nobody_could_read_stand_among_the_dead() {
+    let world = World::with(Wire::REVIEW).await;
+    let letter = |nth: u64, why: &str| {
+        let entry = Entry {
+            id: EntryId { ms: nth, seq: 0 },
+            lane: Lane::Shared,
+            fields: vec![(b"prUrl".to_vec(), b"\x1b[2J\xff".to_vec())],
+            deliveries: 1,
+        };
+        NewLetter::about(&entry, "w-0000000000000001".to_owned()).unreadable(why.to_owned())
+    };
+    // More than a round reads, and two causes.
+    let letters: Vec<NewLetter> = (1..=2_300)
+        .map(|nth| {
+            letter(
+                nth,
+                if nth == 7 {
+                    "not one of these fields"
+                } else {
+                    "no reviewId"
+                },
+            )
+        })
+        .collect();
+    world.queue.add_letters(&letters).await.expect("valkey is there");
+    let mut terminal = console(&world).await;
+    terminal.press("5").await;
+    terminal.until_shows("2,300 = without a job").await;
+    terminal.until_shows("2,299").await;
+    terminal.press("\r").await;
+    terminal.until_shows("letter").await;
+    terminal.press("j").await;
+    terminal.until_shows("of entry 2300-0").await;
+    assert!(terminal.shows().contains("␛[2J"), "{}", terminal.shows());
+    // One is taken out: the others are counted anew.
+    let newest = world.queue.letters_without_row(1).await.expect("valkey is there");
+    world
+        .queue
+        .remove_letters(&[newest[0].id])
+        .await
+        .expect("valkey is there");
+    terminal.until_shows("2,299 = without a job").await;
+    leave(terminal).await;
 }

@@ -11,6 +11,7 @@ mod held_up;
 mod hostile;
 mod hostile_world;
 mod leaving;
+mod load;
 mod looking;
 mod options;
 mod outages;

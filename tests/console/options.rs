@@ -110,7 +110,7 @@ async fn keys_of_ones_own_work_and_the_old_ones_do_not() {
     terminal.until_shows("x cancel").await;
     terminal.press("X?").await;
     terminal.until_shows("Help: Jobs").await;
-    assert!(!terminal.shows().contains("rung 2"), "the old key is nobody's");
+    assert!(!terminal.shows().contains("Call off"), "the old key is nobody's");
     terminal.press("?xy").await;
     world.until_state(id, JobState::Cancelled).await;
     leave(terminal).await;
@@ -152,7 +152,7 @@ async fn a_zone_is_told_in_the_header_and_a_wrong_one_is_refused() {
 #[tokio::test]
 async fn the_mouse_is_heard_by_whoever_asks_for_it_and_given_back() {
     let world = World::with(Wire::REVIEW).await;
-    world.submit_patch(CLEAN).await;
+    let id = world.submit_patch(CLEAN).await;
     let mut terminal = Terminal::start(Home::beside(&world), &["--mouse"]);
     terminal.until_shows("accepted 1").await;
     assert!(terminal.hears_the_mouse());
@@ -167,8 +167,8 @@ async fn the_mouse_is_heard_by_whoever_asks_for_it_and_given_back() {
     terminal
         .press(&format!("\u{1b}[<0;{column};2M\u{1b}[<0;{column};2m"))
         .await;
-    terminal.until_shows("TOKENS").await;
-    let line = row(&terminal, "waiting");
+    terminal.until_shows(&short(id)).await;
+    let line = row(&terminal, &short(id));
     terminal
         .press(&format!("\u{1b}[<0;10;{line}M\u{1b}[<0;10;{line}m"))
         .await;

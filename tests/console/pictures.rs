@@ -108,6 +108,33 @@ fn what_floats() {
 }
 
 #[test]
+fn what_lies_one_key_deeper() {
+    for shown in [
+        Shown::Stream,
+        Shown::StreamConsumers,
+        Shown::StreamGroups,
+        Shown::TraceSkewed,
+        Shown::DeadLetters,
+        Shown::Fleet,
+    ] {
+        for size in [NARROW, SMALL, USUAL] {
+            check(shown, State::Normal, size, &DARK);
+        }
+    }
+}
+
+#[test]
+fn the_row_under_the_cursor_is_told_beside_the_list_of_a_wide_screen() {
+    let wide = Size {
+        width: 160,
+        height: 40,
+    };
+    for shown in [Shown::Jobs, Shown::Pending, Shown::Dead, Shown::Activity] {
+        check(shown, State::Normal, wide, &DARK);
+    }
+}
+
+#[test]
 fn the_overview_in_every_condition() {
     let states = [
         State::Empty,
@@ -129,16 +156,7 @@ fn the_overview_in_every_condition() {
 
 #[test]
 fn the_other_views_in_their_conditions() {
-    for state in [
-        State::Empty,
-        State::Loading,
-        State::NoMatch,
-        State::Stale,
-        State::Failed,
-    ] {
-        check(Shown::Jobs, state, SMALL, &DARK);
-    }
-    for shown in [Shown::Pending, Shown::Dead, Shown::Streams, Shown::Activity] {
+    for shown in VIEWS.into_iter().filter(|shown| *shown != Shown::Overview) {
         for state in [
             State::Empty,
             State::Loading,
@@ -150,13 +168,9 @@ fn the_other_views_in_their_conditions() {
             check(shown, state, SMALL, &DARK);
         }
     }
-    for state in [State::Empty, State::Loading, State::ValkeyLost] {
-        check(Shown::Workers, state, SMALL, &DARK);
-    }
-    for state in [State::Empty, State::Loading, State::BothLost] {
-        check(Shown::Trace, state, SMALL, &DARK);
-        check(Shown::Job, state, SMALL, &DARK);
-    }
+    check(Shown::Workers, State::ValkeyLost, SMALL, &DARK);
+    check(Shown::Trace, State::BothLost, SMALL, &DARK);
+    check(Shown::Job, State::BothLost, SMALL, &DARK);
     check(Shown::Help, State::ReadOnly, USUAL, &DARK);
 }
 

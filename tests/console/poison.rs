@@ -149,6 +149,19 @@ impl Poison {
                 self.job_line(row);
             }
         }
+        if let Some(page) = model.dead.letters.value_mut() {
+            for cause in &mut page.causes {
+                cause.class = self.text();
+                cause.sample = self.text();
+                cause.kinds = vec![self.text()];
+            }
+            for line in &mut page.members {
+                line.entry = self.text();
+                line.worker = self.text();
+                line.error = self.text();
+                self.payload(&mut line.payload);
+            }
+        }
         if let Some(page) = model.streams.page.value_mut() {
             for row in &mut page.rows {
                 self.stream_line(row);
@@ -162,6 +175,7 @@ impl Poison {
         self.remote(&mut model.pending.page);
         self.remote(&mut model.activity.page);
         self.remote(&mut model.dead.page);
+        self.remote(&mut model.dead.letters);
         self.remote(&mut model.streams.page);
     }
 
@@ -299,8 +313,8 @@ impl Poison {
                     self.payload(payload);
                 },
             ),
-            Detail::Consumers(rows) => {
-                let rows = rows.iter_mut().flatten();
+            Detail::Consumers(told) => {
+                let rows = told.iter_mut().flat_map(|told| &mut told.rows);
                 rows.for_each(|ConsumerLine { name, .. }| *name = self.text());
             }
             Detail::Entries(rows) => rows.iter_mut().for_each(|(_, payload)| self.payload(payload)),

@@ -35,6 +35,7 @@ impl Case {
             run_at: later.then(|| millstream::clock::now() + LATER),
             traceparent: None,
             input: None,
+            callback: None,
             idempotency: Some(IdempotencyKey {
                 client: self.site.name.clone(),
                 key: format!("no. {}", self.jobs.len()),

@@ -24,6 +24,7 @@ fn jobs(world: &World, count: usize) -> Vec<NewJob> {
         traceparent: None,
         input: None,
         idempotency: None,
+        callback: None,
     };
     (0..count).map(one).collect()
 }

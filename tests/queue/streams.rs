@@ -201,3 +201,39 @@ async fn names_are_found_among_many_keys_in_bounded_steps() {
     assert!(steps > 10, "{steps} steps");
     servers.stop().await;
 }
+
+#[tokio::test]
+async fn a_group_tells_how_old_its_backlogs_are() {
+    let world = World::new().await;
+    let (mut valkey, stream) = (world.valkey.clone(), format!("{}:aged", world.settings.name));
+    let key = stream.as_bytes();
+    run(
+        &mut valkey,
+        &[b"XGROUP", b"CREATE", key, b"busy", b"0", b"MKSTREAM"],
+    )
+    .await;
+    run(&mut valkey, &[b"XGROUP", b"CREATE", key, b"idle", b"0"]).await;
+    add(&mut valkey, &stream, 1..=20).await;
+    read(&mut valkey, &stream, "busy", "20").await;
+    // The first entry was given out a minute ago, the others just now; the sixth was deleted meanwhile.
+    run(
+        &mut valkey,
+        &[b"XCLAIM", key, b"busy", b"c", b"0", b"1-0", b"IDLE", b"60000"],
+    )
+    .await;
+    read(&mut valkey, &stream, "idle", "5").await;
+    run(&mut valkey, &[b"XDEL", key, b"6-0"]).await;
+    let facts = look(&world, &stream).await;
+    let busy = group(&facts, "busy");
+    assert!(
+        busy.oldest_idle >= Some(std::time::Duration::from_secs(60)),
+        "{busy:?}"
+    );
+    assert_eq!(busy.next, None, "nothing waits for it");
+    let idle = group(&facts, "idle");
+    assert_eq!(idle.next.map(|id| id.ms), Some(7));
+    assert!(
+        idle.oldest_idle < Some(std::time::Duration::from_secs(60)),
+        "{idle:?}"
+    );
+}

@@ -22,6 +22,7 @@ fn new_job(world: &World, kind: &str, payload: &str) -> NewJob {
         traceparent: None,
         input: None,
         idempotency: None,
+        callback: None,
     }
 }
 

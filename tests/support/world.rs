@@ -158,6 +158,7 @@ impl World {
             traceparent: None,
             input: None,
             idempotency: None,
+            callback: None,
         };
         self.store.accept(&new).await.expect("postgres is there");
         new.id

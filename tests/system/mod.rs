@@ -10,6 +10,7 @@ mod overlap;
 mod submit;
 mod verbs;
 mod web;
+mod webhooks;
 mod worker;
 
 pub use demo::one_at_a_time;

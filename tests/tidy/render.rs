@@ -16,6 +16,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("PUBLIC_SUBMIT", "opens the producer to anybody"),
     ("PUBLIC_READ", "lets anybody look"),
     ("PROXIES", "follows from being on Render"),
+    (
+        "WEBHOOK_ALLOW_PRIVATE",
+        "lets whoever submits call into the private network",
+    ),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
     ("AGENT_MODEL", "the keys decide"),
     ("MODEL_MEDIUM", "follows from the keys"),

@@ -68,6 +68,7 @@ async fn raw(store: &Store, queue: &Queue, name: &str) {
         traceparent: None,
         input: None,
         idempotency: None,
+        callback: None,
     };
     store.accept(&job).await.expect("postgres is there");
     let entry = NewEntry {

@@ -4,6 +4,7 @@ mod access;
 mod away;
 mod bench;
 mod browser;
+mod callbacks;
 mod contract;
 mod cuts;
 mod fuzz;

@@ -197,6 +197,9 @@ pub struct SubmitArgs {
     /// Do not start before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub at: Option<DateTime<Utc>>,
+    /// An address that is told of the end by a signed webhook (docs/webhooks.md)
+    #[arg(long, value_name = "URL")]
+    pub callback: Option<String>,
     /// normal, or high: before everything that is not
     #[arg(long, value_name = "PRIORITY", default_value = "normal")]
     pub priority: Priority,

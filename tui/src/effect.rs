@@ -39,6 +39,8 @@ pub enum Wish {
         near: Option<StreamKey>,
         /// What is told of it.
         pane: StreamPane,
+        /// It has the screen for itself.
+        open: bool,
     },
     /// The newest actions.
     Activity {

@@ -76,9 +76,12 @@ impl Failure {
             Self::Usage(_) | Self::Settings(_) => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
             Self::Ops(error) => match error {
+                OpsError::NoReviews => Exit::Usage,
                 OpsError::NotADiff(_)
                 | OpsError::TooLarge { .. }
                 | OpsError::KeyReused
+                | OpsError::Callback(_)
+                | OpsError::NoCallbacks
                 | OpsError::QueueFull { .. }
                 | OpsError::Refused(_) => Exit::Refused,
                 OpsError::Fleet(FleetError::Unreachable(_)) => Exit::Unreachable,

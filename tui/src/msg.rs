@@ -13,7 +13,7 @@ use crate::keymap::Key;
 use crate::model::Fleet;
 use crate::model::activity::ActivityPage;
 use crate::model::connection::{Load, Sent, Server};
-use crate::model::dead::DeadPage;
+use crate::model::dead::{DeadPage, LettersPage};
 use crate::model::figures::{LedgerFigures, QueueFigures};
 use crate::model::job::JobFacts;
 use crate::model::jobs::JobsPage;
@@ -39,6 +39,8 @@ pub enum Answer {
     Pending(PendingPage),
     /// The dead by their cause.
     Dead(DeadPage),
+    /// The dead letters that no row knows.
+    Letters(LettersPage),
     /// The streams of the whole server.
     Streams(StreamsPage),
     /// The newest actions.
@@ -66,6 +68,8 @@ pub enum Topic {
     Pending,
     /// [`Answer::Dead`].
     Dead,
+    /// [`Answer::Letters`].
+    Letters,
     /// [`Answer::Streams`].
     Streams,
     /// [`Answer::Activity`].

@@ -1,7 +1,11 @@
 //! Where the servers are: what the environment says, else the demo that was started last.
 
+use millstream::domain::CallbackReach;
+use millstream::ops;
 use millstream::queue::{Queue, Wire};
-use millstream::settings::{Faults, QueueSettings, Reader, ServerSettings, process_environment};
+use millstream::settings::{
+    CallbackSettings, Faults, QueueSettings, Reader, ServerSettings, process_environment,
+};
 use millstream::store::Store;
 use secrecy::ExposeSecret;
 
@@ -37,6 +41,8 @@ pub struct Reach {
     pub settings: QueueSettings,
     /// The largest diff that is taken.
     pub max_patch: usize,
+    /// Where callbacks may lead.
+    pub callbacks: CallbackReach,
     /// `host:port` of Valkey.
     pub valkey_place: String,
     /// `host:port` of Postgres.
@@ -88,14 +94,15 @@ impl Reach {
             None => vars(name),
         };
         let found = Found::look(vars);
-        let (servers, settings, max_patch) = read(&|name| found.lookup(name, vars))?;
-        let queue = Queue::open(&servers.valkey_url, &settings, Wire::REVIEW)?;
+        let (servers, settings, max_patch, callbacks) = read(&|name| found.lookup(name, vars))?;
+        let queue = Queue::open(&servers.valkey_url, &settings, Wire::of(&settings))?;
         let store = Store::open(&servers.database_url, "millstream", CONNECTIONS)?;
         Ok(Self {
             queue,
             store,
             settings,
             max_patch,
+            callbacks: ops::reach(&callbacks),
             valkey_place: place(servers.valkey_url.expose_secret()),
             postgres_place: place(servers.database_url.expose_secret()),
             demo: found.demo,
@@ -168,12 +175,15 @@ fn read_max_patch(reader: &mut Reader<'_>) -> usize {
     reader.number("MAX_PATCH", 8 << 20, 1..=64 << 20)
 }
 
-fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<(ServerSettings, QueueSettings, usize), Faults> {
+fn read(
+    vars: &dyn Fn(&str) -> Option<String>,
+) -> Result<(ServerSettings, QueueSettings, usize, CallbackSettings), Faults> {
     let mut reader = Reader::new(vars);
     let read = (
         ServerSettings::read(&mut reader),
         QueueSettings::read(&mut reader),
         read_max_patch(&mut reader),
+        CallbackSettings::read(&mut reader),
     );
     reader.finish(read)
 }

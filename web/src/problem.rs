@@ -212,6 +212,10 @@ impl From<OpsError> for Problem {
         match &refusal {
             OpsError::NotADiff(_) => Self::invalid(&format!("patch: {refusal}")),
             OpsError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, &refusal.to_string()),
+            OpsError::NoReviews => Self::invalid(&refusal.to_string()),
+            OpsError::Callback(_) | OpsError::NoCallbacks => {
+                Self::invalid(&format!("callbackUrl: {refusal}"))
+            }
             OpsError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()),
             OpsError::QueueFull { retry_after, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, &refusal.to_string()).retry_after(*retry_after)

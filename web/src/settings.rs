@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use millstream::settings::{Faults, LogSettings, QueueSettings, Reader, ServerSettings};
+use millstream::settings::{CallbackSettings, Faults, LogSettings, QueueSettings, Reader, ServerSettings};
 use secrecy::SecretString;
 
 /// The reference's port.
@@ -45,7 +45,7 @@ impl Settings {
         };
         let settings = Self {
             servers: ServerSettings::read(&mut reader),
-            queue: QueueSettings::read(&mut reader),
+            queue: QueueSettings::read_for_reviews(&mut reader),
             log: LogSettings::read(&mut reader),
             web: WebSettings::read(&mut reader, platform),
         };
@@ -81,6 +81,8 @@ pub struct WebSettings {
     pub submit_burst: u32,
     /// `PROXIES`: how many proxies of ours stand in front; so many entries of `X-Forwarded-For` are theirs.
     pub proxies: usize,
+    /// `WEBHOOK_SECRET` and `WEBHOOK_ALLOW_PRIVATE`: whether callbacks are taken, and where they may lead.
+    pub callbacks: CallbackSettings,
 }
 
 impl Default for WebSettings {
@@ -95,6 +97,7 @@ impl Default for WebSettings {
             submit_rate: SUBMIT_RATE,
             submit_burst: SUBMIT_BURST,
             proxies: 0,
+            callbacks: CallbackSettings::default(),
         }
     }
 }
@@ -129,6 +132,7 @@ impl WebSettings {
             submit_rate: reader.number("SUBMIT_RATE", SUBMIT_RATE, 0..=1_000_000),
             submit_burst: reader.number("SUBMIT_BURST", SUBMIT_BURST, 1..=1_000_000),
             proxies: reader.number("PROXIES", proxies, 0..=8),
+            callbacks: CallbackSettings::read(reader),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream::ops::Submitter;
+use millstream::ops::{Callbacks, Submitter};
 use millstream::queue::Queue;
 use millstream::settings::QueueSettings;
 use millstream::store::Store;
@@ -49,7 +49,8 @@ impl State {
             queue.clone(),
             queue_settings.clone(),
             web.max_patch,
-        );
+        )
+        .with_callbacks(Callbacks::of(&web.callbacks));
         Self {
             store,
             queue,

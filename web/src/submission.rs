@@ -25,6 +25,8 @@ pub struct Wanted {
     pub not_before: Option<DateTime<Utc>>,
     /// How urgent it is.
     pub priority: Priority,
+    /// The address that is told of the end, as it came.
+    pub callback_url: Option<String>,
 }
 
 /// What a submission may hold, for the document: `prUrl` or `patch`, one of them.
@@ -52,6 +54,14 @@ pub struct SubmissionBody {
     /// `normal` or `high`.
     #[schema(required = false, nullable = true, value_type = Option<PriorityWord>)]
     priority: Option<String>,
+    /// The address that is told of the end: a public one, by HTTPS. Refused where `WEBHOOK_SECRET` is not set.
+    #[schema(
+        rename = "callbackUrl",
+        required = false,
+        nullable = true,
+        pattern = r"^https://"
+    )]
+    callback_url: Option<String>,
 }
 
 /// How urgent it is.
@@ -74,6 +84,8 @@ struct Members {
     not_before: Option<Member>,
     #[serde(default)]
     priority: Option<Member>,
+    #[serde(rename = "callbackUrl", default)]
+    callback_url: Option<Member>,
 }
 
 /// The value of a member: a text, or the name of what it is instead.
@@ -91,6 +103,10 @@ pub fn parse(body: &[u8]) -> Result<Wanted, Problem> {
     let members = members(body)?;
     let not_before = members.not_before.map(time).transpose()?;
     let priority = members.priority.map(priority).transpose()?.unwrap_or_default();
+    let callback_url = members
+        .callback_url
+        .map(|member| text("callbackUrl", member))
+        .transpose()?;
     let source = match (members.pr_url, members.patch) {
         (Some(_), Some(_)) => return Err(Problem::invalid("send prUrl or patch, not both")),
         (Some(url), None) => pull_request(&text("prUrl", url)?)?,
@@ -105,6 +121,7 @@ pub fn parse(body: &[u8]) -> Result<Wanted, Problem> {
         source,
         not_before,
         priority,
+        callback_url,
     })
 }
 
@@ -306,11 +323,10 @@ mod tests {
                 let problem = refused(&format!(r#"{{"{name}":{value}}}"#));
                 assert_eq!(problem.detail(), format!("{name} must be a string, not {kind}"));
             }
-            let problem = refused(&format!(r#"{{"prUrl":"{URL}","notBefore":{value}}}"#));
-            assert_eq!(
-                problem.detail(),
-                format!("notBefore must be a string, not {kind}")
-            );
+            for name in ["notBefore", "priority", "callbackUrl"] {
+                let problem = refused(&format!(r#"{{"prUrl":"{URL}","{name}":{value}}}"#));
+                assert_eq!(problem.detail(), format!("{name} must be a string, not {kind}"));
+            }
         }
     }
 

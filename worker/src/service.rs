@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream::engine::{EngineError, Identity, Stop, Worker};
+use millstream::domain::CallbackReach;
+use millstream::engine::{EngineError, Identity, Job as _, Stop, Worker};
 use millstream::exit::Exit;
 use millstream::logging;
-use millstream::queue::Queue;
+use millstream::queue::{Queue, Wire};
 use millstream::settings::Faults;
 use millstream::shutdown::Signals;
 use millstream::store::Store;
@@ -22,13 +23,20 @@ use crate::posting::Poster;
 use crate::reach::McpServers;
 use crate::review::Reviewer;
 use crate::settings::{ReviewSettings, WorkerSettings};
+use crate::webhook::resolve::SystemLookup;
+use crate::webhook::{WebhookHandler, WebhookJob};
 
 /// Connections to Postgres: starts, ends, telemetry and checkpoints of a few dozen jobs share them.
 const CONNECTIONS: u32 = 8;
+/// What webhooks need beside them: their starts and ends go in batches, and a delivery asks once.
+const WEBHOOK_CONNECTIONS: u32 = 3;
 
 /// How long the last spans may take to leave, after everything else has ended: a part of the second that
 /// `SHUTDOWN_GRACE` has to spare.
 const LAST_SPANS: Duration = Duration::from_secs(1);
+
+/// The worker for webhooks.
+type WebhookWorker = Worker<WebhookJob, WebhookHandler, Store>;
 
 /// Why a worker could not run, by exit code.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +50,9 @@ pub enum WorkerError {
     /// The client for GitHub cannot be made.
     #[error("failed to {0}")]
     Github(#[from] GithubError),
+    /// The client for webhooks cannot be made.
+    #[error("failed to set up the client for webhooks: {0}")]
+    Webhooks(String),
     /// The client for the collector cannot be made.
     #[error("failed to set up the way to the collector: {0}")]
     Otlp(String),
@@ -65,6 +76,7 @@ impl WorkerError {
             Self::Github(GithubError::Client(_))
             | Self::Model(HostedError::Client(..))
             | Self::Otlp(_)
+            | Self::Webhooks(_)
             | Self::System(_) => Exit::Ours,
         }
     }
@@ -97,13 +109,10 @@ pub async fn serve(vars: &dyn Fn(&str) -> Option<String>) -> Result<(), WorkerEr
 /// When it cannot start.
 pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError> {
     let review = &settings.review;
-    let queue = Queue::open(
-        &settings.servers.valkey_url,
-        &settings.queue,
-        millstream::queue::Wire::REVIEW,
-    )
-    .map_err(EngineError::from)?;
-    let store = Store::open_for_worker(&settings.servers.database_url, "millstream worker", CONNECTIONS)
+    let queue = Queue::open(&settings.servers.valkey_url, &settings.queue, Wire::REVIEW)
+        .map_err(EngineError::from)?;
+    let connections = CONNECTIONS + settings.webhooks.as_ref().map_or(0, |_| WEBHOOK_CONNECTIONS);
+    let store = Store::open_for_worker(&settings.servers.database_url, "millstream worker", connections)
         .map_err(EngineError::from)?;
     store.check().await.map_err(EngineError::from)?;
     store.migrate().await.map_err(EngineError::from)?;
@@ -115,6 +124,7 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
         host: host_name(),
         instance: settings.instance.clone(),
     };
+    let webhooks = webhook_worker(&settings, &store, &identity)?;
     let mut handler = ReviewHandler::new(reviewer);
     if let Some(votes) = review.post {
         handler = handler.posting(Poster::new(github, store.clone(), votes));
@@ -129,12 +139,50 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
     };
     let worker: Worker<ReviewJob, _, _> =
         Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity);
-    let ended = worker.run(stop).await;
+    let ended = both(worker, webhooks, &stop).await;
     if let Some(shipper) = shipper {
         shipper.finish(LAST_SPANS).await;
     }
     store.close().await;
     Ok(ended?)
+}
+
+/// The worker for webhooks, beside the one for reviews, if they can be signed.
+fn webhook_worker(
+    settings: &WorkerSettings,
+    store: &Store,
+    identity: &Identity,
+) -> Result<Option<WebhookWorker>, WorkerError> {
+    let Some(webhooks) = &settings.webhooks else {
+        info!("WEBHOOK_SECRET is not set: this worker delivers no webhooks");
+        return Ok(None);
+    };
+    if webhooks.reach == CallbackReach::Anywhere {
+        warn!("WEBHOOK_ALLOW_PRIVATE is on: whoever may submit can have addresses in this network called");
+    }
+    let (valkey, queue) = (&settings.servers.valkey_url, settings.queue.webhooks());
+    let queue = Queue::open(valkey, &queue, WebhookJob::WIRE).map_err(EngineError::from)?;
+    let handler =
+        WebhookHandler::new(store.clone(), webhooks, SystemLookup).map_err(WorkerError::Webhooks)?;
+    let (engine, identity) = (webhooks.engine.clone(), identity.clone());
+    Ok(Some(Worker::new(queue, store.clone(), handler, engine, identity)))
+}
+
+/// Runs both workers until the stop. One that fails ends the process, so the other one drains.
+async fn both(
+    reviews: Worker<ReviewJob, ReviewHandler, Store>,
+    webhooks: Option<WebhookWorker>,
+    stop: &Stop,
+) -> Result<(), EngineError> {
+    let reviewing = async { reviews.run(stop.clone()).await.inspect_err(|_| stop.ask()) };
+    let delivering = async {
+        match webhooks {
+            Some(webhooks) => webhooks.run(stop.clone()).await.inspect_err(|_| stop.ask()),
+            None => Ok(()),
+        }
+    };
+    let (reviewed, delivered) = tokio::join!(reviewing, delivering);
+    reviewed.and(delivered)
 }
 
 /// Who answers, said once.

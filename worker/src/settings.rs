@@ -12,6 +12,7 @@ use crate::model::choice::ModelSettings;
 use crate::otlp::OtlpSettings;
 use crate::reach::mcp::{self, McpServer};
 use crate::review::letter::Votes;
+use crate::webhook::settings::WebhookSettings;
 
 /// Everything that a worker reads.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct WorkerSettings {
     pub review: ReviewSettings,
     /// Where spans go beside Postgres.
     pub otlp: Option<OtlpSettings>,
+    /// How webhooks are delivered; nothing when no secret is set.
+    pub webhooks: Option<WebhookSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Render's name for the instance, if it runs there.
@@ -40,13 +43,15 @@ impl WorkerSettings {
     pub fn read(vars: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
         let servers = ServerSettings::read(&mut reader);
-        let queue = QueueSettings::read(&mut reader);
+        let queue = QueueSettings::read_for_reviews(&mut reader);
+        let engine = EngineSettings::read(&mut reader);
         let settings = Self {
             servers,
             otlp: OtlpSettings::read(&mut reader, &queue),
             queue,
-            engine: EngineSettings::read(&mut reader),
             review: ReviewSettings::read(&mut reader),
+            webhooks: WebhookSettings::read(&mut reader, &engine),
+            engine,
             log: LogSettings::read(&mut reader),
             instance: vars("RENDER_INSTANCE_ID"),
         };

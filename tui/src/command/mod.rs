@@ -133,6 +133,8 @@ pub enum CommandId {
     PanLeft,
     /// Show a later time.
     PanRight,
+    /// Make up for clocks that are off, or stop it.
+    Skew,
     /// Show what went in.
     SpanInput,
     /// Show what came out.

@@ -127,16 +127,20 @@ pub const fn why_not(verb: Verb, standing: Standing) -> Option<&'static str> {
                 Hold::Due | Hold::Retrying => Some("it is parked, nobody holds it: R runs it now"),
             },
             Standing::Job(JobState::Running) => Some("go to 3 Pending: who holds it stands there"),
-            Standing::Job(_) | Standing::Cause(_) | Standing::NoCause => Some("nothing is pending here"),
+            Standing::Job(_) | Standing::Cause(_) | Standing::NoCause | Standing::Letters => {
+                Some("nothing is pending here")
+            }
         },
         Verb::Requeue | Verb::Drop | Verb::Export => match standing {
             Standing::Job(JobState::Dead) | Standing::Cause(_) => None,
             Standing::NoCause => Some("its cause is not known yet: a worker sorts it soon"),
+            Standing::Letters => Some(NO_ROW),
             Standing::Job(_) | Standing::Entry(_) | Standing::Nameless(_) => Some("it is not dead"),
         },
         Verb::Edit => match standing {
             Standing::Job(JobState::Dead) => None,
             Standing::Cause(_) | Standing::NoCause => Some("one job at a time: Enter unfolds the cause"),
+            Standing::Letters => Some(NO_ROW),
             Standing::Job(_) | Standing::Entry(_) | Standing::Nameless(_) => Some("it is not dead"),
         },
         Verb::Pause
@@ -149,6 +153,9 @@ pub const fn why_not(verb: Verb, standing: Standing) -> Option<&'static str> {
         | Verb::AbortRun => None,
     }
 }
+
+/// Why nothing is done about a letter that stands alone: what could not be read cannot be run.
+const NO_ROW: &str = "no row knows it: `millstream dead` exports it or throws it away";
 
 const fn no_retry(standing: Standing) -> Option<&'static str> {
     match standing {
@@ -165,6 +172,7 @@ const fn no_retry(standing: Standing) -> Option<&'static str> {
         Standing::Job(JobState::Dead) | Standing::Cause(_) | Standing::NoCause => {
             Some("it is dead: it is re-queued")
         }
+        Standing::Letters => Some(NO_ROW),
         Standing::Entry(Hold::Lost | Hold::Stuck) => Some("a worker holds it: C takes it away"),
         Standing::Nameless(_) => Some("no job can be read from this entry"),
     }
@@ -177,7 +185,7 @@ const fn no_end(standing: Standing) -> Option<&'static str> {
         Standing::Job(JobState::Done) => Some("it is done"),
         Standing::Job(JobState::Cancelled) => Some("it is cancelled"),
         Standing::Job(JobState::Dropped) => Some("it is dropped"),
-        Standing::Job(JobState::Dead) | Standing::Cause(_) | Standing::NoCause => {
+        Standing::Job(JobState::Dead) | Standing::Cause(_) | Standing::NoCause | Standing::Letters => {
             Some("it is buried already")
         }
         Standing::Nameless(_) => Some("no job can be read from this entry"),

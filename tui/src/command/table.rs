@@ -230,6 +230,13 @@ pub const COMMANDS: &[Command] = &[
     ),
     look(CommandId::PanRight, Group::See, "later", "pan", "a later time"),
     look(
+        CommandId::Skew,
+        Group::See,
+        "skew",
+        "skew",
+        "times as workers wrote them, or made up for their clocks",
+    ),
+    look(
         CommandId::SpanInput,
         Group::See,
         "input",

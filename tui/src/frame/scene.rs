@@ -18,14 +18,26 @@ pub enum Shown {
     Job,
     /// The waterfall of a job that runs.
     Trace,
+    /// The same where a worker's clock is off and a span is missing.
+    TraceSkewed,
     /// What is pending.
     Pending,
     /// The workers.
     Workers,
+    /// Two hundred of them.
+    Fleet,
     /// The dead by their cause.
     Dead,
+    /// Letters that no row knows.
+    DeadLetters,
     /// The streams of the whole server.
     Streams,
+    /// One stream in full.
+    Stream,
+    /// The consumers of one of its groups.
+    StreamConsumers,
+    /// All its groups.
+    StreamGroups,
     /// The operators' book.
     Activity,
     /// The help over the jobs.
@@ -93,10 +105,16 @@ fn story(shown: Shown) -> Model {
         Shown::Jobs => sample::jobs(),
         Shown::Job => sample::job(),
         Shown::Trace => sample::trace(),
+        Shown::TraceSkewed => sample::skewed_trace(),
         Shown::Workers => sample::workers(),
+        Shown::Fleet => sample::fleet(),
         Shown::Pending => sample::pending(),
         Shown::Dead => sample::dead(),
+        Shown::DeadLetters => sample::dead_letters(),
         Shown::Streams => sample::streams(),
+        Shown::Stream => sample::stream(),
+        Shown::StreamConsumers => sample::stream_consumers(),
+        Shown::StreamGroups => sample::stream_groups(),
         Shown::Activity => sample::activity(),
         Shown::Help => sample::help(),
         Shown::Dialog => sample::dialog(),
@@ -113,11 +131,13 @@ fn path(shown: Shown) -> Vec<View> {
         Shown::Jobs | Shown::Help => vec![View::Overview, View::Jobs],
         Shown::Job => vec![View::Overview, View::Jobs, View::Job],
         Shown::Pending => vec![View::Overview, View::Pending],
-        Shown::Dead => vec![View::Overview, View::Dead],
-        Shown::Streams => vec![View::Overview, View::Streams],
+        Shown::Dead | Shown::DeadLetters => vec![View::Overview, View::Dead],
+        Shown::Streams | Shown::Stream | Shown::StreamConsumers | Shown::StreamGroups => {
+            vec![View::Overview, View::Streams]
+        }
         Shown::Activity => vec![View::Overview, View::Activity],
-        Shown::Trace => vec![View::Overview, View::Trace],
-        Shown::Workers | Shown::Dialog => vec![View::Overview, View::Workers],
+        Shown::Trace | Shown::TraceSkewed => vec![View::Overview, View::Trace],
+        Shown::Workers | Shown::Fleet | Shown::Dialog => vec![View::Overview, View::Workers],
     }
 }
 

@@ -139,6 +139,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(TRACE, Key::Char('l'), CommandId::PanRight, Footer::No),
     bind(TRACE, Key::Right, CommandId::PanRight, Footer::No),
     bind(TRACE, Key::Char('/'), CommandId::Filter, Footer::First),
+    bind(TRACE, Key::Char('w'), CommandId::Skew, Footer::First),
     bind(TRACE, Key::Char('i'), CommandId::SpanInput, Footer::First),
     bind(TRACE, Key::Char('o'), CommandId::SpanOutput, Footer::First),
     bind(TRACE, Key::Char('a'), CommandId::SpanAttributes, Footer::First),

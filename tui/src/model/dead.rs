@@ -3,17 +3,21 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
-use millstream::domain::{JobId, fingerprint};
+use millstream::domain::{EntryId, JobId, fingerprint};
 use millstream::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::jobs::JobLine;
 use super::list::List;
+use super::pending::Payload;
 use super::remote::Remote;
 
 /// Half minutes of the trend.
 pub const TREND: usize = 10;
+
+/// What the fingerprint of a cause begins with that letters died of and no job.
+pub const LETTERS: &str = "letters:";
 
 /// A row: a cause, or a job that died of the one that is unfolded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub enum DeadKey {
     Cause(String),
     /// A job.
     Job(JobId),
+    /// A letter that no row knows, by its id.
+    Letter(EntryId),
 }
 
 /// A cause.
@@ -61,10 +67,18 @@ impl Cause {
     /// The digits that people are shown.
     pub fn short(&self) -> String {
         if self.fingerprint.is_empty() {
-            "-".to_owned()
-        } else {
-            self.fingerprint.chars().take(6).collect()
+            return "-".to_owned();
         }
+        let digits = self
+            .fingerprint
+            .strip_prefix(LETTERS)
+            .unwrap_or(&self.fingerprint);
+        digits.chars().take(6).collect()
+    }
+
+    /// Whether letters died of it, and no job.
+    pub fn is_of_letters(&self) -> bool {
+        self.fingerprint.starts_with(LETTERS)
     }
 
     fn passes(&self, filter: &Filter) -> bool {
@@ -85,7 +99,10 @@ impl Cause {
                 let lower = part.to_lowercase();
                 match lower.split_once(':') {
                     Some(("class", word)) => begins(self.class.raw(), word),
-                    Some(("fingerprint", word)) => begins(&self.fingerprint, word),
+                    Some(("fingerprint", word)) => {
+                        let digits = self.fingerprint.strip_prefix(LETTERS);
+                        begins(digits.unwrap_or(&self.fingerprint), word)
+                    }
                     Some(("error", word)) => text.contains(word),
                     _ => text.contains(&lower),
                 }
@@ -146,6 +163,36 @@ pub struct Members {
     pub rows: Vec<JobLine>,
 }
 
+/// A dead letter that no row knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LetterLine {
+    /// Its id among the letters.
+    pub id: EntryId,
+    /// The entry that it was.
+    pub entry: Untrusted,
+    /// Who could not read it.
+    pub worker: Untrusted,
+    /// Why.
+    pub error: Untrusted,
+    /// What it held.
+    pub payload: Payload,
+    /// When it was given up.
+    pub died_at: DateTime<Utc>,
+}
+
+/// What Valkey answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LettersPage {
+    /// The causes of letters that no row knows.
+    pub causes: Vec<Cause>,
+    /// How many letters.
+    pub total: u64,
+    /// All letters were looked at; else there may be more.
+    pub whole: bool,
+    /// The newest letters of the cause that is unfolded.
+    pub members: Vec<LetterLine>,
+}
+
 /// What Postgres answered.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DeadPage {
@@ -164,6 +211,8 @@ pub struct DeadPage {
 pub struct Dead {
     /// The data.
     pub page: Remote<DeadPage>,
+    /// The letters that no row knows.
+    pub letters: Remote<LettersPage>,
     /// Cursor, scroll.
     pub list: List<DeadKey>,
     /// The filter.
@@ -183,6 +232,8 @@ pub enum DeadRow<'a> {
     Cause(&'a Cause),
     /// A job that died of the one above.
     Job(&'a JobLine),
+    /// A letter of the one above.
+    Letter(&'a LetterLine),
 }
 
 impl Dead {
@@ -193,6 +244,7 @@ impl Dead {
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
             page: Remote::asked(now),
+            letters: Remote::asked(now),
             list: List::default(),
             filter: Filter::default(),
             sort: DeadSort::default(),
@@ -208,14 +260,34 @@ impl Dead {
             .map_or(&[], |members| &members.rows)
     }
 
+    /// The causes of jobs and of letters.
+    pub fn causes(&self) -> impl Iterator<Item = &Cause> {
+        let jobs = self.page.value().map_or(&[][..], |page| &page.causes);
+        let letters = self.letters.value().map_or(&[][..], |page| &page.causes);
+        jobs.iter().chain(letters)
+    }
+
+    fn letter_members(&self) -> &[LetterLine] {
+        let is_open = self
+            .unfolded
+            .as_ref()
+            .is_some_and(|name| name.starts_with(LETTERS));
+        let members = self.letters.value().filter(|_| is_open);
+        members.map_or(&[], |page| &page.members)
+    }
+
     /// The row of a key.
     pub fn row(&self, key: &DeadKey) -> Option<DeadRow<'_>> {
         match key {
             DeadKey::Cause(name) => {
-                let causes = &self.page.value()?.causes;
-                let found = causes.iter().find(|cause| cause.fingerprint == *name)?;
+                let found = self.causes().find(|cause| cause.fingerprint == *name)?;
                 Some(DeadRow::Cause(found))
             }
+            DeadKey::Letter(id) => self
+                .letter_members()
+                .iter()
+                .find(|line| line.id == *id)
+                .map(DeadRow::Letter),
             DeadKey::Job(id) => self
                 .members()
                 .iter()
@@ -235,6 +307,7 @@ impl Dead {
                     .is_some_and(|cause| self.marks_cause(cause));
                 with_cause || self.list.marks.contains(&DeadKey::Job(line.id))
             }
+            DeadRow::Letter(line) => self.list.marks.contains(&DeadKey::Letter(line.id)),
         }
     }
 
@@ -250,7 +323,7 @@ impl Dead {
             .is_some_and(|cause| self.marks_cause(cause));
         let counts = self.list.marks.iter().map(|key| match self.row(key) {
             Some(DeadRow::Cause(cause)) => cause.count,
-            Some(DeadRow::Job(_)) if !covered => 1,
+            Some(DeadRow::Job(_) | DeadRow::Letter(_)) if !covered => 1,
             _ => 0,
         });
         counts.sum()
@@ -282,8 +355,7 @@ impl Dead {
 
     /// The rows in order: causes by the sort, the jobs of the unfolded one below it.
     pub fn wanted(&self) -> Vec<DeadKey> {
-        let causes = self.page.value().map_or(&[][..], |page| &page.causes);
-        let mut causes: Vec<&Cause> = causes.iter().filter(|cause| cause.passes(&self.filter)).collect();
+        let mut causes: Vec<&Cause> = self.causes().filter(|cause| cause.passes(&self.filter)).collect();
         causes.sort_by(|a, b| self.sort.compare(a, b));
         if self.turned {
             causes.reverse();
@@ -293,6 +365,9 @@ impl Dead {
             keys.push(DeadKey::Cause(cause.fingerprint.clone()));
             if self.unfolded.as_ref() == Some(&cause.fingerprint) {
                 keys.extend(self.members().iter().map(|line| DeadKey::Job(line.id)));
+                if cause.is_of_letters() {
+                    keys.extend(self.letter_members().iter().map(|line| DeadKey::Letter(line.id)));
+                }
             }
         }
         keys
@@ -316,13 +391,13 @@ mod tests {
         let mut dead = crate::sample::dead().dead;
         assert_eq!(
             dead.wanted().len(),
-            7,
-            "three causes and the four jobs of the first"
+            8,
+            "three causes, the four jobs of the first, and one of letters"
         );
         let first = dead.wanted().swap_remove(0);
         dead.list.cursor = Some(first);
         dead.toggle();
-        assert_eq!(dead.wanted().len(), 3);
+        assert_eq!(dead.wanted().len(), 4);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! * [`overview`], [`jobs`], [`job`], [`pending`], [`workers`], [`dead`], [`trace`], [`streams`], [`activity`]: a screen each.
 //! * [`list`]: cursor and scroll by row id; [`filter`]: what is typed behind `/`; [`view`]: where we are.
 //! * [`figures`], [`history`], [`happening`], [`need`]: what the overview is made of.
+//! * [`trouble`]: what is wrong with a worker.
+//! * [`skew`]: how far clocks are off, as a trace shows it.
 //! * [`replay`]: what is recorded, and how a recording is played.
 //! * [`overlay`], [`order`], [`notice`], [`look`], [`time`]: what floats, what is ordered, what is said, how it is drawn, clocks.
 
@@ -29,9 +31,11 @@ pub mod overview;
 pub mod pending;
 pub mod remote;
 pub mod replay;
+pub mod skew;
 pub mod streams;
 pub mod time;
 pub mod trace;
+pub mod trouble;
 pub mod view;
 pub mod workers;
 

@@ -259,6 +259,8 @@ pub enum Standing {
     Cause(u64),
     /// What died before causes were told apart.
     NoCause,
+    /// Letters that no row knows.
+    Letters,
 }
 
 /// A row that an order would be about.
@@ -356,9 +358,17 @@ impl Model {
                 input: Untrusted::default(),
                 standing: if cause.fingerprint.is_empty() {
                     Standing::NoCause
+                } else if cause.is_of_letters() {
+                    Standing::Letters
                 } else {
                     Standing::Cause(cause.count)
                 },
+            }),
+            DeadRow::Letter(line) => Some(Chosen {
+                name: line.id.to_string(),
+                words: line.error.clone(),
+                input: Untrusted::default(),
+                standing: Standing::Letters,
             }),
             DeadRow::Job(_) if covered => None,
             DeadRow::Job(line) => Some(Chosen {

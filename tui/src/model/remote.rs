@@ -78,6 +78,14 @@ impl<T> Remote<T> {
         }
     }
 
+    /// When the last good answer came.
+    pub const fn at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Ready { at, .. } | Self::Stale { at, .. } => Some(*at),
+            Self::Loading { .. } | Self::Failed { .. } => None,
+        }
+    }
+
     /// Since the last good answer.
     pub fn age(&self, now: DateTime<Utc>) -> Option<Duration> {
         match self {

@@ -10,7 +10,7 @@ use millstream::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
-use super::list::List;
+use super::list::{List, Step};
 use super::pending::Payload;
 use super::remote::Remote;
 use super::time::since;
@@ -91,7 +91,18 @@ pub struct StreamLine {
     pub in_per_s: Option<f64>,
     /// Entries given out a second, lately.
     pub out_per_s: Option<f64>,
+    /// Since the oldest pending entry was given out last; nothing when it was not asked for.
+    #[serde(default)]
+    pub oldest: Option<Duration>,
+    /// The first entry that the group was not given; nothing when it was not asked for.
+    #[serde(default)]
+    pub next: Option<EntryId>,
 }
+
+/// Ids before this are no times: an application numbers its entries itself. It is the beginning of 2009.
+const FIRST_TIME_MS: u64 = 1_230_768_000_000;
+/// A clock that is further ahead than this is no clock either.
+const AHEAD_MS: u64 = 3_600_000;
 
 impl StreamLine {
     /// Rates from what was read before; they settle over a few readings.
@@ -108,6 +119,15 @@ impl StreamLine {
         };
         self.in_per_s = rate(self.added, before.added, before.in_per_s);
         self.out_per_s = rate(self.read, before.read, before.out_per_s);
+    }
+
+    /// How old the oldest entry is that the group was not given; nothing when that is not known. Entries tell their
+    /// time by their ids, if they are times.
+    pub fn lag_age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let now = u64::try_from(now.timestamp_millis()).ok()?;
+        let at = self.next?.ms;
+        let is_time = (FIRST_TIME_MS..now.saturating_add(AHEAD_MS)).contains(&at);
+        is_time.then(|| Duration::from_millis(now.saturating_sub(at)))
     }
 
     /// Until nothing lags; nothing when that is not known, and no time when it never comes.
@@ -166,13 +186,24 @@ pub struct ConsumerLine {
     pub idle: Duration,
 }
 
+/// Consumers of the row under the cursor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Consumers {
+    /// Those that hold most, as many as are shown.
+    pub rows: Vec<ConsumerLine>,
+    /// How many there are.
+    pub of: u64,
+    /// When they were asked for: of many consumers that is done seldom.
+    pub at: DateTime<Utc>,
+}
+
 /// What is told of the row under the cursor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Detail {
     /// What its consumers hold, oldest first.
     Pending(Vec<HeldLine>),
     /// Who they are; nothing when there are too many to be told.
-    Consumers(Option<Vec<ConsumerLine>>),
+    Consumers(Option<Consumers>),
     /// The last entries of the stream, newest first.
     Entries(Vec<(EntryId, Payload)>),
 }
@@ -187,16 +218,22 @@ pub enum StreamPane {
     Consumers,
     /// [`Detail::Entries`].
     Entries,
+    /// All groups of the stream, which is told only where it has the screen for itself.
+    Groups,
 }
 
 impl StreamPane {
-    /// The next one.
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Consumers, Self::Entries, Self::Groups];
+
+    /// The next one; [`StreamPane::Groups`] only where the stream has the screen for itself.
     #[must_use]
-    pub const fn next(self) -> Self {
+    pub const fn next(self, whole: bool) -> Self {
         match self {
             Self::Pending => Self::Consumers,
             Self::Consumers => Self::Entries,
-            Self::Entries => Self::Pending,
+            Self::Entries if whole => Self::Groups,
+            Self::Entries | Self::Groups => Self::Pending,
         }
     }
 
@@ -206,6 +243,7 @@ impl StreamPane {
             Self::Pending => "Pending",
             Self::Consumers => "Consumers",
             Self::Entries => "Last entries",
+            Self::Groups => "Groups",
         }
     }
 }
@@ -296,9 +334,18 @@ pub struct Streams {
     pub turned: bool,
     /// What is told of the row under the cursor.
     pub pane: StreamPane,
+    /// The row under the cursor has the screen for itself.
+    pub open: bool,
+    /// The first line of what is told of it then.
+    pub first_line: usize,
 }
 
 impl Streams {
+    /// Lines that are asked for of a row that has the screen for itself: several screens.
+    pub const LINES: usize = 200;
+    /// Lines of the row under the cursor, below the list.
+    pub const FEW_LINES: usize = 13;
+
     /// The view before its first answer.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
@@ -308,7 +355,77 @@ impl Streams {
             sort: StreamSort::default(),
             turned: false,
             pane: StreamPane::default(),
+            open: false,
+            first_line: 0,
         }
+    }
+
+    /// Gives the row under the cursor the screen for itself.
+    pub fn open(&mut self) {
+        self.open = self.list.cursor.is_some();
+        self.first_line = 0;
+    }
+
+    /// Goes back to the list.
+    pub fn close(&mut self) {
+        self.open = false;
+        if self.pane == StreamPane::Groups {
+            self.pane = StreamPane::default();
+        }
+    }
+
+    /// Goes on to what else there is to tell of the row under the cursor.
+    pub fn next_pane(&mut self) {
+        let has_group = !matches!(&self.list.cursor, Some((_, None)));
+        self.pane = match self.shown_pane() {
+            // Without a group there is nothing but entries.
+            StreamPane::Entries if self.open && !has_group => StreamPane::Groups,
+            StreamPane::Groups if !has_group => StreamPane::Entries,
+            _ => self.pane.next(self.open),
+        };
+        self.first_line = 0;
+    }
+
+    /// How many lines there are to tell of it.
+    pub fn lines(&self) -> usize {
+        match (self.shown_pane(), self.detail()) {
+            (StreamPane::Groups, _) => self.groups().len(),
+            (_, Some(Detail::Pending(rows))) => rows.len(),
+            (_, Some(Detail::Consumers(Some(told)))) => told.rows.len(),
+            (_, Some(Detail::Entries(rows))) => rows.len(),
+            (_, Some(Detail::Consumers(None)) | None) => 0,
+        }
+    }
+
+    /// Moves through what is told of it, on a screen of so many lines.
+    pub fn scroll(&mut self, step: Step, height: usize) {
+        let last = self.lines().saturating_sub(height);
+        let page = height.saturating_sub(1).max(1);
+        let by = |rows: i32, each: usize| {
+            let far = (rows.unsigned_abs() as usize).saturating_mul(each);
+            if rows < 0 {
+                self.first_line.saturating_sub(far)
+            } else {
+                self.first_line.saturating_add(far)
+            }
+        };
+        self.first_line = match step {
+            Step::By(rows) => by(rows, 1),
+            Step::Page(pages) => by(pages, page),
+            Step::First => 0,
+            Step::Last => last,
+        }
+        .min(last);
+    }
+
+    /// The groups of the stream under the cursor.
+    pub fn groups(&self) -> Vec<&StreamLine> {
+        let Some((stream, _)) = &self.list.cursor else {
+            return Vec::new();
+        };
+        let rows = self.page.value().map_or(&[][..], |page| &page.rows);
+        let of_stream = |line: &&StreamLine| line.key.0 == *stream && line.group.is_some();
+        rows.iter().filter(of_stream).collect()
     }
 
     /// Takes an answer, and learns from the one before.
@@ -345,7 +462,7 @@ impl Streams {
     /// The pane that is shown: a stream without a group has nothing but entries.
     pub fn shown_pane(&self) -> StreamPane {
         match &self.list.cursor {
-            Some((_, None)) => StreamPane::Entries,
+            Some((_, None)) if self.pane != StreamPane::Groups => StreamPane::Entries,
             _ => self.pane,
         }
     }

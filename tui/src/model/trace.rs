@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use millstream::domain::{JobId, SpanId, SpanKind, SpanStatus};
 use millstream::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,17 @@ impl SpanLine {
     /// How long it took, or has taken so far.
     pub fn took(&self, now: DateTime<Utc>) -> Duration {
         since(self.started_at, self.ended_at.unwrap_or(now))
+    }
+
+    /// Whether it is one of those that are searched for.
+    fn holds(&self, words: &[String]) -> bool {
+        if words.is_empty() {
+            return true;
+        }
+        let error = self.error.as_ref().map_or("", Untrusted::raw);
+        let model = self.model.as_ref().map_or("", Untrusted::raw);
+        let text = format!("{} {} {model} {error}", self.kind.word(), self.name.raw()).to_lowercase();
+        words.iter().all(|word| text.contains(word.as_str()))
     }
 }
 
@@ -164,15 +175,15 @@ pub enum TracePane {
 pub struct Zoom {
     /// How many times larger than the whole, a power of two.
     pub factor: u32,
-    /// Where the shown part begins, in thousandths of the whole.
-    pub from_permille: u32,
+    /// Where the shown part begins, in millionths of the whole.
+    pub from_ppm: u32,
 }
 
 impl Default for Zoom {
     fn default() -> Self {
         Self {
             factor: 1,
-            from_permille: 0,
+            from_ppm: 0,
         }
     }
 }
@@ -180,6 +191,9 @@ impl Default for Zoom {
 impl Zoom {
     /// Beyond this a bar of a minute shows a millisecond in a cell.
     const MOST: u32 = 1024;
+
+    /// The whole.
+    const WHOLE: u32 = 1_000_000;
 
     /// Twice as large, or half; the left edge stays.
     pub fn change(&mut self, larger: bool) {
@@ -193,10 +207,23 @@ impl Zoom {
 
     /// Moves by so many quarters of what is shown.
     pub fn pan(&mut self, quarters: i32) {
-        let shown = 1000 / self.factor;
-        let moved = i64::from(self.from_permille) + i64::from(quarters) * i64::from(shown.max(4) / 4);
-        let furthest = 1000 - shown;
-        self.from_permille = moved.clamp(0, i64::from(furthest)) as u32;
+        let shown = Self::WHOLE / self.factor.clamp(1, Self::MOST);
+        let moved = i64::from(self.from_ppm) + i64::from(quarters) * i64::from(shown / 4);
+        let furthest = Self::WHOLE - shown;
+        self.from_ppm = moved.clamp(0, i64::from(furthest)) as u32;
+    }
+
+    /// Moves no further than it takes to have this stretch in sight, from its middle when all of it fits, else from its
+    /// beginning. The stretch is told as parts of the whole.
+    pub fn keep_in_sight(&mut self, from: f64, to: f64) {
+        let shown = 1.0 / f64::from(self.factor.max(1));
+        let wanted = if to - from < shown {
+            f64::midpoint(from, to) - shown / 2.0
+        } else {
+            from - shown / 10.0
+        };
+        self.from_ppm = (wanted.clamp(0.0, 1.0) * f64::from(Self::WHOLE)) as u32;
+        self.pan(0);
     }
 }
 
@@ -225,6 +252,8 @@ pub struct Trace {
     pub zoom: Zoom,
     /// What the panel shows.
     pub pane: TracePane,
+    /// Spans are shown by the servers' clock, as far as it can be told; else by their workers'.
+    pub adjusted: bool,
 }
 
 impl Trace {
@@ -250,7 +279,83 @@ impl Trace {
             critical: true,
             zoom: Zoom::default(),
             pane: TracePane::default(),
+            adjusted: false,
         }
+    }
+
+    /// When the bars begin, and how much time they show when nothing is magnified: the attempt under the cursor.
+    pub fn stretch(&self, facts: &TraceFacts, now: DateTime<Utc>) -> (DateTime<Utc>, Duration) {
+        let number = self.attempt().unwrap_or(0);
+        let attempt = facts.attempt(number);
+        let spans = || facts.spans.iter().filter(|span| span.attempt == number);
+        let ahead = self.ahead(facts, number, now);
+        let first = spans().map(|span| span.started_at - ahead).min();
+        let last = spans()
+            .map(|span| span.ended_at.map_or(now, |end| end - ahead))
+            .max();
+        // A span before its attempt is shown where it says it was.
+        let begins = attempt
+            .map(|attempt| attempt.started_at)
+            .into_iter()
+            .chain(first)
+            .min();
+        let origin = begins.unwrap_or(facts.line.created_at);
+        let ends = attempt.map(|attempt| attempt.ended_at.unwrap_or(now)).max(last);
+        (origin, since(origin, ends.unwrap_or(now)))
+    }
+
+    /// How far spans of an attempt are moved to be where the servers' clock has them.
+    pub fn ahead(&self, facts: &TraceFacts, attempt: u32, now: DateTime<Utc>) -> TimeDelta {
+        if self.adjusted {
+            facts.ahead(attempt, now)
+        } else {
+            TimeDelta::zero()
+        }
+    }
+
+    /// Magnifies or the other way round; the span under the cursor stays in sight.
+    pub fn magnify(&mut self, larger: bool, now: DateTime<Utc>) {
+        self.zoom.change(larger);
+        let part = self.known().and_then(|facts| {
+            let span = facts.span(self.selected_span()?)?;
+            let (origin, whole) = self.stretch(facts, now);
+            let ahead = self.ahead(facts, span.attempt, now);
+            let at = |time: DateTime<Utc>| {
+                since(origin, time - ahead).as_secs_f64() / whole.as_secs_f64().max(0.000_001)
+            };
+            Some((at(span.started_at), at(span.ended_at.unwrap_or(now + ahead))))
+        });
+        if let Some((from, to)) = part {
+            self.zoom.keep_in_sight(from, to);
+        }
+    }
+
+    /// Puts the cursor on the first span that is searched for, unless it is on one.
+    pub fn select_match(&mut self, height: usize) {
+        let Some(facts) = self.known() else { return };
+        let words = self.words();
+        if words.is_empty() {
+            return;
+        }
+        let fits = |key: &TraceKey| match key {
+            TraceKey::Span(id) => facts.span(*id).is_some_and(|span| span.holds(&words)),
+            TraceKey::Attempt(_) | TraceKey::Ghost(_) => false,
+        };
+        if self.list.cursor.as_ref().is_some_and(fits) {
+            return;
+        }
+        if let Some(first) = self.list.order.iter().copied().find(|key| fits(key)) {
+            self.list.select(&first, height);
+        }
+    }
+
+    /// What is searched for.
+    fn words(&self) -> Vec<String> {
+        self.filter
+            .text
+            .split_whitespace()
+            .map(str::to_lowercase)
+            .collect()
     }
 
     /// The data, if the job is there.
@@ -300,6 +405,8 @@ struct Tree<'a> {
     facts: &'a TraceFacts,
     children: HashMap<(u32, Option<SpanId>), Vec<&'a SpanLine>>,
     shown: HashSet<SpanId>,
+    /// Something is searched for: it is not looked for behind a fold.
+    searches: bool,
 }
 
 impl<'a> Tree<'a> {
@@ -311,16 +418,11 @@ impl<'a> Tree<'a> {
                 .or_default()
                 .push(span);
         }
-        let words: Vec<String> = trace
-            .filter
-            .text
-            .split_whitespace()
-            .map(str::to_lowercase)
-            .collect();
+        let words = trace.words();
+        let selected = trace.selected_span();
+        // Hiding what is short never hides what is looked at.
         let passes = |span: &&SpanLine| {
-            let error = span.error.as_ref().map_or("", Untrusted::raw);
-            let text = format!("{} {} {error}", span.kind.word(), span.name.raw()).to_lowercase();
-            span.took(now) >= trace.shortest && words.iter().all(|word| text.contains(word.as_str()))
+            (span.took(now) >= trace.shortest || selected == Some(span.id)) && span.holds(&words)
         };
         let parents: HashMap<SpanId, Option<SpanId>> =
             facts.spans.iter().map(|span| (span.id, span.parent)).collect();
@@ -337,6 +439,7 @@ impl<'a> Tree<'a> {
             facts,
             children,
             shown,
+            searches: !words.is_empty(),
         }
     }
 
@@ -396,7 +499,7 @@ impl<'a> Tree<'a> {
     }
 
     fn push(&self, key: TraceKey, depth: u16, below: Vec<TraceRow>, rows: &mut Vec<TraceRow>) {
-        let folded = self.trace.folded.contains(&key);
+        let folded = self.trace.folded.contains(&key) && !self.searches;
         let fold = match below.len() {
             0 => Fold::Leaf,
             hidden if folded => Fold::Folded(hidden),

@@ -104,6 +104,9 @@ impl Model {
             View::Pending if height >= 30 => 19,
             View::Pending if height >= 18 => 11,
             View::Pending => 7,
+            // Header, tabs, rule, title, facts, headings above; rule and footer below.
+            View::Streams if self.streams.open && height >= 30 => 16,
+            View::Streams if self.streams.open => 14,
             View::Streams if height >= 30 => 24,
             View::Streams => 13,
             View::Dead | View::Activity if height >= 30 => 15,
@@ -168,6 +171,7 @@ impl Model {
             View::Dead => self.dead.list.cursor.as_ref().map(|key| match key {
                 DeadKey::Cause(fingerprint) => fingerprint.clone(),
                 DeadKey::Job(id) => id.to_string(),
+                DeadKey::Letter(id) => id.to_string(),
             }),
             View::Trace => match self.trace.selected_span() {
                 Some(span) => Some(span.to_string()),

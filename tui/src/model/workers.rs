@@ -11,6 +11,7 @@ use super::filter::Filter;
 use super::list::List;
 use super::remote::Remote;
 use super::time::since;
+use super::trouble::{self, Trouble};
 
 /// Buckets of the run-time distribution, from one to sixty seconds on a logarithmic axis.
 pub const RUN_TIME_BUCKETS: usize = 18;
@@ -78,10 +79,13 @@ pub struct RunningJob {
     pub phase: Option<Untrusted>,
     /// When the attempt began.
     pub started_at: DateTime<Utc>,
+    /// What it has cost so far, estimated.
+    #[serde(default)]
+    pub cost_usd: f64,
 }
 
 /// An attempt of the last minute, for the lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stretch {
     /// When it began.
     pub from: DateTime<Utc>,
@@ -89,6 +93,9 @@ pub struct Stretch {
     pub to: Option<DateTime<Utc>>,
     /// Whether it failed.
     pub failed: bool,
+    /// What it cost, estimated.
+    #[serde(default)]
+    pub cost_usd: f64,
 }
 
 /// A cell of a lane.
@@ -249,7 +256,7 @@ impl WorkersPage {
 /// The columns that the list can be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum WorkerSort {
-    /// By age, so that rows keep their places.
+    /// By age, so that rows keep their places; of a fleet that is larger than a screen the troubled ones first.
     #[default]
     Age,
     /// Troubled ones first.
@@ -301,6 +308,9 @@ pub struct Workers {
 }
 
 impl Workers {
+    /// Fleets up to this size keep their places when one of them is in trouble: all of them are seen.
+    const FEW: usize = 12;
+
     /// The view before its first answer.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
@@ -341,8 +351,13 @@ impl Workers {
             .map(str::to_lowercase)
             .collect();
         let mut lines: Vec<&WorkerLine> = rows.iter().filter(|line| line.holds(&words)).collect();
+        let usual = trouble::usual_cost(rows);
+        let at = self.page.at().unwrap_or_default();
+        let many = rows.len() > Self::FEW;
+        let rank = |line: &WorkerLine| line.trouble(at, usual).map_or(u8::MAX, Trouble::rank);
         lines.sort_by(|a, b| {
             let first = match self.sort {
+                WorkerSort::Age if many => rank(a).cmp(&rank(b)),
                 WorkerSort::Age => std::cmp::Ordering::Equal,
                 WorkerSort::State => a.state.cmp(&b.state),
                 WorkerSort::Done => b.done.cmp(&a.done),

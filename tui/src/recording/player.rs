@@ -22,11 +22,14 @@ pub struct Player {
     tape: Tape,
     /// Models along the way, each with the number of messages before it.
     kept: Vec<(usize, Model)>,
+    /// The model as it was, at the size that its screen had: pages were as long as that.
     model: Model,
     /// Messages that the model has seen.
     seen: usize,
+    /// The same at the size of the viewer's screen, and as far as that viewer has looked around.
+    shown: Model,
     size: Size,
-    /// Its viewer has looked around: what is shown is not what was recorded.
+    /// What is shown is not what was recorded.
     looked_around: bool,
 }
 
@@ -37,6 +40,7 @@ impl Player {
         let mut player = Self {
             kept: vec![(0, model.clone())],
             tape,
+            shown: model.clone(),
             model,
             seen: 0,
             size,
@@ -45,7 +49,7 @@ impl Player {
         let every = player.tape.messages.len() / KEPT + 1;
         while player.seen < player.tape.messages.len() {
             player.follow();
-            if player.seen % every == 0 {
+            if player.seen.is_multiple_of(every) {
                 player.kept.push((player.seen, player.model.clone()));
             }
         }
@@ -83,7 +87,7 @@ impl Player {
 
     /// What is shown.
     pub const fn model(&self) -> &Model {
-        &self.model
+        &self.shown
     }
 
     /// Where it stands.
@@ -126,47 +130,51 @@ impl Player {
     /// A key of somebody who looks around in what is shown. Nothing that it asks for is done.
     pub fn look_around(&mut self, key: Key) {
         self.looked_around = true;
-        self.model.replayed = true;
-        let _nothing_is_done = update(&mut self.model, Msg::Key(key));
-        // `:q` leaves what was looked at, which is what the recording shows.
-        if self.model.leaving {
-            self.wind(self.seen);
+        self.shown.replayed = true;
+        let _nothing_is_done = update(&mut self.shown, Msg::Key(key));
+        if self.shown.leaving {
+            // `:q` leaves what was looked at, not the recording.
+            self.show();
         }
     }
 
     /// Whether its viewer has something open that takes keys, like the help.
     pub const fn takes_keys(&self) -> bool {
-        self.looked_around && (self.model.overlay.is_some() || self.model.typing.is_some())
+        self.looked_around && (self.shown.overlay.is_some() || self.shown.typing.is_some())
     }
 
     /// The screen has another size.
     pub fn resize(&mut self, size: Size) {
         self.size = size;
-        let _nothing_is_done = update(&mut self.model, Msg::Resize(size));
+        let _nothing_is_done = update(&mut self.shown, Msg::Resize(size));
     }
 
     /// Shows the model after so many messages.
     fn wind(&mut self, there: usize) {
-        if there < self.seen || self.looked_around {
+        if there < self.seen {
             let nearest = self.kept.partition_point(|(seen, _)| *seen <= there) - 1;
             let (seen, model) = &self.kept[nearest];
             (self.seen, self.model) = (*seen, model.clone());
-            self.looked_around = false;
         }
         while self.seen < there {
             self.follow();
         }
-        if self.model.size != self.size {
-            self.resize(self.size);
-        }
+        self.show();
+    }
+
+    /// Shows what was recorded.
+    fn show(&mut self) {
+        self.looked_around = false;
+        self.shown = self.model.clone();
+        self.resize(self.size);
     }
 
     fn follow(&mut self) {
         let msg = self.tape.message(self.seen);
         self.seen += 1;
         match msg {
-            // The screen is the viewer's, and the console that was left is looked at.
-            None | Some(Msg::Resize(_) | Msg::Quit | Msg::Recording(_)) => {}
+            // Whoever left the console is watched no further, and what it recorded is this.
+            None | Some(Msg::Quit | Msg::Recording(_)) => {}
             Some(msg) => {
                 let _nothing_is_done = update(&mut self.model, msg);
                 self.model.leaving = false;

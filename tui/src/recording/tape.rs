@@ -429,7 +429,15 @@ mod tests {
         assert_eq!(tape.length(), Duration::from_secs(1));
         assert_eq!(tape.message(5), Some(Msg::Key(Key::Char('2'))));
         assert_eq!(tape.message(6), None);
-        assert_eq!(tape.model, sample::story());
+        let (read, written) = (&tape.model, sample::story());
+        assert_eq!(
+            (&read.path, &read.jobs.list, &read.sent),
+            (&written.path, &written.jobs.list, &written.sent)
+        );
+        assert_eq!(
+            (&read.pending, &read.history),
+            (&written.pending, &written.history)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod drive;
 mod effects;
+mod export;
 mod feed;
 mod input;
 mod line;
@@ -16,6 +17,7 @@ pub mod link;
 pub mod log;
 pub mod orders;
 pub mod painter;
+mod plan;
 mod recorder;
 pub mod replay;
 mod stop;

@@ -4,20 +4,17 @@
 //! here at all, so that nothing can be written by a mistake of a key handler.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream::clock;
-use millstream::domain::{DeadFilter, JobId, JobRef, RunId, Terms};
+use millstream::domain::{DeadFilter, JobRef, RunId};
 
 use millstream::ops::submit::Submission;
 use millstream::ops::{Consent, Count, MOST_IDS, Mode, Operator, Outcome, Plan, Selection, Submitter};
 use millstream::queue::Queue;
-use millstream::reports::{self, DeadExport, Inputs};
 use millstream::store::Store;
 use millstream::store::actions::ActionId;
-use millstream::store::assess::Verdict;
 use millstream::store::dead::Exported;
 use millstream::untrusted::Untrusted;
 use tokio::sync::mpsc;
@@ -26,17 +23,14 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::drive;
+use super::export::export;
+use super::plan::{planned, terms};
 use crate::failure::Failure;
-use crate::format;
 use crate::model::connection::{Sent, Server};
-use crate::model::order::{Came, Offer, Order, Subject, Typed, Verb};
+use crate::model::order::{Came, Order, Subject, Typed, Verb};
 use crate::msg::Msg;
 use crate::verbs::submit::source_of;
 
-/// The most jobs in one export: a file of some ten megabytes.
-const MOST_EXPORTED: usize = 10_000;
-/// Letters without a job in one export.
-const MOST_LETTERS: usize = 10_000;
 /// Plans that are kept: one question is open at a time.
 const PLANS: usize = 4;
 /// Runs that are driven from here at a time.
@@ -220,7 +214,7 @@ impl Office {
     /// Carries an order out; nothing when it is a run, which tells of itself.
     async fn carry(&mut self, order: &Order) -> Result<Option<Came>, Failure> {
         if order.verb == Verb::Export {
-            return self.export(&order.subject).await.map(Some);
+            return export(self, &order.subject).await.map(Some);
         }
         let pen = self.pen()?;
         let operator = pen.operator.with(consent(&order.typed));
@@ -286,53 +280,6 @@ impl Office {
         self.drives.spawn(drive::to_the_end(operator, run, order, sender));
         Ok(None)
     }
-
-    /// Writes the dead to a file of their own, one JSON object a line.
-    async fn export(&self, subject: &Subject) -> Result<Came, Failure> {
-        let Subject::These { ids, matching } = subject else {
-            return Err(Failure::Refused("nothing is chosen".to_owned()));
-        };
-        let queue = &self.queue.keys().shared;
-        let (mut rows, mut cut) = (Vec::new(), false);
-        let jobs: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-        rows.extend(reports::export_of(&self.store, queue, &jobs, Inputs::Left).await?);
-        for text in matching {
-            let (filter, now, mut after) = (filter(text)?, clock::now(), None);
-            while rows.len() < MOST_EXPORTED {
-                let page =
-                    reports::export_page(&self.store, queue, &filter, now, (after, Inputs::Left)).await?;
-                rows.extend(page.rows);
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-            cut |= after.is_some();
-            rows.extend(reports::export_letters(&self.queue, &filter, now, MOST_LETTERS).await?);
-        }
-        let done = rows
-            .iter()
-            .filter_map(|row| row.dead.id.clone().or_else(|| row.dead.letter.clone()));
-        let done: Vec<String> = done.collect();
-        if rows.is_empty() {
-            return Err(Failure::Refused("nothing dead was found".to_owned()));
-        }
-        let path = write_lines(&self.folder, &rows)?;
-        if let Some(pen) = &self.pen {
-            // What somebody has a copy of may be dropped.
-            let jobs: Vec<JobId> = done.iter().filter_map(|id| id.parse().ok()).collect();
-            pen.operator.note_export(&jobs).await?;
-        }
-        let mut notes = vec![Untrusted::new(format!("in {}", path.display()))];
-        if cut {
-            notes.push(format!("one file takes {MOST_EXPORTED}; there are more").into());
-        }
-        Ok(Came {
-            done,
-            notes,
-            ..Came::default()
-        })
-    }
 }
 
 /// The order as the list of what was sent has it.
@@ -361,7 +308,8 @@ fn sent(order: &Order, mode: Mode, took: Option<Duration>) -> Sent {
     }
 }
 
-fn filter(text: &str) -> Result<DeadFilter, Failure> {
+/// A filter as it was typed.
+pub(super) fn filter(text: &str) -> Result<DeadFilter, Failure> {
     DeadFilter::parse(text).map_err(|error| Failure::Refused(error.to_string()))
 }
 
@@ -374,79 +322,9 @@ fn consent(typed: &Typed) -> Consent {
     }
 }
 
-/// The canary and the pace that were typed; the brakes are those that were offered.
-fn terms(typed: &Typed) -> Result<Terms, Failure> {
-    let count = typed
-        .count
-        .and_then(|count| usize::try_from(count).ok())
-        .unwrap_or(0);
-    let offered = Terms::offered(count);
-    let wrong = |what: &str| Failure::Refused(format!("{what} is no number"));
-    let canary = match &typed.canary {
-        Some(text) => text.parse().map_err(|_| wrong("the canary"))?,
-        None => offered.canary,
-    };
-    let rate = match typed.pace.as_deref() {
-        Some("all") => None,
-        Some(text) => Some(text.parse().map_err(|_| wrong("the pace"))?),
-        None => offered.rate,
-    };
-    Ok(Terms {
-        canary,
-        rate,
-        ..offered
-    })
-}
-
 fn run_id(text: &str) -> Result<RunId, Failure> {
     text.parse()
         .map_err(|error| Failure::Refused(format!("{text}: {error}")))
-}
-
-/// What a plan would come to.
-fn planned(plan: &Plan) -> Came {
-    let mut refused: Vec<(String, Untrusted)> = Vec::new();
-    for one in plan.items.iter().filter(|one| one.verdict != Verdict::Eligible) {
-        refused.push((one.death.job.to_string(), Untrusted::new(one.verdict.to_string())));
-    }
-    for one in &plan.unresolved {
-        refused.push((one.id.clone(), Untrusted::new(one.why.to_string())));
-    }
-    let done: Vec<String> = plan.eligible().map(|job| job.to_string()).collect();
-    let offered = Terms::offered(done.len());
-    let flight = offered.in_flight.map(|most| format!("at most {most} in flight"));
-    let stop = offered
-        .stop_over
-        .map(|share| format!("stops over {:.0} % failed", share * 100.0));
-    let cost = plan.estimate.as_ref().map_or_else(
-        || "unknown: nothing like it has ended lately".to_owned(),
-        |estimate| {
-            let tokens = format::tokens(estimate.tokens.max(0.0).round() as u64);
-            format!(
-                "~{}, ~{tokens} tokens, by the mean of the steps still owed",
-                format::money(estimate.cost_usd)
-            )
-        },
-    );
-    let offer = Offer {
-        list: plan.hash().chars().take(4).collect(),
-        canary: offered.canary,
-        pace: offered
-            .rate
-            .map_or_else(|| "all".to_owned(), |rate| rate.to_string()),
-        brakes: flight.into_iter().chain(stop).collect::<Vec<_>>().join(", "),
-        cost,
-    };
-    let more = plan
-        .more
-        .then(|| Untrusted::new("the filter finds more than one plan takes: plan again after this one"));
-    Came {
-        done,
-        refused,
-        notes: more.into_iter().collect(),
-        offer: Some(offer),
-        action: None,
-    }
 }
 
 /// Which of the dead are meant. What several filters find is named one by one.
@@ -581,22 +459,4 @@ fn came(outcome: Outcome) -> Came {
         notes: outcome.notes.into_iter().map(Untrusted::new).collect(),
         ..Came::default()
     }
-}
-
-/// A file for whoever runs the console alone: payloads are nobody else's.
-fn write_lines(folder: &Path, rows: &[DeadExport]) -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let name = format!("dead-{}.jsonl", clock::now().format("%Y%m%dT%H%M%S%.3fZ"));
-    let path = folder.join(name);
-    let failed = |error: std::io::Error| Failure::Refused(format!("write {}: {error}", path.display()));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(&path);
-    let mut file = std::io::BufWriter::new(file.map_err(failed)?);
-    for row in rows {
-        let line = serde_json::to_string(row).map_err(|error| failed(error.into()))?;
-        writeln!(file, "{line}").map_err(failed)?;
-    }
-    file.flush().map_err(failed)?;
-    Ok(path)
 }

@@ -8,7 +8,7 @@ use millstream::untrusted::Untrusted;
 use super::{figures, id, jobs, jobs_page, lamps, now, story, unanswered, workers};
 use crate::model::activity::ActivityPage;
 use crate::model::connection::Server;
-use crate::model::dead::DeadPage;
+use crate::model::dead::{DeadPage, LettersPage};
 use crate::model::figures::{Counts, LedgerFigures, QueueFigures};
 use crate::model::filter::Filter;
 use crate::model::job::Job;
@@ -42,6 +42,11 @@ pub fn empty() -> Model {
     model.jobs.page = Remote::ready(JobsPage::default(), now());
     model.pending.page = Remote::ready(PendingPage::default(), now());
     model.dead.page = Remote::ready(DeadPage::default(), now());
+    let none = LettersPage {
+        whole: true,
+        ..LettersPage::default()
+    };
+    model.dead.letters = Remote::ready(none, now());
     model.streams.page = Remote::ready(StreamsPage::default(), now());
     model.activity.page = Remote::ready(ActivityPage::default(), now());
     model.workers.page = Remote::ready(
@@ -79,6 +84,11 @@ pub fn no_match() -> Model {
     );
     model.jobs.list.rearrange(&[], 20);
     let nothing = Filter::new("worker:w-ffff");
+    model.workers.filter = nothing.clone();
+    model.workers.list.rearrange(&[], 20);
+    model.trace.filter = nothing.clone();
+    let rows: Vec<_> = model.trace.rows(now()).iter().map(|row| row.key).collect();
+    model.trace.list.rearrange(&rows, 14);
     model.pending.filter = nothing.clone();
     model.pending.list.rearrange(&[], 20);
     model.dead.filter = nothing.clone();
@@ -180,6 +190,7 @@ fn lose(model: &mut Model, server: Server, why: &str) {
             model.overview.queue.fail(why.clone(), seen);
             model.pending.page.fail(why.clone(), seen);
             model.streams.page.fail(why.clone(), seen);
+            model.dead.letters.fail(why.clone(), seen);
             model.workers.page.fail(why, seen);
         }
         Server::Postgres => {

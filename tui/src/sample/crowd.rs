@@ -17,6 +17,8 @@ use crate::model::workers::{WorkerLine, WorkerName, WorkersPage};
 
 /// Workers of a large fleet.
 const WORKERS: u16 = 64;
+/// Workers of a fleet that no screen holds.
+const FLEET: u16 = 200;
 /// Spans of a long review: agents with their turns and tools.
 const AGENTS: u16 = 50;
 /// Turns and tools of each of them.
@@ -36,7 +38,12 @@ pub fn crowd() -> Model {
     model.jobs.page = Remote::ready(page, now());
     let wanted = model.jobs.wanted(now());
     model.jobs.list.rearrange(&wanted, model.list_height());
-    model.workers.page = Remote::ready(WorkersPage { rows: fleet() }, now());
+    model.workers.page = Remote::ready(
+        WorkersPage {
+            rows: workers_like(&workers::rows(), WORKERS),
+        },
+        now(),
+    );
     let names = model.workers.wanted();
     model.workers.list.rearrange(&names, model.list_height());
     model.trace = open();
@@ -69,11 +76,37 @@ fn jobs() -> JobsPage {
     }
 }
 
-fn fleet() -> Vec<WorkerLine> {
-    let told = workers::rows();
+/// 200 workers, a few of them in trouble, with the list of them open.
+pub fn fleet() -> Model {
+    let mut model = workers();
+    let mut rows: Vec<WorkerLine> = workers_like(&workers::rows()[..2], FLEET);
+    for (nth, row) in rows.iter_mut().enumerate() {
+        row.jobs.truncate(nth % 5);
+        row.busy = (nth % 5) as u32;
+        match nth {
+            // Its longest run takes four times its percentile.
+            38 => row.p95 = Some(std::time::Duration::from_secs(5)),
+            // One with a job that has cost thirty times what is usual.
+            88 => row.jobs.iter_mut().for_each(|job| job.cost_usd = 0.61),
+            121 => row.stretches.iter_mut().for_each(|stretch| stretch.failed = true),
+            _ => row.p95 = Some(std::time::Duration::from_secs(25)),
+        }
+    }
+    let lost = &workers::rows()[2];
+    rows[153] = WorkerLine {
+        name: rows[153].name.clone(),
+        ..lost.clone()
+    };
+    model.workers.page = Remote::ready(WorkersPage { rows }, now());
+    let names = model.workers.wanted();
+    model.workers.list.rearrange(&names, 20);
+    model
+}
+
+fn workers_like(told: &[WorkerLine], count: u16) -> Vec<WorkerLine> {
     told.iter()
         .cycle()
-        .zip(0..WORKERS)
+        .zip(0..count)
         .map(|(line, nth)| WorkerLine {
             name: WorkerName::new(format!("w-{nth:04x}000000000001")),
             ..line.clone()

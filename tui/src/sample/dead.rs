@@ -1,10 +1,11 @@
 //! The seven dead of the story, by the three causes that they died of.
 
-use millstream::domain::JobState;
+use millstream::domain::{EntryId, JobState};
 
 use super::{ago, jobs};
-use crate::model::dead::{Cause, DeadPage, Members, TREND};
+use crate::model::dead::{Cause, DeadPage, LetterLine, LettersPage, Members, TREND};
 use crate::model::jobs::JobLine;
+use crate::model::pending::Payload;
 
 /// All of them, with the jobs of the largest cause.
 pub fn page() -> DeadPage {
@@ -43,6 +44,41 @@ pub fn page() -> DeadPage {
             fingerprint: "e3a91c07b4d2".to_owned(),
             rows,
         }),
+    }
+}
+
+/// Entries that nobody could read.
+pub fn letters() -> LettersPage {
+    let field = |name: &str, value: &str| (name.into(), value.into());
+    let line = |seconds: f64, entry: &str, fields: Vec<_>| LetterLine {
+        id: EntryId {
+            ms: ago(seconds).timestamp_millis().unsigned_abs(),
+            seq: 0,
+        },
+        entry: entry.into(),
+        worker: "w-91bc".into(),
+        error: "the entry has no reviewId".into(),
+        payload: Payload::There { fields, bytes: 61 },
+        died_at: ago(seconds),
+    };
+    LettersPage {
+        causes: vec![cause(
+            ("letters:4d01c29be7a5", "unreadable"),
+            "the entry has no reviewId",
+            (2, 1, (0, 0)),
+            (190.0, 64.0),
+            [0, 0, 0, 1, 0, 0, 0, 1, 0, 0],
+        )],
+        total: 2,
+        whole: true,
+        members: vec![
+            line(
+                64.0,
+                "1795269743012-0",
+                vec![field("review_id", "88"), field("url", "\u{1b}[2Jgithub.com/x")],
+            ),
+            line(190.0, "1795269616558-2", vec![field("raw", "\\xff\\xfe\\x00")]),
+        ],
     }
 }
 

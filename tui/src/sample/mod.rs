@@ -21,19 +21,21 @@ mod workers;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use millstream::domain::JobId;
+use millstream::domain::{JobId, SpanId};
 use uuid::Uuid;
 
 pub use conditions::{both_lost, empty, failed, frozen, loading, no_match, read_only, stale, valkey_lost};
-pub use crowd::{crowd, long_trace};
+pub use crowd::{crowd, fleet, long_trace};
 
 use crate::model::connection::Load;
+use crate::model::dead::DeadKey;
 use crate::model::filter::Filter;
 use crate::model::job::Job;
 use crate::model::jobs::{JobSort, JobsPage};
 use crate::model::overlay::{Choice, Dialog, Intent, Overlay};
 use crate::model::pending::PendingSort;
 use crate::model::remote::Remote;
+use crate::model::streams::{Detail, StreamPane};
 use crate::model::trace::{SpanText, Trace, TraceKey};
 use crate::model::view::{Size, View};
 use crate::model::workers::WorkersPage;
@@ -93,6 +95,7 @@ pub fn story() -> Model {
     model.pending.page = Remote::ready(pending::page(), now());
     model.pending.arrange(20);
     model.dead.page = Remote::ready(dead::page(), now());
+    model.dead.letters = Remote::ready(dead::letters(), now());
     let causes = model.dead.wanted();
     model.dead.list.rearrange(&causes, 20);
     model.streams.page = Remote::ready(streams::page(), now());
@@ -167,6 +170,24 @@ pub fn trace() -> Model {
     at(&[View::Overview, View::Trace])
 }
 
+/// The same on a worker whose clock is 1.7 s behind, with a span whose parent was never written; the first try is
+/// looked at.
+pub fn skewed_trace() -> Model {
+    let mut model = trace();
+    model.trace.facts = Remote::ready(Some(trace::skewed()), now());
+    model.trace.folded.clear();
+    let rows: Vec<TraceKey> = model.trace.rows(now()).iter().map(|row| row.key).collect();
+    model.trace.list.rearrange(&rows, 14);
+    let chosen = TraceKey::Span(trace::span("1/performance/llm/0"));
+    model.trace.list.select(&chosen, 14);
+    model
+}
+
+/// A tool of that trace, which ran when its turn had ended.
+pub fn contrast_span() -> SpanId {
+    trace::span("ux/contrast_ratio")
+}
+
 /// What is pending, the gravest first.
 pub fn pending() -> Model {
     let mut model = at(&[View::Overview, View::Pending]);
@@ -185,9 +206,46 @@ pub fn dead() -> Model {
     model
 }
 
+/// The same with the letters unfolded that no row knows.
+pub fn dead_letters() -> Model {
+    let mut model = at(&[View::Overview, View::Dead]);
+    model.dead.unfolded = Some("letters:4d01c29be7a5".to_owned());
+    let wanted = model.dead.wanted();
+    model.dead.list.rearrange(&wanted, 20);
+    if let Some(letter) = wanted.iter().find(|key| matches!(key, DeadKey::Letter(_))) {
+        model.dead.list.select(letter, 20);
+    }
+    model
+}
+
 /// The streams of the whole server.
 pub fn streams() -> Model {
     at(&[View::Overview, View::Streams])
+}
+
+/// One stream with the screen for itself: what its group holds.
+pub fn stream() -> Model {
+    let mut model = streams();
+    model.streams.open();
+    model
+}
+
+/// The same, with the many consumers of its group.
+pub fn stream_consumers() -> Model {
+    let mut model = stream();
+    model.streams.pane = StreamPane::Consumers;
+    if let Some(page) = model.streams.page.value_mut() {
+        let told = Detail::Consumers(Some(streams::consumers()));
+        page.detail = Some((streams::chosen(), told));
+    }
+    model
+}
+
+/// The same, with all groups of the stream.
+pub fn stream_groups() -> Model {
+    let mut model = stream();
+    model.streams.pane = StreamPane::Groups;
+    model
 }
 
 /// The operators' book.

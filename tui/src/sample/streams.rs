@@ -6,7 +6,9 @@ use millstream::domain::EntryId;
 
 use super::{ago, now};
 use crate::model::pending::Payload;
-use crate::model::streams::{Detail, HeldLine, Lag, StreamKey, StreamLine, StreamsPage};
+use crate::model::streams::{
+    ConsumerLine, Consumers, Detail, HeldLine, Lag, StreamKey, StreamLine, StreamsPage,
+};
 
 /// The row that the cursor is on.
 pub fn chosen() -> StreamKey {
@@ -19,15 +21,15 @@ pub fn chosen() -> StreamKey {
 pub fn page() -> StreamsPage {
     let none = None;
     let rows = vec![
-        line("audit:log", Some("archive"), 88_230, Lag::Counter(0), (0, 1), (Some(3.1), Some(3.1))),
-        line("mail:outbox", Some("senders"), 40_551, Lag::Counted(312), (64, 4), (Some(12.4), Some(19.8))),
-        line("metrics\u{202e}raw", None, 1_000, Lag::None, (0, 0), (Some(210.0), none)),
-        line("orders:events", Some("billing"), 1_204_118, Lag::Counter(18_402), (212, 8), (Some(88.0), Some(57.1))),
-        line("orders:events", Some("replay"), 1_204_118, Lag::AtLeast(500), (0, 1), (Some(88.0), none)),
-        line("orders:events", Some("search"), 1_204_118, Lag::Unknown, (0, 1), (Some(88.0), none)),
-        line("reviews:queue", Some("reviewers"), 98, Lag::Ours(86), (12, 3), (Some(0.1), Some(0.6))),
-        line("{reviews:queue}:dead", None, 7, Lag::None, (0, 0), (Some(0.0), none)),
-        line("{reviews:queue}:own", Some("reviewers"), 44, Lag::Ours(42), (2, 3), (Some(0.0), Some(0.2))),
+        line("audit:log", Some("archive"), 88_230, Lag::Counter(0), (0, 1), (Some(3.1), Some(3.1)), (none, none)),
+        line("mail:outbox", Some("senders"), 40_551, Lag::Counted(312), (64, 4), (Some(12.4), Some(19.8)), (Some(12.0), Some(62.0))),
+        line("metrics\u{202e}raw", None, 1_000, Lag::None, (0, 0), (Some(210.0), none), (none, none)),
+        line("orders:events", Some("billing"), 1_204_118, Lag::Counter(18_402), (212, 8), (Some(88.0), Some(57.1)), (Some(250.0), Some(581.0))),
+        line("orders:events", Some("replay"), 1_204_118, Lag::AtLeast(500), (0, 1), (Some(88.0), none), (none, Some(7_204.0))),
+        line("orders:events", Some("search"), 1_204_118, Lag::Unknown, (0, 1), (Some(88.0), none), (none, none)),
+        line("reviews:queue", Some("reviewers"), 98, Lag::Ours(86), (12, 3), (Some(0.1), Some(0.6)), (Some(11.2), Some(97.0))),
+        line("{reviews:queue}:dead", None, 7, Lag::None, (0, 0), (Some(0.0), none), (none, none)),
+        line("{reviews:queue}:own", Some("reviewers"), 44, Lag::Ours(42), (2, 3), (Some(0.0), Some(0.2)), (Some(9.9), Some(41.0))),
     ];
     StreamsPage {
         rows,
@@ -49,6 +51,7 @@ fn line(
     lag: Lag,
     (pending, consumers): (u64, u64),
     (in_per_s, out_per_s): (Option<f64>, Option<f64>),
+    (oldest, lag_age): (Option<f64>, Option<f64>),
 ) -> StreamLine {
     let entry = |ms| EntryId { ms, seq: 0 };
     StreamLine {
@@ -67,6 +70,22 @@ fn line(
         at: now(),
         in_per_s,
         out_per_s,
+        oldest: oldest.map(Duration::from_secs_f64),
+        next: lag_age.map(|age| entry(ago(age).timestamp_millis().unsigned_abs())),
+    }
+}
+
+/// Consumers of the chosen group, most of them long gone.
+pub fn consumers() -> Consumers {
+    let row = |nth: u64| ConsumerLine {
+        name: format!("billing-{nth}").as_str().into(),
+        pending: 212_u64.saturating_sub(nth * 40),
+        idle: Duration::from_secs(nth * nth * 61),
+    };
+    Consumers {
+        rows: (1..=60).map(row).collect(),
+        of: 10_000,
+        at: ago(12.0),
     }
 }
 

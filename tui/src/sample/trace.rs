@@ -1,6 +1,6 @@
 //! The trace of 8f2c1a: its first try timed out, its second one runs and is at the judge.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use millstream::domain::{SpanId, SpanKind, SpanStatus};
 use uuid::Uuid;
 
@@ -32,6 +32,25 @@ pub fn facts() -> TraceFacts {
         attempts: vec![first(), second()],
         spans: spans(),
     }
+}
+
+/// The trace as a worker whose clock is 1.7 s behind wrote its first try, a part of which got lost.
+pub fn skewed() -> TraceFacts {
+    let mut facts = facts();
+    let behind = TimeDelta::milliseconds(1_800);
+    for span in facts.spans.iter_mut().filter(|span| span.attempt == 1) {
+        span.started_at -= behind;
+        span.ended_at = span.ended_at.map(|at| at - behind);
+    }
+    // A step that was measured elsewhere, and one whose parent never arrived.
+    let call = |path| move |known: &&mut SpanLine| known.id == span(path);
+    if let Some(early) = facts.spans.iter_mut().find(call("1/performance/llm/0")) {
+        early.started_at -= TimeDelta::milliseconds(700);
+    }
+    if let Some(orphan) = facts.spans.iter_mut().find(call("1/security/llm/0")) {
+        orphan.parent = Some(span("1/gone"));
+    }
+    facts
 }
 
 fn first() -> AttemptLine {

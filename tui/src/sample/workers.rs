@@ -179,6 +179,7 @@ fn running(digits: &str, input: &str, attempt: u32, phase: &str, seconds: f64) -
         attempt,
         phase: Some(phase.into()),
         started_at: ago(seconds),
+        cost_usd: seconds * 0.001,
     }
 }
 
@@ -205,5 +206,6 @@ fn stretch(from: f64, to: Option<f64>, failed: bool) -> Stretch {
         from: ago(from).min(now()),
         to: end,
         failed,
+        cost_usd: 0.019,
     }
 }

@@ -10,6 +10,7 @@ use crate::model::figures::{Counts, LedgerFigures};
 use crate::model::happening::{Happening, HappeningKind};
 use crate::model::history::{MarkKind, TimeMark};
 use crate::model::job::Job;
+use crate::model::pending::PendingLine;
 use crate::model::remote::Remote;
 use crate::model::trace::{TraceFacts, TraceKey};
 use crate::model::view::View;
@@ -23,11 +24,9 @@ const BURST: u32 = 25;
 
 /// Takes an answer, or holds it while the screen stands still.
 pub fn receive(model: &mut Model, answer: Answer) {
-    let before = model.overview.ledger.value().map(|ledger| moves(&ledger.counts));
+    let new = news(model, &answer);
     if let Some(frozen) = &mut model.frozen {
-        if let (Answer::Ledger(figures), Some(before)) = (&answer, before) {
-            frozen.new = moves(&figures.counts).saturating_sub(before);
-        }
+        frozen.new = new.unwrap_or(frozen.new);
         let kind = std::mem::discriminant(&answer);
         frozen.held.retain(|held| std::mem::discriminant(held) != kind);
         frozen.held.push(answer);
@@ -52,6 +51,7 @@ pub fn receive(model: &mut Model, answer: Answer) {
             model.pending.receive(page, now, height);
         }
         Answer::Dead(page) => model.dead.page.receive(page, now),
+        Answer::Letters(page) => model.dead.letters.receive(page, now),
         Answer::Streams(page) => model.streams.receive(page, now),
         Answer::Activity(page) => model.activity.page.receive(page, now),
         Answer::Job(id, facts) => {
@@ -70,6 +70,35 @@ pub fn receive(model: &mut Model, answer: Answer) {
     }
     arrange_all(model);
     needs::find(model);
+}
+
+/// How much an answer has that the screen does not show; nothing when that is not counted.
+fn news(model: &Model, answer: &Answer) -> Option<u64> {
+    match answer {
+        Answer::Ledger(figures) => {
+            let before = model.overview.ledger.value()?;
+            Some(moves(&figures.counts).saturating_sub(moves(&before.counts)))
+        }
+        Answer::Jobs(page) => Some(page.total.saturating_sub(model.jobs.page.value()?.total)),
+        Answer::Pending(page) => {
+            let known: HashSet<_> = model
+                .pending
+                .page
+                .value()?
+                .rows
+                .iter()
+                .map(PendingLine::key)
+                .collect();
+            let new = page.rows.iter().filter(|row| !known.contains(&row.key()));
+            Some(new.count() as u64)
+        }
+        Answer::Dead(page) => Some(page.total.saturating_sub(model.dead.page.value()?.total)),
+        Answer::Activity(page) => {
+            let last = model.activity.page.value()?.rows.iter().map(|row| row.id).max();
+            Some(page.rows.iter().filter(|row| Some(row.id) > last).count() as u64)
+        }
+        _ => None,
+    }
 }
 
 /// How often a job was accepted or ended by these counts: their difference is what was missed meanwhile.
@@ -105,6 +134,7 @@ pub fn miss(model: &mut Model, topic: Topic, why: &Untrusted) {
             model.pending.page.fail(why, now);
         }
         Topic::Dead => model.dead.page.fail(why, now),
+        Topic::Letters => model.dead.letters.fail(why, now),
         Topic::Streams => model.streams.page.fail(why, now),
         Topic::Activity => model.activity.page.fail(why, now),
         Topic::Job(id) => {

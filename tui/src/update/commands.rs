@@ -98,8 +98,11 @@ fn go(model: &mut Model, command: CommandId) {
         }
         CommandId::CriticalPath => model.trace.critical = !model.trace.critical,
         CommandId::HideShort => hide_short(model),
-        CommandId::ZoomIn => model.trace.zoom.change(true),
-        CommandId::ZoomOut => model.trace.zoom.change(false),
+        CommandId::ZoomIn | CommandId::ZoomOut => {
+            let now = model.server_now();
+            model.trace.magnify(command == CommandId::ZoomIn, now);
+        }
+        CommandId::Skew => skew(model),
         CommandId::PanLeft => model.trace.zoom.pan(-1),
         CommandId::PanRight => model.trace.zoom.pan(1),
         CommandId::SpanInput => model.trace.pane = TracePane::Input,
@@ -190,7 +193,8 @@ fn enter(model: &mut Model) {
             model.dead.toggle();
             answers::rearrange(model);
         }
-        View::Streams => next_pane(model),
+        View::Streams if model.streams.open => next_pane(model),
+        View::Streams => model.streams.open(),
         View::Activity => {}
         View::Job => show_chosen_trace(model),
         View::Trace => toggle_fold(model),
@@ -216,6 +220,10 @@ fn select_needy_worker(model: &mut Model) {
 
 /// Takes the filter back first, then goes out; at the outermost view it stays.
 fn out(model: &mut Model) {
+    if model.view() == View::Streams && model.streams.open {
+        model.streams.close();
+        return;
+    }
     if let Some(text) = keys::filter_text(model)
         && !text.is_empty()
     {
@@ -257,6 +265,7 @@ fn move_cursor(model: &mut Model, step: Step) {
         View::Jobs => model.jobs.list.step(step, height),
         View::Pending => model.pending.list.step(step, height),
         View::Dead => model.dead.list.step(step, height),
+        View::Streams if model.streams.open => model.streams.scroll(step, height),
         View::Streams => model.streams.list.step(step, height),
         View::Activity => model.activity.list.step(step, height),
         View::Trace => model.trace.list.step(step, height),
@@ -283,6 +292,10 @@ fn ask_for_more(model: &mut Model) {
 }
 
 fn filter(model: &mut Model) {
+    if model.view() == View::Streams {
+        // What is filtered is the list.
+        model.streams.close();
+    }
     if keys::filter_text(model).is_none() {
         // The overview and a job have nothing to filter; the jobs do.
         open_view(model, View::Jobs);
@@ -328,7 +341,7 @@ fn mark_in<K: Ord + Clone + std::hash::Hash>(list: &mut List<K>, command: Comman
 
 fn next_pane(model: &mut Model) {
     if model.view() == View::Streams {
-        model.streams.pane = model.streams.pane.next();
+        model.streams.next_pane();
     } else if let Some(job) = model.job.as_mut() {
         job.pane = job.pane.next();
     }
@@ -352,6 +365,22 @@ fn fold(trace: &mut Trace, key: TraceKey) {
     if !trace.folded.remove(&key) {
         trace.folded.insert(key);
     }
+}
+
+/// Shows spans by the servers' clock, or by their workers' again.
+fn skew(model: &mut Model) {
+    let now = model.server_now();
+    let is_off = model
+        .trace
+        .known()
+        .is_some_and(|facts| !facts.skews(now).is_empty());
+    model.trace.adjusted = !model.trace.adjusted;
+    let text = match (model.trace.adjusted, is_off) {
+        (true, true) => "spans are moved by what their workers' clocks are off, estimated",
+        (true, false) => "no worker's clock is seen to be off: nothing is moved",
+        (false, _) => "times are shown as workers wrote them",
+    };
+    tell(model, text);
 }
 
 fn hide_short(model: &mut Model) {

@@ -40,6 +40,7 @@ fn json(model: &Model) -> Option<String> {
         View::Dead => match model.dead.selected()? {
             DeadRow::Cause(cause) => written(cause),
             DeadRow::Job(line) => written(line),
+            DeadRow::Letter(line) => written(line),
         },
         View::Trace => {
             let id = model.trace.selected_span()?;

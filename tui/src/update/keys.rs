@@ -127,6 +127,10 @@ fn apply(model: &mut Model) {
         *text = typed.chars().take(LONGEST).collect();
     }
     answers::rearrange(model);
+    if model.view() == View::Trace {
+        let height = model.list_height();
+        model.trace.select_match(height);
+    }
 }
 
 /// The filter of the open view; none where there is nothing to filter.

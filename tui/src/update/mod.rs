@@ -128,7 +128,10 @@ fn grow_old(model: &mut Model, now: DateTime<Utc>) {
         View::Workers => model.workers.page.outlive(limit, now),
         View::Jobs => model.jobs.page.outlive(limit, now),
         View::Pending => model.pending.page.outlive(limit, now),
-        View::Dead => model.dead.page.outlive(limit, now),
+        View::Dead => {
+            model.dead.page.outlive(limit, now);
+            model.dead.letters.outlive(limit, now);
+        }
         View::Streams => model.streams.page.outlive(limit, now),
         View::Activity => model.activity.page.outlive(limit, now),
         View::Trace => model.trace.facts.outlive(limit, now),

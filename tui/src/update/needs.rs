@@ -9,6 +9,7 @@ use crate::model::happening::HappeningKind;
 use crate::model::jobs::short_input;
 use crate::model::need::{Harm, Need, Target};
 use crate::model::time::since;
+use crate::model::trouble::{self, Trouble};
 use crate::model::workers::{WorkerLine, WorkerState};
 
 /// A run must be so many times longer than 95 of 100 before it is called slow.
@@ -22,6 +23,8 @@ pub fn find(model: &mut Model) {
     if let Some(page) = model.workers.page.value() {
         needs.extend(page.rows.iter().filter_map(|worker| lost(model, worker)));
         needs.extend(page.live().filter_map(|worker| slow(model, worker)));
+        let usual = trouble::usual_cost(&page.rows);
+        needs.extend(page.live().filter_map(|worker| costly(model, worker, usual)));
     }
     needs.extend(dead(model));
     needs.extend(growing(model));
@@ -71,6 +74,21 @@ fn slow(model: &Model, worker: &WorkerLine) -> Option<Need> {
             worker.name.short(),
             p95.as_secs_f64()
         )),
+        command: CommandId::ShowTrace,
+        target: Target::Job(job.id),
+    })
+}
+
+/// A run whose cost runs away: it goes on paying until somebody looks.
+fn costly(model: &Model, worker: &WorkerLine, usual: Option<f64>) -> Option<Need> {
+    let Some(Trouble::Costly { usd, usual }) = worker.trouble(model.server_now(), usual) else {
+        return None;
+    };
+    let job = worker.dearest()?;
+    Some(Need {
+        harm: Harm::Slow,
+        what: Untrusted::new(format!("{} is costly", short_input(&job.input).raw())),
+        detail: Untrusted::new(format!("${usd:.3} so far, usual is ${usual:.3}")),
         command: CommandId::ShowTrace,
         target: Target::Job(job.id),
     })

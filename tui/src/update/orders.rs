@@ -51,7 +51,7 @@ fn subject(chosen: &[Chosen]) -> Subject {
         match one.standing {
             Standing::Cause(_) => matching.push(format!("fingerprint:{}", one.name)),
             // Such a filter would find all of the dead.
-            Standing::NoCause => {}
+            Standing::NoCause | Standing::Letters => {}
             _ => ids.push(one.name.clone()),
         }
     }
@@ -287,6 +287,7 @@ fn unmark(model: &mut Model, came: &Came) {
     // What is left of a cause is listed anew; a cause of which nothing is left goes by itself.
     model.dead.list.marks.retain(|key| match key {
         DeadKey::Job(id) => !is_done(&id.to_string()),
+        DeadKey::Letter(id) => !is_done(&id.to_string()),
         DeadKey::Cause(_) => came.done.is_empty(),
     });
 }

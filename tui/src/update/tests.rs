@@ -94,7 +94,7 @@ fn a_pending_list_asks_for_the_end_once_and_an_old_answer_moves_nothing() {
 fn enter_unfolds_a_cause_and_its_jobs_are_asked_for() {
     let mut model = sample::dead();
     press(&mut model, "<enter>");
-    assert_eq!(model.dead.list.len(), 3);
+    assert_eq!(model.dead.list.len(), 4);
     let effects = press(&mut model, "<enter>");
     assert!(
         matches!(&effects[..], [Effect::Watch(Wish::Dead { unfolded: Some(cause) })] if cause.starts_with("e3a91c"))
@@ -113,7 +113,8 @@ fn tab_turns_what_is_told_of_a_stream() {
         &effects[..],
         [Effect::Watch(Wish::Streams {
             pane: StreamPane::Consumers,
-            near: Some(_)
+            near: Some(_),
+            open: false,
         })]
     ));
     assert!(
@@ -122,6 +123,79 @@ fn tab_turns_what_is_told_of_a_stream() {
     );
     press(&mut model, "/mail<enter>");
     assert_eq!(model.streams.list.len(), 1);
+}
+
+#[test]
+fn a_stream_takes_the_screen_and_gives_it_back() {
+    let mut model = sample::streams();
+    let before = model.streams.list.clone();
+    let effects = press(&mut model, "<enter>");
+    assert!(matches!(
+        &effects[..],
+        [Effect::Watch(Wish::Streams { open: true, .. })]
+    ));
+    press(&mut model, "<tab><tab><tab>");
+    assert_eq!(
+        (model.streams.shown_pane(), model.streams.lines()),
+        (StreamPane::Groups, 3)
+    );
+    press(&mut model, "jjG");
+    assert_eq!(model.streams.first_line, 0, "three lines fit");
+    assert_eq!(model.streams.list, before, "the list is as it was left");
+    press(&mut model, "<esc>");
+    assert!(!model.streams.open);
+    assert_eq!(
+        (model.view(), model.streams.pane),
+        (View::Streams, StreamPane::Pending)
+    );
+    press(&mut model, "<esc>");
+    assert_eq!(model.view(), View::Overview);
+
+    let mut many = sample::stream_consumers();
+    press(&mut many, "G");
+    let height = many.list_height();
+    assert_eq!(many.streams.first_line, 60 - height);
+    press(&mut many, "g<pgdn>k");
+    assert_eq!(many.streams.first_line, height - 2);
+}
+
+#[test]
+fn a_search_in_a_trace_finds_its_span_behind_a_fold_and_the_zoom_keeps_it_in_sight() {
+    let mut model = sample::trace();
+    press(&mut model, "g/contrast<enter>");
+    let facts = model.trace.known().unwrap().clone();
+    let found = facts.span(model.trace.selected_span().unwrap()).unwrap().clone();
+    assert_eq!(found.name.raw(), "contrast_ratio");
+    press(&mut model, ">>>>>>");
+    let now = model.server_now();
+    let (origin, whole) = model.trace.stretch(&facts, now);
+    let at = (found.started_at - origin).to_std().unwrap().as_secs_f64() / whole.as_secs_f64();
+    let from = f64::from(model.trace.zoom.from_ppm) / 1e6;
+    assert_eq!(model.trace.zoom.factor, 64);
+    assert!(from <= at && at < from + 1.0 / 64.0, "{at} in {from}");
+    press(&mut model, "mmm");
+    assert_eq!(
+        model.trace.selected_span(),
+        Some(found.id),
+        "what is looked at is never hidden for being short"
+    );
+}
+
+#[test]
+fn w_makes_up_for_a_clock_and_back() {
+    let mut model = sample::skewed_trace();
+    let facts = model.trace.known().unwrap().clone();
+    let now = model.server_now();
+    assert_eq!(model.trace.ahead(&facts, 1, now), TimeDelta::zero());
+    press(&mut model, "w");
+    assert!(model.trace.ahead(&facts, 1, now) < TimeDelta::zero());
+    assert_eq!(
+        model.trace.ahead(&facts, 2, now),
+        TimeDelta::zero(),
+        "the other worker's clock is right"
+    );
+    press(&mut model, "w");
+    assert!(!model.trace.adjusted);
 }
 
 #[test]

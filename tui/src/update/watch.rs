@@ -23,6 +23,7 @@ pub fn wish(model: &Model) -> Wish {
         View::Streams => Wish::Streams {
             near: model.streams.list.cursor.clone(),
             pane: model.streams.shown_pane(),
+            open: model.streams.open,
         },
         View::Activity => Wish::Activity {
             limit: model.activity.limit,

@@ -64,6 +64,15 @@ pub async fn run(args: &EvalArgs) -> Result<u8, Failure> {
     })
 }
 
+/// A time as a person reads it; the offline reviewer takes milliseconds.
+fn short(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1_000.0)
+    } else {
+        output::seconds(seconds)
+    }
+}
+
 fn in_words(report: &Report) -> Vec<String> {
     let share = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{share:.2}"));
     let kinds: Vec<Vec<String>> = report
@@ -85,8 +94,8 @@ fn in_words(report: &Report) -> Vec<String> {
                 agent.findings.to_string(),
                 agent.tokens.to_string(),
                 format!("{:.4}", agent.cost_usd),
-                output::seconds(agent.p50_s),
-                output::seconds(agent.max_s),
+                short(agent.p50_s),
+                short(agent.max_s),
             ]
         })
         .collect();
@@ -119,7 +128,7 @@ fn in_words(report: &Report) -> Vec<String> {
         "{}: {} changes in {}, {:.4} USD; {} clean ones to be changed, {} faulty ones approved",
         report.model,
         report.cases,
-        output::seconds(report.wall_s),
+        short(report.wall_s),
         report.cost_usd,
         report.false_request_changes,
         report.missed_request_changes

@@ -7,7 +7,7 @@ use std::time::Duration;
 use millstream::domain::{JobId, JobState, PrUrl, diff};
 use millstream::exit::Exit;
 use millstream::ops::submit::{Source, Submission};
-use millstream::ops::{OpsError, Submitter};
+use millstream::ops::{Callbacks, OpsError, Submitter};
 use millstream::reports::{self, ReviewReport};
 use millstream::untrusted::visible;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -37,6 +37,7 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
         source,
         run_at: args.at,
         priority: args.priority,
+        callback: args.callback.clone(),
         idempotency,
         traceparent: None,
     };
@@ -45,7 +46,9 @@ pub async fn run(args: SubmitArgs) -> Result<u8, Failure> {
         reach.queue.clone(),
         reach.settings.clone(),
         reach.max_patch,
-    );
+    )
+    // Whether the workers can sign is not known here; what they cannot deliver waits for those that can.
+    .with_callbacks(Callbacks::Taken(reach.callbacks));
     let submitted = submitter.submit_as(&operator(&reach), submission).await?;
     let (report, code) = if args.wait {
         wait(&reach, submitted.id, args.timeout).await?

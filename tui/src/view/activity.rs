@@ -9,6 +9,7 @@ use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
 use crate::view::state;
+use crate::view::widgets::split::Split;
 use crate::view::widgets::table::{self, Column, Layout, Row};
 use crate::view::widgets::{section, title};
 use crate::view::words::Words;
@@ -36,23 +37,20 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
-    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
-    let below = if model.activity.selected().is_some() && detail > 0 {
-        detail + gap
-    } else {
-        0
+    let detail = match model.activity.selected() {
+        Some(_) => detail_rows(Room::of(canvas.width()), canvas.height()),
+        None => 0,
     };
-    let rows = canvas.height().saturating_sub(top + below);
-    list(&mut canvas.part(0, top, u16::MAX, rows), model);
-    if let Some(line) = model.activity.selected().filter(|_| below > 0) {
-        let y = canvas.height() - detail;
-        let aged = canvas.theme.aged();
-        let theme = if model.activity.page.is_stale() {
-            &aged
-        } else {
-            canvas.theme
-        };
-        details(&mut canvas.themed(theme).below(y), line);
+    let split = Split::new(canvas, top, (detail, gap));
+    list(&mut split.list(canvas), model);
+    let aged = canvas.theme.aged();
+    let theme = if model.activity.page.is_stale() {
+        &aged
+    } else {
+        canvas.theme
+    };
+    if let (Some(line), Some(mut beside)) = (model.activity.selected(), split.detail(canvas)) {
+        details(&mut beside.themed(theme), line);
     }
 }
 

@@ -4,12 +4,13 @@ use crate::command::CommandId;
 use crate::format::{self, Trust};
 use crate::glyph;
 use crate::model::Model;
-use crate::model::dead::{Cause, DeadPage, DeadRow, DeadSort};
+use crate::model::dead::{Cause, DeadPage, DeadRow, DeadSort, LetterLine};
 use crate::model::jobs::{JobLine, short_id};
 use crate::theme::Theme;
 use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
+use crate::view::widgets::split::Split;
 use crate::view::widgets::table::{Column, Layout, Row};
 use crate::view::widgets::{chart, section, title};
 use crate::view::words::Words;
@@ -35,23 +36,20 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
-    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
-    let below = if model.dead.selected().is_some() && detail > 0 {
-        detail + gap
-    } else {
-        0
+    let detail = match model.dead.selected() {
+        Some(_) => detail_rows(Room::of(canvas.width()), canvas.height()),
+        None => 0,
     };
-    let rows = canvas.height().saturating_sub(top + below);
-    list(&mut canvas.part(0, top, u16::MAX, rows), model);
-    if let Some(row) = model.dead.selected().filter(|_| below > 0) {
-        let y = canvas.height() - detail;
-        let aged = canvas.theme.aged();
-        let theme = if model.dead.page.is_stale() {
-            &aged
-        } else {
-            canvas.theme
-        };
-        details(&mut canvas.themed(theme).below(y), row);
+    let split = Split::new(canvas, top, (detail, gap));
+    list(&mut split.list(canvas), model);
+    let aged = canvas.theme.aged();
+    let theme = if model.dead.page.is_stale() {
+        &aged
+    } else {
+        canvas.theme
+    };
+    if let (Some(row), Some(mut beside)) = (model.dead.selected(), split.detail(canvas)) {
+        details(&mut beside.themed(theme), row);
     }
 }
 
@@ -105,9 +103,24 @@ fn total(model: &Model, page: &DeadPage, theme: &Theme) -> Words {
         Trust::Exact
     };
     let groups = format::plural(page.causes_total, "group", "groups");
-    Words::of(format::count(page.total), theme.strong())
+    let words = Words::of(format::count(page.total), theme.strong())
         .gap(1)
-        .and(format!("{} in {groups}", mark.mark()), theme.muted)
+        .and(format!("{} in {groups}", mark.mark()), theme.muted);
+    words.then(letters(model, theme))
+}
+
+/// `, 2 = letters without a job`: what could not be read stands in no row.
+fn letters(model: &Model, theme: &Theme) -> Words {
+    let remote = &model.dead.letters;
+    let (count, mark) = match remote.value() {
+        Some(page) if remote.is_stale() => (format::count(page.total), Trust::Unknown),
+        Some(page) if page.whole && page.total == 0 => return Words::default(),
+        Some(page) if page.whole => (format::count(page.total), Trust::Exact),
+        Some(page) => (format::count(page.total), Trust::AtLeast),
+        None if remote.is_loading() => return Words::default(),
+        None => (String::new(), Trust::Unknown),
+    };
+    Words::of(format!(", {count} {} without a job", mark.mark()), theme.muted)
 }
 
 /// How many groups pass the filter, or are listed of more.
@@ -145,6 +158,7 @@ fn list(canvas: &mut Canvas<'_>, model: &Model) {
         let drawn = match row {
             DeadRow::Cause(cause) => cause_row(cause, model, canvas.theme),
             DeadRow::Job(line) => job_row(line, canvas.theme),
+            DeadRow::Letter(line) => letter_row(line, canvas.theme),
         };
         let marked = dead.is_marked(row);
         layout.row(
@@ -238,10 +252,40 @@ fn job_row(line: &JobLine, theme: &Theme) -> Row {
     }
 }
 
+/// A letter stands under its cause as well: there is no job to open, so it says what the entry held.
+fn letter_row(line: &LetterLine, theme: &Theme) -> Row {
+    let held = crate::view::streams::told::payload(&line.payload, theme);
+    let cells = vec![
+        Words::of("  letter", theme.accent),
+        Words::default(),
+        Words::of("entry ", theme.muted)
+            .and_outside(&line.entry, theme.text)
+            .gap(2)
+            .then(held),
+        Words::default(),
+        Words::default(),
+        Words::of(format::clock(line.died_at), theme.text),
+        Words::default(),
+        Words::outside(&line.worker, theme.text),
+        Words::default(),
+    ];
+    Row {
+        cells,
+        ..Row::default()
+    }
+}
+
 /// The row under the cursor: the failure in full.
 fn details(canvas: &mut Canvas<'_>, row: DeadRow<'_>) {
     let theme = canvas.theme;
     let (name, note, text) = match row {
+        DeadRow::Letter(line) => {
+            let name = Words::of(format!("letter {}", line.id), theme.strong())
+                .and("  of entry ", theme.muted)
+                .and_outside(&line.entry, theme.text);
+            let at = format!("given up {}", format::clock(line.died_at));
+            (name, Words::of(at, theme.muted), line.error.clone())
+        }
         DeadRow::Cause(cause) => {
             let kinds = cause.kinds.iter().fold(Words::default(), |words, kind| {
                 let gap = u16::from(!words.is_empty());
@@ -264,6 +308,10 @@ fn details(canvas: &mut Canvas<'_>, row: DeadRow<'_>) {
         }
     };
     section::rule(canvas, &name, &note);
+    if let DeadRow::Letter(line) = row {
+        let held = crate::view::streams::told::payload(&line.payload, theme);
+        canvas.fitted(1, 2, &held, canvas.width().saturating_sub(2));
+    }
     let width = canvas.width().saturating_sub(2);
     canvas
         .part(1, 1, width, u16::MAX)

@@ -1,5 +1,6 @@
 //! Where is mine, why did it end so?
 
+use chrono::{DateTime, Utc};
 use millstream::domain::JobState;
 
 use crate::command::CommandId;
@@ -12,8 +13,9 @@ use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
 use crate::view::state;
-use crate::view::widgets::table::{Column, Layout, Row};
-use crate::view::widgets::title;
+use crate::view::widgets::split::Split;
+use crate::view::widgets::table::{self, Column, Layout, Row};
+use crate::view::widgets::{section, title};
 use crate::view::words::Words;
 
 /// The columns; on a narrow screen the input is cut, elsewhere others leave before it is.
@@ -38,12 +40,71 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let top = if airy { 2 } else { 1 };
     let shows_why = canvas.height() >= 8 && Room::of(canvas.width()) != Room::Narrow;
-    let below = if shows_why { 1 + u16::from(airy) } else { 0 };
-    let rows = canvas.height().saturating_sub(top + below);
-    list(&mut canvas.part(0, top, u16::MAX, rows), model);
-    if let Some(line) = model.jobs.selected().filter(|_| shows_why) {
-        let y = canvas.height() - 1;
-        explain(&mut canvas.below(y), line, model);
+    let split = Split::new(canvas, top, (u16::from(shows_why), u16::from(airy)));
+    list(&mut split.list(canvas), model);
+    let aged = canvas.theme.aged();
+    let theme = if model.jobs.page.is_stale() {
+        &aged
+    } else {
+        canvas.theme
+    };
+    if let (Some(line), Some(mut beside)) = (model.jobs.selected(), split.detail(canvas)) {
+        let mut beside = beside.themed(theme);
+        if split.is_beside() {
+            preview(&mut beside, line, model);
+        } else {
+            explain(&mut beside, line, model);
+        }
+    }
+}
+
+/// The row under the cursor beside the list: what its columns cut or leave out, and its failure in full.
+fn preview(canvas: &mut Canvas<'_>, line: &JobLine, model: &Model) {
+    let theme = canvas.theme;
+    let now = model.server_now();
+    let text = |text: String| Words::of(text, theme.text);
+    let time = |at: Option<DateTime<Utc>>| text(at.map_or_else(|| "-".to_owned(), format::moment));
+    let name = Words::of(short_id(line.id), theme.strong());
+    section::rule(canvas, &name, &state::job_words(theme, line.state));
+    let none = || Words::of("-", theme.muted);
+    let verdict = line.verdict.as_ref();
+    let mut facts = vec![
+        ("input", Words::outside(&line.input, theme.text)),
+        (
+            "verdict",
+            verdict.map_or_else(none, |verdict| Words::outside(verdict, theme.text)),
+        ),
+        (
+            "try",
+            text(format!("{} of {}", line.attempt, line.attempts_allowed)),
+        ),
+        (
+            "worker",
+            line.worker
+                .as_ref()
+                .map_or_else(none, |worker| text(worker.short())),
+        ),
+        ("accepted", time(Some(line.created_at))),
+        ("ended", time(line.finished_at)),
+        ("waited", text(format::took(line.wait(now)))),
+        (
+            "ran",
+            line.run(now).map_or_else(none, |time| text(format::took(time))),
+        ),
+        ("tokens", text(format::tokens(line.tokens))),
+        ("cost", text(format::money(line.cost_usd))),
+        ("id", Words::of(line.id.to_string(), theme.muted)),
+    ];
+    facts.extend(
+        line.class
+            .as_ref()
+            .map(|class| ("class", Words::outside(class, theme.dead))),
+    );
+    let width = canvas.width().saturating_sub(2);
+    let mut body = canvas.part(1, 1, width, u16::MAX);
+    let y = table::facts(&mut body, 0, 11, &facts);
+    if let Some(error) = &line.error {
+        body.paragraph(y + 1, &error.to_string(), theme.text);
     }
 }
 

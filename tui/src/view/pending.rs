@@ -11,6 +11,7 @@ use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
 use crate::view::state;
+use crate::view::widgets::split::Split;
 use crate::view::widgets::table::{self, Column, Layout, Row};
 use crate::view::widgets::{section, title};
 use crate::view::words::Words;
@@ -51,23 +52,20 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
-    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
-    let below = if model.pending.selected().is_some() && detail > 0 {
-        detail + gap
-    } else {
-        0
+    let detail = match model.pending.selected() {
+        Some(_) => detail_rows(Room::of(canvas.width()), canvas.height()),
+        None => 0,
     };
-    let rows = canvas.height().saturating_sub(top + below);
-    list(&mut canvas.part(0, top, u16::MAX, rows), model);
-    if let Some(line) = model.pending.selected().filter(|_| below > 0) {
-        let aged = canvas.theme.aged();
-        let theme = if model.pending.page.is_stale() {
-            &aged
-        } else {
-            canvas.theme
-        };
-        let y = canvas.height() - detail;
-        details(&mut canvas.themed(theme).below(y), line);
+    let split = Split::new(canvas, top, (detail, gap));
+    list(&mut split.list(canvas), model);
+    let aged = canvas.theme.aged();
+    let theme = if model.pending.page.is_stale() {
+        &aged
+    } else {
+        canvas.theme
+    };
+    if let (Some(line), Some(mut beside)) = (model.pending.selected(), split.detail(canvas)) {
+        details(&mut beside.themed(theme), line);
     }
 }
 
@@ -125,10 +123,12 @@ fn total(model: &Model, page: &PendingPage, theme: &Theme) -> Words {
 fn read(model: &Model, page: &PendingPage, theme: &Theme) -> Words {
     let pending = &model.pending;
     let rows = format::count(page.rows.len() as u64);
-    let of = if page.is_whole() {
-        format!("of {rows}")
-    } else {
-        format!("of {rows} read")
+    // What lies beyond was not looked at: it may hold more that pass.
+    let of = match (page.before, page.after) {
+        (false, false) => format!("of {rows}"),
+        (false, true) => format!("of the first {rows}+"),
+        (true, false) => format!("of the last {rows}+"),
+        (true, true) => format!("of {rows} read here+"),
     };
     if !pending.filter.is_empty() {
         let passed = format::count(pending.list.len() as u64);

@@ -6,6 +6,7 @@ use crate::glyph;
 use crate::model::Model;
 use crate::model::history::{MarkKind, TimeMark};
 use crate::model::jobs::{short_id, short_input};
+use crate::model::trouble::{self, Trouble};
 use crate::model::workers::{RUN_TIME_BUCKETS, RunningJob, WorkerLine, WorkerSort, WorkerState, WorkersPage};
 use crate::theme::Theme;
 use crate::view::canvas::Canvas;
@@ -110,7 +111,38 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
     let rate: f64 = page.live().map(|worker| worker.per_minute).sum();
     let rate = Words::of(format!("{} a minute", format::rate(rate)), theme.muted);
     let sort = title::sort(canvas, workers.sort.word(), workers.turned, workers.list.waiting);
-    title::draw(canvas, &left, &[stale, sort, rate, slots, count]);
+    let troubled = troubled(model, page, theme);
+    title::draw(
+        canvas,
+        &left,
+        &[stale, sort, rate, slots, troubled, shown(model), count],
+    );
+}
+
+/// How many of them something is wrong with, lost ones apart, which are told beside it.
+fn troubled(model: &Model, page: &WorkersPage, theme: &Theme) -> Words {
+    let usual = trouble::usual_cost(&page.rows);
+    let now = model.server_now();
+    let count = page
+        .live()
+        .filter(|worker| worker.trouble(now, usual).is_some())
+        .count();
+    match count {
+        0 => Words::default(),
+        count => Words::of(format!("{count} in trouble"), theme.retrying),
+    }
+}
+
+/// How many pass the filter.
+fn shown(model: &Model) -> Words {
+    let all = model.workers.page.value().map_or(0, |page| page.rows.len());
+    if model.workers.filter.is_empty() {
+        return Words::default();
+    }
+    Words::of(
+        format!("{} of {all}", model.workers.list.len()),
+        ratatui::style::Style::default(),
+    )
 }
 
 fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
@@ -204,11 +236,38 @@ fn longest(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
         return Words::of("-", theme.muted);
     };
     let ran = format::between(job.started_at, model.server_now());
+    if let Some(trouble) = trouble_of(worker, model) {
+        return flagged(trouble, worker, theme);
+    }
     let slow = worker.p95.is_some_and(|usual| ran > usual);
     let style = if slow { theme.retrying } else { theme.text };
     let words = Words::of(format::took(ran), style);
     let words = if slow { words.and(" slow", style) } else { words };
     match &job.phase {
+        Some(phase) => words.gap(1).and_outside(phase, theme.muted),
+        None => words,
+    }
+}
+
+fn trouble_of(worker: &WorkerLine, model: &Model) -> Option<Trouble> {
+    let rows = model.workers.page.value().map_or(&[][..], |page| &page.rows);
+    worker.trouble(model.server_now(), trouble::usual_cost(rows))
+}
+
+/// `stuck 22 s, p95 5 s judge`: the figures that it is called so for.
+fn flagged(trouble: Trouble, worker: &WorkerLine, theme: &Theme) -> Words {
+    // Short enough for the column of a usual screen.
+    let (figures, job) = match trouble {
+        Trouble::Lost(silence) => (format::age(silence), None),
+        Trouble::Stuck { ran, p95 } => (
+            format!("{}, p95 {}", format::age(ran), format::age(p95)),
+            worker.longest(),
+        ),
+        Trouble::Costly { usd, usual } => (format!("${usd:.2} > ${usual:.2}"), worker.dearest()),
+        Trouble::Failing { failed, of } => (format!("{failed} of {of}"), None),
+    };
+    let words = Words::of(format!("{} ", trouble.word()), theme.retrying).and(figures, theme.text);
+    match job.and_then(|job| job.phase.as_ref()) {
         Some(phase) => words.gap(1).and_outside(phase, theme.muted),
         None => words,
     }
@@ -228,10 +287,10 @@ fn total(page: &WorkersPage, theme: &Theme) -> Row {
     let cells = vec![
         number("all".to_owned()),
         number(format!("{} live", page.live().count())),
-        number(format!("{}/{}", page.busy_slots(), page.live_slots())),
-        number(format::count(sum(|worker| worker.done))),
-        number(format::count(sum(|worker| worker.failed))),
-        number(format::rate(rate)),
+        number(short(format!("{}/{}", page.busy_slots(), page.live_slots()), 5)),
+        number(short(format::count(sum(|worker| worker.done)), 5)),
+        number(short(format::count(sum(|worker| worker.failed)), 4)),
+        number(short(format::rate(rate), 5)),
         Words::default(),
         Words::default(),
         times(&buckets, theme.muted),
@@ -239,6 +298,15 @@ fn total(page: &WorkersPage, theme: &Theme) -> Row {
     Row {
         cells,
         ..Row::default()
+    }
+}
+
+/// A sum, where its column has room for all of it; a part of a figure would be another figure.
+fn short(text: String, columns: u16) -> String {
+    if format::width(&text) <= columns {
+        text
+    } else {
+        String::new()
     }
 }
 
@@ -342,6 +410,12 @@ fn times_of_day(canvas: &mut Canvas<'_>, now: chrono::DateTime<chrono::Utc>) {
 fn now(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model) {
     let theme = canvas.theme;
     let name = Words::of(format!("{} now", worker.name.short()), theme.strong());
+    let name = match trouble_of(worker, model) {
+        Some(trouble) if worker.state != WorkerState::Lost => {
+            name.gap(3).then(flagged(trouble, worker, theme))
+        }
+        _ => name,
+    };
     section::rule(canvas, &name, &process(worker, model, theme));
     if worker.jobs.is_empty() {
         let text = match worker.state {

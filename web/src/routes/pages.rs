@@ -213,6 +213,7 @@ async fn accept(state: &State, client: &Client, typed: &Typed) -> Result<JobId, 
         } else {
             Priority::Normal
         },
+        callback: None,
         idempotency: key.ok().map(|key| (client.name().to_owned(), key)),
         traceparent: None,
     };

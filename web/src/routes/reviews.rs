@@ -359,6 +359,7 @@ async fn read_submission(request: Request, client: &Client, max_patch: usize) ->
         source: wanted.source,
         run_at: wanted.not_before,
         priority: wanted.priority,
+        callback: wanted.callback_url,
         idempotency,
         traceparent: traceparent(headers),
     })

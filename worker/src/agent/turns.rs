@@ -133,7 +133,8 @@ impl<'a> Conversation<'a> {
             lost: Spent::default(),
             paid: Usage::default(),
             cost_usd: 0.0,
-            resuming: true,
+            // The first attempt has nothing to resume: it spares itself the questions.
+            resuming: stage.run.attempt > 1,
             asked_again: false,
         }
     }

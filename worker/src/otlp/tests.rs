@@ -137,11 +137,10 @@ fn read(attributes: &[KeyValue], key: &str) -> Value {
     }
 }
 
-#[tokio::test]
-async fn a_review_arrives_as_a_trace_below_the_submissions_span() {
+/// Sends one attempt with an agent, a turn and a call of a tool that fails. Answers the agent's id, and what arrived.
+async fn a_review(lease: Lease) -> (SpanId, Vec<ExportTraceServiceRequest>) {
     let server = collector(vec![ResponseTemplate::new(200)]).await;
     let (exporter, shipper) = start(&server.uri());
-    let lease = lease();
     let traced = Traced::begin(&exporter, lease, Some(TRACEPARENT)).expect("sampled");
     let agent = began(SpanKind::Agent, "security", None, 1);
     let llm = began(SpanKind::Llm, "llm", Some(agent.id), 2);
@@ -155,8 +154,13 @@ async fn a_review_arrives_as_a_trace_below_the_submissions_span() {
     traced.finish(&approved());
     shipper.finish(PATIENCE).await;
     assert_eq!(exporter.missing(), 0);
+    (agent.id, received(&server).await)
+}
 
-    let requests = received(&server).await;
+#[tokio::test]
+async fn a_review_arrives_as_a_trace_below_the_submissions_span() {
+    let lease = lease();
+    let (agent, requests) = a_review(lease).await;
     let resource = requests[0].resource_spans[0]
         .resource
         .clone()
@@ -175,7 +179,7 @@ async fn a_review_arrives_as_a_trace_below_the_submissions_span() {
     let producer = [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31];
     let expected: [&[u8]; 4] = [&producer, &root.span_id, &agent_span.span_id, &chat.span_id];
     assert_eq!(parents, expected);
-    assert_eq!(agent_span.span_id, agent.id.0.as_bytes()[8..]);
+    assert_eq!(agent_span.span_id, agent.0.as_bytes()[8..]);
     for span in &all {
         assert_eq!(
             (span.trace_id[0], span.trace_id.len(), span.span_id.len()),

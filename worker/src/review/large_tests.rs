@@ -191,7 +191,7 @@ async fn a_change_larger_than_a_prompt_is_read_in_parts_within_the_budget() {
     );
     // Another attempt pays for none of the parts again.
     reviewer
-        .review(run, stored(&text), &sinks.resumed())
+        .review(RunId { attempt: 2, ..run }, stored(&text), &sinks.resumed())
         .await
         .expect("a result");
     assert_eq!((stub.count("security", 0), stub.count("judge", 0)), (2, 1));

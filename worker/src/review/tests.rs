@@ -36,7 +36,11 @@ pub(super) fn first() -> RunId {
     }
 }
 
-pub(super) fn stored(text: &str) -> Source {
+pub(super) fn second(run: RunId) -> RunId {
+    RunId { attempt: 2, ..run }
+}
+
+fn stored(text: &str) -> Source {
     Source::Diff(StoredDiff {
         label: "patch:0a1b2c3d4e5f".into(),
         text: text.into(),
@@ -271,9 +275,8 @@ async fn a_crash_between_two_turns_pays_only_for_the_turn_in_flight() {
 
     gate.open();
     let later = sinks.resumed();
-    let again = RunId { attempt: 2, ..run };
     let result = reviewer(stub.clone())
-        .review(again, stored(SMALL), &later)
+        .review(second(run), stored(SMALL), &later)
         .await
         .expect("a result");
     assert_eq!(
@@ -313,7 +316,7 @@ async fn a_review_that_had_ended_is_replayed_without_a_call() {
         .await
         .expect("a result");
     let two = reviewer(stub.clone())
-        .review(run, stored(SMALL), &sinks.resumed())
+        .review(second(run), stored(SMALL), &sinks.resumed())
         .await
         .expect("a result");
     assert_eq!((stub.calls().len(), two.usage), (3, Usage::default()));
@@ -329,7 +332,7 @@ async fn checkpoints_of_another_diff_are_not_believed() {
         .expect("a result");
     let changed = SMALL.replace("+b", "+c");
     reviewer(stub.clone())
-        .review(run, stored(&changed), &sinks.resumed())
+        .review(second(run), stored(&changed), &sinks.resumed())
         .await
         .expect("a result");
     assert_eq!((stub.count("security", 0), stub.count("performance", 0)), (2, 2));
@@ -357,7 +360,7 @@ async fn one_reviewers_failure_keeps_what_the_others_have_paid_for() {
             .any(|end| end.status == SpanStatus::Error && end.error.as_deref() == Some("overloaded"))
     );
     reviewer(stub.clone())
-        .review(run, stored(SMALL), &sinks.resumed())
+        .review(second(run), stored(SMALL), &sinks.resumed())
         .await
         .expect("a result");
     assert_eq!((stub.count("security", 0), stub.count("performance", 0)), (2, 1));

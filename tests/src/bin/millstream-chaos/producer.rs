@@ -138,6 +138,7 @@ impl Producer {
             run_at: None,
             traceparent: None,
             input: None,
+            callback: None,
             idempotency: Some(IdempotencyKey {
                 client: self.name.clone(),
                 key: nth.to_string(),

@@ -5,6 +5,7 @@
 //! for a moment and asked again, by new connections and however seldom the screen is refreshed; the console never
 //! ends for it.
 
+mod letters;
 mod load;
 mod operators;
 mod pending;
@@ -74,6 +75,8 @@ pub struct Feed {
     seen: Vec<Seen>,
     memory: postgres::Memory,
     search: streams::Search,
+    /// What is known of the dead letters.
+    walk: letters::Walk,
 }
 
 /// Why a question has no answer.
@@ -109,6 +112,7 @@ impl Feed {
             seen: Vec::new(),
             memory: postgres::Memory::default(),
             search: streams::Search::default(),
+            walk: letters::Walk::default(),
         };
         (feed, control)
     }
@@ -172,8 +176,9 @@ impl Feed {
         }
         match wish {
             Wish::Overview | Wish::Workers => self.glance(wish).await,
-            Wish::Streams { near, pane } => self.streams(near.as_ref(), *pane).await,
+            Wish::Streams { near, pane, open } => self.streams((near.as_ref(), *open), *pane).await,
             Wish::Pending { place, limit } => self.pending(*place, *limit).await,
+            Wish::Dead { unfolded } => self.letters(unfolded.as_deref()).await,
             _ => self.ping().await,
         }
     }

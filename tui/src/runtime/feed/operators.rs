@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::postgres::DeadMemory;
 use super::{Feed, Why, rows};
 use crate::model::activity::{ActionLine, ActivityPage, Ended};
-use crate::model::dead::{Cause, Dead, DeadPage, Members, TREND};
+use crate::model::dead::{Cause, Dead, DeadPage, LETTERS, Members, TREND};
 use crate::model::jobs::short_id;
 use crate::msg::{Answer, Msg, Topic};
 
@@ -40,7 +40,8 @@ impl Feed {
             .question("the dead by their cause", store.causes(&queue))
             .await?;
         let members = match unfolded {
-            Some(cause) if !cause.is_empty() => {
+            // Letters that no row knows are Valkey's to tell.
+            Some(cause) if !cause.is_empty() && !cause.starts_with(LETTERS) => {
                 let jobs = store.dead_of(&queue, cause, Dead::MEMBERS);
                 let found = self.question("who died of one cause", jobs).await?;
                 let allowed = self.attempts_allowed;

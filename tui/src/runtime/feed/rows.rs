@@ -374,6 +374,7 @@ fn running(row: &StretchRow) -> RunningJob {
         attempt: u32::try_from(row.attempt).unwrap_or(0),
         phase: row.phase.clone().map(Untrusted::new),
         started_at: row.started_at,
+        cost_usd: row.cost_usd,
     }
 }
 
@@ -382,6 +383,7 @@ fn stretch(row: &StretchRow) -> Stretch {
         from: row.started_at,
         to: row.ended_at,
         failed: matches!(row.outcome.as_deref(), Some("failed" | "crashed")),
+        cost_usd: row.cost_usd,
     }
 }
 

@@ -15,7 +15,7 @@ use super::pending::{payload, text};
 use super::{Feed, within};
 use crate::model::connection::Server;
 use crate::model::streams::{
-    ConsumerLine, Detail, HeldLine, Lag, StreamKey, StreamLine, StreamPane, StreamsPage,
+    ConsumerLine, Consumers, Detail, HeldLine, Lag, StreamKey, StreamLine, StreamPane, Streams, StreamsPage,
 };
 use crate::msg::{Answer, Topic};
 
@@ -25,8 +25,8 @@ const NAMES: usize = 1_000;
 const STEPS: usize = 4;
 /// When all names have been seen they are looked for again after this.
 const SEARCH_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
-/// Rows of what is told of one stream: as many as there is room for.
-const DETAIL: usize = 13;
+/// Many consumers are asked for this often.
+const CONSUMERS_AGAIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What is known of the server's streams.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Search {
     cursor: u64,
     capped: bool,
     done_at: Option<(Instant, DateTime<Utc>)>,
+    /// The many consumers of the row that was looked at last.
+    many: Option<(StreamKey, Instant, Consumers)>,
 }
 
 impl Search {
@@ -94,7 +96,7 @@ impl Search {
 
 impl Feed {
     /// One round: steps of the search, streams about the cursor, and what is told of the row under it.
-    pub(super) async fn streams(&mut self, near: Option<&StreamKey>, pane: StreamPane) {
+    pub(super) async fn streams(&mut self, near: (Option<&StreamKey>, bool), pane: StreamPane) {
         let started = Instant::now();
         let answered = within(self.look_around(near, pane)).await;
         let took = started.elapsed();
@@ -116,28 +118,34 @@ impl Feed {
 
     async fn look_around(
         &mut self,
-        near: Option<&StreamKey>,
+        (near, open): (Option<&StreamKey>, bool),
         pane: StreamPane,
     ) -> Result<(StreamsPage, u32), QueueError> {
         let mut commands = 0;
         for _ in 0..STEPS {
-            if !self.search.is_due() {
+            // Who looks at one stream does not pay for the others.
+            if open || !self.search.is_due() {
                 break;
             }
             let (cursor, names) = self.queue.scan_streams(self.search.cursor).await?;
             self.search.meet(cursor, names);
             commands += 1;
         }
-        let asked = self.search.next(near.map(|(stream, _)| stream));
+        let asked = match near {
+            Some((stream, _)) if open => vec![stream.clone()],
+            _ => self.search.next(near.map(|(stream, _)| stream)),
+        };
         let (found, more) = self.queue.streams(&asked).await?;
         self.search.learn(&asked, found);
         commands += more;
         let mut page = self.streams_page();
         // The row may be gone since the cursor was put on it.
         if let Some(line) = near.and_then(|key| page.rows.iter().find(|line| line.key == *key)) {
-            let (detail, more) = self.detail(line, pane).await?;
-            page.detail = Some((line.key.clone(), detail));
-            commands += more;
+            let limit = if open { Streams::LINES } else { Streams::FEW_LINES };
+            if let Some((detail, more)) = self.detail(line, pane, limit).await? {
+                page.detail = Some((line.key.clone(), detail));
+                commands += more;
+            }
         }
         Ok((page, commands))
     }
@@ -159,29 +167,70 @@ impl Feed {
         }
     }
 
-    async fn detail(&self, line: &StreamLine, pane: StreamPane) -> Result<(Detail, u32), QueueError> {
+    /// What is told of a row; its groups are rows themselves and need no answer.
+    async fn detail(
+        &mut self,
+        line: &StreamLine,
+        pane: StreamPane,
+        limit: usize,
+    ) -> Result<Option<(Detail, u32)>, QueueError> {
         let (stream, group) = &line.key;
-        let Some(group) = group.as_ref().filter(|_| pane != StreamPane::Entries) else {
-            let entries = self.queue.last_entries(stream, DETAIL).await?;
-            return Ok((Detail::Entries(entries.into_iter().map(entry).collect()), 1));
-        };
-        if pane == StreamPane::Consumers {
-            if line.consumers > streams::CONSUMERS {
-                return Ok((Detail::Consumers(None), 0));
+        match (pane, group) {
+            (StreamPane::Groups, _) => Ok(None),
+            (StreamPane::Entries, _) | (_, None) => {
+                let entries = self.queue.last_entries(stream, limit).await?;
+                Ok(Some((
+                    Detail::Entries(entries.into_iter().map(entry).collect()),
+                    1,
+                )))
             }
-            let mut found = self.queue.consumers(stream, group).await?;
-            found.sort_by(|a, b| b.pending.cmp(&a.pending).then_with(|| a.name.cmp(&b.name)));
-            found.truncate(DETAIL);
-            let rows = found.iter().map(consumer).collect();
-            return Ok((Detail::Consumers(Some(rows)), 1));
+            (StreamPane::Consumers, Some(group)) => self.consumers(line, group, limit).await.map(Some),
+            (StreamPane::Pending, Some(group)) => {
+                let spot = Spot {
+                    stream: stream.clone(),
+                    group: group.clone(),
+                };
+                let window = self.queue.window(&[spot], Place::First, limit).await?;
+                let rows = window.rows.into_iter().map(held).collect();
+                Ok(Some((Detail::Pending(rows), window.commands)))
+            }
         }
-        let spot = Spot {
-            stream: stream.clone(),
-            group: group.clone(),
+    }
+
+    /// The consumers of a row: a few as often as the screen is refreshed, many once in a while, too many never.
+    async fn consumers(
+        &mut self,
+        line: &StreamLine,
+        group: &[u8],
+        limit: usize,
+    ) -> Result<(Detail, u32), QueueError> {
+        if line.consumers > streams::CONSUMERS_SELDOM {
+            return Ok((Detail::Consumers(None), 0));
+        }
+        let is_many = line.consumers > streams::CONSUMERS;
+        let mut asked = 0;
+        let mut told = match &self.search.many {
+            Some((key, at, told)) if is_many && *key == line.key && at.elapsed() < CONSUMERS_AGAIN => {
+                told.clone()
+            }
+            _ => {
+                asked = 1;
+                let mut found = self.queue.consumers(&line.key.0, group).await?;
+                found.sort_by(|a, b| b.pending.cmp(&a.pending).then_with(|| a.name.cmp(&b.name)));
+                let of = found.len() as u64;
+                found.truncate(Streams::LINES);
+                let rows = found.iter().map(consumer).collect();
+                let told = Consumers {
+                    rows,
+                    of,
+                    at: clock::now(),
+                };
+                self.search.many = is_many.then(|| (line.key.clone(), Instant::now(), told.clone()));
+                told
+            }
         };
-        let window = self.queue.window(&[spot], Place::First, DETAIL).await?;
-        let rows = window.rows.into_iter().map(held).collect();
-        Ok((Detail::Pending(rows), window.commands))
+        told.rows.truncate(limit);
+        Ok((Detail::Consumers(Some(told)), asked))
     }
 }
 
@@ -203,6 +252,8 @@ fn lines(facts: &StreamFacts, ours: bool, at: DateTime<Utc>) -> Vec<StreamLine> 
         at,
         in_per_s: None,
         out_per_s: None,
+        oldest: group.and_then(|group| group.oldest_idle),
+        next: group.and_then(|group| group.next),
     };
     if facts.groups.is_empty() {
         return vec![line(None)];

@@ -94,17 +94,50 @@ fn heading(canvas: &mut Canvas<'_>, id: &str, model: &Model) {
     } else {
         left.then(filter)
     };
-    let mut parts = vec![stale, skew(model, theme)];
+    let mut parts = vec![stale, clock(model, theme)];
     parts.extend(totals(trace, facts, model, theme));
+    // Whether the bars can be trusted matters more than what they cost.
+    parts.insert(parts.len() - 1, skew(trace, facts, model, theme));
     title::draw(canvas, &left, &parts);
 }
 
 /// How far the servers' clock is ahead of ours: bars of running spans end there.
-fn skew(model: &Model, theme: &Theme) -> Words {
+fn clock(model: &Model, theme: &Theme) -> Words {
     match model.connection.clock_ahead_ms {
         0 => Words::default(),
         ahead => Words::of(format!("clock {ahead:+} ms"), theme.muted),
     }
+}
+
+/// How far the clocks of workers are off, and whether the bars make up for it: `w-91bc 2.0 s behind, raw`.
+fn skew(trace: &Trace, facts: &TraceFacts, model: &Model, theme: &Theme) -> Words {
+    let skews = facts.skews(model.server_now());
+    let Some(worst) = skews.iter().max_by_key(|skew| skew.ahead.abs()) else {
+        return Words::default();
+    };
+    let more = match skews.len() {
+        1 => String::new(),
+        all => format!(" and {} more", all - 1),
+    };
+    let how = if trace.adjusted { "adjusted" } else { "raw" };
+    Words::of(
+        format!("{} {}{more}", worst.worker.short(), off(worst.ahead)),
+        theme.lost,
+    )
+    .and(format!(", {how}"), theme.muted)
+}
+
+/// `2.0 s behind`, `40 ms ahead`.
+fn off(ahead: chrono::TimeDelta) -> String {
+    let way = if ahead < chrono::TimeDelta::zero() {
+        "behind"
+    } else {
+        "ahead"
+    };
+    format!(
+        "{} {way}",
+        format::latency(ahead.abs().to_std().unwrap_or_default())
+    )
 }
 
 /// What the try under the cursor came to: try, cost, tokens, state with time.

@@ -11,12 +11,13 @@ use crate::model::Model;
 use crate::model::job::AttemptLine;
 use crate::model::jobs::short_id;
 use crate::model::remote::Remote;
+use crate::model::skew::Outside;
 use crate::model::trace::{SpanLine, SpanText, TraceFacts, TraceKey, TracePane};
 use crate::model::view::View;
 use crate::theme::Theme;
 use crate::view::canvas::Canvas;
 use crate::view::state;
-use crate::view::trace::waterfall;
+use crate::view::trace::{off, waterfall};
 use crate::view::widgets::{section, table};
 use crate::view::words::Words;
 
@@ -119,7 +120,24 @@ fn span_facts(span: &SpanLine, facts: &TraceFacts, model: &Model, theme: &Theme)
         text(format!("{} to {end}", format::clock(span.started_at))),
     ));
     let parent = span.parent.and_then(|parent| facts.span(parent));
-    known.extend(parent.map(|parent| ("parent", Words::outside(&parent.name, theme.text))));
+    known.extend(parent.map(|parent| {
+        let words = Words::outside(&parent.name, theme.text);
+        let words = match facts.outside(span) {
+            Some(Outside::Before) => words.and(", which began later", theme.lost),
+            Some(Outside::After) => words.and(", which ended earlier", theme.lost),
+            None => words,
+        };
+        ("parent", words)
+    }));
+    let ahead = facts.ahead(span.attempt, now);
+    if !ahead.is_zero() {
+        let how = if model.trace.adjusted {
+            "adjusted"
+        } else {
+            "not adjusted"
+        };
+        known.push(("clock", text(format!("of the worker {} ~, {how}", off(ahead)))));
+    }
     known.push(("try", text(span.attempt.to_string())));
     known.push(("job", Words::of(short_id(facts.line.id), theme.accent)));
     known.push(("span", Words::of(span.id.to_string(), theme.muted)));

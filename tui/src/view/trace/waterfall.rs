@@ -11,6 +11,7 @@ use crate::format;
 use crate::glyph;
 use crate::model::Model;
 use crate::model::job::{AttemptLine, Outcome};
+use crate::model::skew::Outside;
 use crate::model::trace::{Fold, SpanLine, Trace, TraceFacts, TraceKey, TraceRow};
 use crate::theme::Theme;
 use crate::view::Room;
@@ -45,6 +46,7 @@ struct Picture<'a> {
     now: DateTime<Utc>,
     /// Spans that decided how long their try took.
     critical: HashSet<SpanId>,
+    trace: &'a Trace,
 }
 
 /// A bar before it has a scale.
@@ -106,25 +108,13 @@ fn columns(width: u16, room: Room) -> Columns {
     }
 }
 
-fn picture<'a>(facts: &'a TraceFacts, model: &Model, columns: Columns, room: Room) -> Picture<'a> {
+fn picture<'a>(facts: &'a TraceFacts, model: &'a Model, columns: Columns, room: Room) -> Picture<'a> {
     let (trace, now) = (&model.trace, model.server_now());
     let number = trace.attempt().unwrap_or(0);
-    let attempt = facts.attempt(number);
-    let spans = facts.spans.iter().filter(|span| span.attempt == number);
-    let first = spans.clone().map(|span| span.started_at).min();
-    let last = spans.map(|span| span.ended_at.unwrap_or(now)).max();
-    let origin = attempt
-        .map(|attempt| attempt.started_at)
-        .or(first)
-        .unwrap_or(facts.line.created_at);
-    let end = attempt
-        .map(|attempt| attempt.ended_at.unwrap_or(now))
-        .max(last)
-        .unwrap_or(now);
-    let whole = format::between(origin, end);
+    let (origin, whole) = trace.stretch(facts, now);
     let wide = columns.time.saturating_sub(columns.bar + 9);
     let mut scale = Scale::fitting(wide, whole / trace.zoom.factor.max(1));
-    scale.from = whole * trace.zoom.from_permille / 1000;
+    scale.from = whole.mul_f64(f64::from(trace.zoom.from_ppm) / 1_000_000.0);
     let critical = if trace.critical {
         facts.critical(number, now)
     } else {
@@ -138,6 +128,7 @@ fn picture<'a>(facts: &'a TraceFacts, model: &Model, columns: Columns, room: Roo
         origin,
         now,
         critical,
+        trace,
     }
 }
 
@@ -317,18 +308,15 @@ fn span_line(picture: &Picture<'_>, span: &SpanLine, theme: &Theme) -> Line {
         (false, true) => Weight::Critical,
         (false, false) => Weight::Other,
     };
-    let until = span.ended_at.unwrap_or(picture.now);
+    let ahead = picture.trace.ahead(picture.facts, span.attempt, picture.now);
+    let until = span.ended_at.map_or(picture.now, |end| end - ahead);
     let runs = span.status == SpanStatus::Running;
     Line {
         glyph: (glyph, style),
         name: span_name(picture, span, (style, theme)),
-        aside: if span.kept {
-            Words::of("kept", theme.muted)
-        } else {
-            Words::default()
-        },
+        aside: aside(picture, span, theme),
         bar: Some(Bar {
-            from: span.started_at,
+            from: span.started_at - ahead,
             to: until,
             weight,
             end,
@@ -338,6 +326,18 @@ fn span_line(picture: &Picture<'_>, span: &SpanLine, theme: &Theme) -> Line {
         tokens: tokens(span, theme),
         cost: cost(span, theme),
     }
+}
+
+/// What is odd about a span: it was paid for earlier, or it sticks out of the one that it is part of.
+fn aside(picture: &Picture<'_>, span: &SpanLine, theme: &Theme) -> Words {
+    let word = match picture.facts.outside(span) {
+        _ if span.kept => return Words::of("kept", theme.muted),
+        None => return Words::default(),
+        Some(_) if picture.room == Room::Narrow => "",
+        Some(Outside::Before) => " early",
+        Some(Outside::After) => " late",
+    };
+    Words::of(format!("{}{word}", glyph::LOST), theme.lost)
 }
 
 /// `invoke_agent judge`, `chat claude-haiku-4-5`, `execute_tool grep`; without the verb where it is narrow.
@@ -404,6 +404,11 @@ pub fn legend(canvas: &mut Canvas<'_>, trace: &Trace, model: &Model) {
         .then(item(glyph::KEPT, theme.ok, "kept"))
         .then(item(glyph::LIVE, theme.busy, "still running"))
         .then(item(glyph::DEAD, theme.dead, "failed"));
+    let words = if trace.known().is_some_and(TraceFacts::has_outside) {
+        words.then(item(glyph::LOST, theme.lost, "outside its parent"))
+    } else {
+        words
+    };
     let hidden: usize = trace
         .rows(model.server_now())
         .iter()

@@ -5,5 +5,6 @@ pub mod chart;
 pub mod lane;
 pub mod popup;
 pub mod section;
+pub mod split;
 pub mod table;
 pub mod title;

@@ -40,7 +40,7 @@ async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
     }
     // What was paid for the repair is kept like any turn: a later attempt asks for nothing.
     reviewer(stub.clone())
-        .review(first(), stored(SMALL), &sinks.resumed())
+        .review(second(first()), stored(SMALL), &sinks.resumed())
         .await
         .expect("a result");
     assert_eq!(stub.calls().len(), calls.len());

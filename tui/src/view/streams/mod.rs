@@ -1,59 +1,53 @@
 //! Which group falls behind, and can the figure be trusted?
+//!
+//! The list with a few lines of the row under the cursor; [`told`] are those lines, [`whole`] is the row with the screen
+//! for itself.
+
+pub mod told;
+pub mod whole;
+
+use chrono::{DateTime, Utc};
 
 use crate::format::{self, Trust};
 use crate::glyph;
 use crate::model::Model;
-use crate::model::pending::Payload;
-use crate::model::streams::{ConsumerLine, Detail, HeldLine, Lag, StreamLine, StreamPane, StreamsPage};
+use crate::model::streams::{Lag, StreamLine, StreamsPage};
 use crate::theme::Theme;
 use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
 use crate::view::widgets::table::{Column, Layout, Row};
-use crate::view::widgets::{section, title};
+use crate::view::widgets::title;
 use crate::view::words::Words;
 
-const fn columns(room: Room) -> [Column; 10] {
+const fn columns(room: Room) -> [Column; 12] {
     let (stream, group) = match room {
         Room::Narrow => (14, 7),
         Room::Medium => (20, 10),
-        Room::Wide => (19, 10),
+        Room::Wide => (14, 9),
     };
     [
-        Column::words("STREAM", stream, 10).elastic(40),
-        Column::words("GROUP", group, 9).elastic(20),
-        Column::number("LENGTH", 10, 4),
-        Column::number("LAG", 8, 8),
-        Column::number("PENDING", 7, 7),
-        Column::number("CONSUMERS", 9, 3),
-        Column::number("IN/S", 6, 2),
-        Column::number("OUT/S", 6, 2),
-        Column::number("DRAINS", 7, 6),
-        Column::words("WHY THE MARK", 13, 1).elastic(17),
+        Column::words("STREAM", stream, 12).elastic(40),
+        Column::words("GROUP", group, 11).elastic(20),
+        Column::number("LENGTH", 9, 5),
+        Column::number("LAG", 8, 10),
+        Column::number("PENDING", 7, 9),
+        Column::number("OLDEST", 7, 7),
+        Column::number("CONSUMERS", 9, 1),
+        Column::number("LAG AGE", 7, 6),
+        Column::number("IN/S", 5, 4),
+        Column::number("OUT/S", 5, 3),
+        Column::number("DRAINS", 7, 8),
+        Column::words("WHY THE MARK", 13, 2).elastic(17),
     ]
 }
 
-const HELD: [Column; 5] = [
-    Column::words("ENTRY", 17, 9),
-    Column::words("CONSUMER", 12, 8).elastic(24),
-    Column::number("IDLE", 6, 7),
-    Column::number("READS", 5, 6),
-    Column::words("PAYLOAD", 16, 5).elastic(u16::MAX),
-];
-
-const CONSUMERS: [Column; 3] = [
-    Column::words("CONSUMER", 20, 9).elastic(48),
-    Column::number("PENDING", 8, 8),
-    Column::number("IDLE", 8, 7),
-];
-
-const ENTRIES: [Column; 2] = [
-    Column::words("ENTRY", 17, 9),
-    Column::words("PAYLOAD", 20, 8).elastic(u16::MAX),
-];
-
 /// Draws the view.
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
+    if model.streams.open {
+        whole::draw(canvas, model, airy);
+        return;
+    }
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
@@ -73,7 +67,7 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
         } else {
             canvas.theme
         };
-        details(&mut canvas.themed(theme).below(y), line, model);
+        told::draw(&mut canvas.themed(theme).below(y), line, model);
     }
 }
 
@@ -163,12 +157,12 @@ fn list(canvas: &mut Canvas<'_>, model: &Model) {
     let mut canvas = canvas.themed(if stale { &aged } else { theme });
     let rows = usize::from(canvas.height().saturating_sub(1));
     for (y, (line, cursor)) in (1..).zip(streams.visible(rows)) {
-        let drawn = row(line, stale, canvas.theme);
+        let drawn = row(line, (stale, model.server_now()), canvas.theme);
         layout.row(&mut canvas, y, &Row { cursor, ..drawn });
     }
 }
 
-fn row(line: &StreamLine, stale: bool, theme: &Theme) -> Row {
+fn row(line: &StreamLine, (stale, now): (bool, DateTime<Utc>), theme: &Theme) -> Row {
     let text = |text: String| Words::of(text, theme.text);
     let none = || Words::of("-", theme.muted);
     let has_group = line.group.is_some();
@@ -196,11 +190,13 @@ fn row(line: &StreamLine, stale: bool, theme: &Theme) -> Row {
         } else {
             none()
         },
+        oldest(line, theme),
         if has_group {
             text(format::count(line.consumers))
         } else {
             none()
         },
+        lag_age(line, now, theme),
         rate(line.in_per_s),
         if has_group { rate(line.out_per_s) } else { none() },
         drains(line, stale, theme),
@@ -210,6 +206,26 @@ fn row(line: &StreamLine, stale: bool, theme: &Theme) -> Row {
         glyph: Words::of(glyph, style),
         cells,
         ..Row::default()
+    }
+}
+
+/// How long the oldest pending entry has waited for its consumer.
+fn oldest(line: &StreamLine, theme: &Theme) -> Words {
+    match line.oldest {
+        _ if line.pending == 0 => Words::of("-", theme.muted),
+        Some(idle) => Words::of(format::age(idle), theme.text),
+        None => Words::of("?", theme.muted),
+    }
+}
+
+/// How old the oldest entry is that the group was not given.
+fn lag_age(line: &StreamLine, now: DateTime<Utc>, theme: &Theme) -> Words {
+    if line.lag == Lag::None || line.lag.figure() == Some(0) {
+        return Words::of("-", theme.muted);
+    }
+    match line.lag_age(now) {
+        Some(age) => Words::of(format::age(age), theme.text),
+        None => Words::of("?", theme.muted),
     }
 }
 
@@ -239,119 +255,5 @@ fn drains(line: &StreamLine, stale: bool, theme: &Theme) -> Words {
         Some(Some(time)) => Words::of(format!("~{}", format::age(time)), theme.text),
         Some(None) => Words::of("never", theme.retrying),
         None => Words::of("?", theme.muted),
-    }
-}
-
-/// The row under the cursor: its ids, and what its consumers hold, who they are, or what came last.
-fn details(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
-    let theme = canvas.theme;
-    let name = Words::outside(&line.stream, theme.strong());
-    let name = match &line.group {
-        Some(group) => name
-            .and(format!(" {} ", glyph::WITHIN), theme.muted)
-            .and_outside(group, theme.strong()),
-        None => name,
-    };
-    let pane = model.streams.shown_pane();
-    let name = name.gap(3).and(pane.name(), theme.accent);
-    let whose = if line.ours {
-        "ours"
-    } else {
-        "foreign: only looked at"
-    };
-    let id = |id: Option<millstream::domain::EntryId>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    let note = match Room::of(canvas.width()) {
-        Room::Wide => format!("{} {} {}   {whose}", id(line.first), glyph::MORE, id(line.last)),
-        Room::Medium | Room::Narrow => whose.to_owned(),
-    };
-    section::rule(canvas, &name, &Words::of(note, theme.muted));
-    let mut below = canvas.below(1);
-    match (model.streams.detail(), pane) {
-        (Some(Detail::Pending(rows)), _) if rows.is_empty() => {
-            below.put(1, 0, "Nothing is pending here.", theme.muted);
-        }
-        (Some(Detail::Pending(rows)), _) => held(&mut below, rows),
-        (Some(Detail::Consumers(Some(rows))), _) if rows.is_empty() => {
-            below.put(1, 0, "No consumer has asked for anything yet.", theme.muted);
-        }
-        (Some(Detail::Consumers(Some(rows))), _) => consumers(&mut below, rows),
-        (Some(Detail::Consumers(None)), _) => {
-            let text = format!(
-                "{} consumers: the server tells all of them or none, so they are only counted",
-                format::count(line.consumers)
-            );
-            below.put(1, 0, &text, theme.muted);
-        }
-        (Some(Detail::Entries(rows)), _) if rows.is_empty() => {
-            below.put(1, 0, "The stream is empty.", theme.muted);
-        }
-        (Some(Detail::Entries(rows)), _) => entries(&mut below, rows),
-        (None, StreamPane::Pending | StreamPane::Consumers | StreamPane::Entries) => {
-            below.put(1, 0, glyph::MORE, theme.muted);
-        }
-    }
-}
-
-fn held(canvas: &mut Canvas<'_>, rows: &[HeldLine]) {
-    let theme = canvas.theme;
-    let cells = rows.iter().map(|line| {
-        vec![
-            Words::of(line.entry.to_string(), theme.text),
-            Words::outside(&line.consumer, theme.text),
-            Words::of(format::took(line.idle), theme.text),
-            Words::of(format::count(line.reads), theme.text),
-            payload(&line.payload, theme),
-        ]
-    });
-    table(canvas, &HELD, cells);
-}
-
-fn consumers(canvas: &mut Canvas<'_>, rows: &[ConsumerLine]) {
-    let theme = canvas.theme;
-    let cells = rows.iter().map(|line| {
-        vec![
-            Words::outside(&line.name, theme.text),
-            Words::of(format::count(line.pending), theme.text),
-            Words::of(format::age(line.idle), theme.text),
-        ]
-    });
-    table(canvas, &CONSUMERS, cells);
-}
-
-fn entries(canvas: &mut Canvas<'_>, rows: &[(millstream::domain::EntryId, Payload)]) {
-    let theme = canvas.theme;
-    let cells = rows
-        .iter()
-        .map(|(id, held)| vec![Words::of(id.to_string(), theme.text), payload(held, theme)]);
-    table(canvas, &ENTRIES, cells);
-}
-
-fn table(canvas: &mut Canvas<'_>, columns: &[Column], rows: impl Iterator<Item = Vec<Words>>) {
-    let layout = Layout::new(columns, canvas.width());
-    layout.head(canvas, None);
-    for (y, cells) in (1..canvas.height()).zip(rows) {
-        let row = Row {
-            cells,
-            ..Row::default()
-        };
-        layout.row(canvas, y, &row);
-    }
-}
-
-/// `type=refund order=88121 … 212 B`.
-fn payload(payload: &Payload, theme: &Theme) -> Words {
-    match payload {
-        Payload::There { fields, bytes } => fields.iter().fold(
-            Words::of(format::bytes(*bytes), theme.muted),
-            |words, (name, value)| {
-                words
-                    .gap(2)
-                    .and_outside(name, theme.muted)
-                    .and("=", theme.muted)
-                    .and_outside(value, theme.text)
-            },
-        ),
-        Payload::Gone => Words::of(format!("{} gone", glyph::LOST), theme.lost),
-        Payload::Unread => Words::of("?", theme.muted),
     }
 }
