@@ -83,13 +83,7 @@ async fn a_review_is_submitted_in_the_browser_and_grows_live_to_its_end() {
         text(&browser, "h1").await.starts_with("patch:").then_some(())
     })
     .await;
-    assert_eq!(
-        text(&browser, ".title .pill")
-            .await
-            .trim()
-            .trim_start_matches('○'),
-        "waiting"
-    );
+    assert!(text(&browser, ".title .pill").await.contains("waiting"));
     let stub = Stub::new();
     let gate = stub.gate("judge", 0);
     let worker = world.reviewer(stub, World::engine());
