@@ -16,12 +16,12 @@ const LONGEST: usize = 24;
 
 /// The keys of the player and what they do, for its footer and the README.
 pub const KEYS: [(&str, &str); 7] = [
-    ("Space", "play, stop"),
+    ("Space", "play"),
     ("← →", "step"),
     (", .", "10 s"),
     ("( )", "1 min"),
     ("[ ]", "speed"),
-    ("=", "go to a time"),
+    ("=", "go to"),
     ("q", "leave"),
 ];
 
