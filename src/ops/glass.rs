@@ -114,7 +114,11 @@ impl Operator {
                 }
                 copied.push(id);
             }
-            if copied.is_empty() || within(COPY_WITHIN, self.queue.remove_glass(&copied)).await.is_err() {
+            if copied.is_empty()
+                || within(COPY_WITHIN, self.queue.remove_glass(&copied))
+                    .await
+                    .is_err()
+            {
                 break;
             }
         }
