@@ -114,7 +114,7 @@ fn draw_field(canvas: &mut Canvas<'_>, field: &Field, focused: bool) {
     } else {
         format::width(&complaint) + 2
     };
-    let room = width.saturating_sub(column + 5 + taken).max(4);
+    let room = width.saturating_sub(column + 4 + taken).max(4);
     let mut text = visible(&field.text);
     if focused {
         text.push('█');
@@ -126,7 +126,7 @@ fn draw_field(canvas: &mut Canvas<'_>, field: &Field, focused: bool) {
         .and(text, theme.strong())
         .gap(pad)
         .and(" ]", edge)
-        .gap(2)
+        .gap(if complaint.is_empty() { 0 } else { 2 })
         .and(complaint, theme.dead);
     canvas.fitted(column, 0, &words, width.saturating_sub(column));
 }
