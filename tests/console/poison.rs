@@ -6,6 +6,7 @@ use millstream::untrusted::Untrusted;
 use millstream_tui::model::Model;
 use millstream_tui::model::activity::ActionLine;
 use millstream_tui::model::connection::{LampState, Server};
+use millstream_tui::model::dead::LETTERS;
 use millstream_tui::model::filter::Filter;
 use millstream_tui::model::happening::{Happening, Happenings};
 use millstream_tui::model::history::TimeMark;
@@ -429,7 +430,11 @@ fn walk(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         Value::Array(values) => values.iter().for_each(|value| walk(value, path, found)),
         Value::String(text) => {
             let is_time = text.len() > 19 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
-            let is_id = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+            // A cause of letters has a fingerprint that the console makes itself.
+            let digits = text.strip_prefix(LETTERS).unwrap_or(text);
+            let is_id = digits
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
             // How an action ended is a word of ours; how a worker ended is a text.
             let is_action = path.starts_with(".activity") && path.ends_with(".ended");
             // Keys and their commands are names that are parsed, as a zone is.

@@ -85,10 +85,9 @@ fn type_time(replay: &mut Replay, key: Key) -> Pressed {
     };
     match key {
         Key::Esc => replay.typing = None,
+        Key::Backspace if text.is_empty() => replay.typing = None,
         Key::Backspace => {
-            if text.pop().is_none() {
-                replay.typing = None;
-            }
+            text.pop();
         }
         Key::Enter => {
             let text = replay.typing.take().unwrap_or_default();
