@@ -3,7 +3,7 @@
 //! A key in a view's own scope wins over the same key in [`Scope::Anywhere`]. A key may stand for several commands of
 //! a scope: the first of them that can be done now is meant, so `R` runs a retrying job now and re-queues a dead one.
 //! What is typed into a line, and the answers to a question, are no commands; [`crate::update`] knows those few
-//! keys itself. [`file`] reads what a person wants otherwise.
+//! keys itself. [`mod@file`] reads what a person wants otherwise.
 
 mod bindings;
 pub mod file;
