@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use millstream::domain::{JobId, JobState};
-use millstream::ops::{Mode, Selection};
+use millstream::ops::Mode;
 use wiremock::{Request, ResponseTemplate};
 
 use super::{Yard, got, header, operator, receiver, settings, until_delivered, until_got, verified, willing};
@@ -165,9 +165,8 @@ async fn a_webhook_is_dead_after_its_last_attempt_and_an_operator_sends_it_again
     .await;
     assert_eq!(letters[0].get("jobId"), Some(&hook.to_string()));
     assert_eq!(letters[0].get("class").map(String::as_str), Some("webhook"));
-    let named = Selection::Named(vec![hook.into()]);
     let back = operator(&yard.hooks)
-        .requeue_dead(&named, Mode::Real)
+        .requeue_dead(&[hook.into()], Mode::Real)
         .await
         .expect("both servers");
     assert!(back.refused.is_empty(), "{back:?}");

@@ -6,6 +6,7 @@ use chrono::DateTime;
 use millstream::domain::{CallbackReach, JobId, JobState, ReviewResult, Usage, Verdict};
 use millstream::ops::submit::Source;
 use millstream::ops::{Mode, Selection, Submission, Submitter};
+use millstream::store::dead::Exported;
 use millstream::store::{Asked, Fence, Lease, Start};
 use millstream_worker::model::Offline;
 use serde_json::{Value, json};
@@ -156,9 +157,8 @@ async fn a_review_that_dies_is_told_and_told_again_when_it_succeeds_after_all() 
             .as_str()
             .is_some_and(|reason| !reason.is_empty())
     );
-    let named = Selection::Named(vec![review.into()]);
     operator(&yard.reviews)
-        .requeue_dead(&named, Mode::Real)
+        .requeue_dead(&[review.into()], Mode::Real)
         .await
         .expect("both servers");
     let reviewer = yard
@@ -205,7 +205,9 @@ async fn an_operator_who_ends_a_review_is_told_of_like_a_worker() {
         // Thrown away is no end of its own.
         if verb == "bury" {
             let named = Selection::Named(vec![review.into()]);
-            ada.drop_dead(&named, Mode::Real).await.expect("both servers");
+            ada.drop_dead(&named, None, Exported::Waived, Mode::Real)
+                .await
+                .expect("both servers");
             assert_eq!(told(&yard, review).await, body);
         }
     }

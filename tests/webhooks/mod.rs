@@ -7,7 +7,7 @@ mod reach;
 
 use millstream::domain::{CallbackReach, JobId, JobState};
 use millstream::ops::submit::Source;
-use millstream::ops::{Callbacks, Operator, Submission, Submitter};
+use millstream::ops::{Callbacks, Operator, Rights, Submission, Submitter};
 use millstream::queue::{Queue, Wire};
 use millstream_worker::webhook::resolve::{Lookup, SystemLookup};
 use millstream_worker::webhook::settings::WebhookSettings;
@@ -147,7 +147,12 @@ impl Yard {
 }
 
 fn operator(world: &World) -> Operator {
-    Operator::new(world.store.clone(), world.queue.clone(), "cli:ada")
+    Operator::new(
+        world.store.clone(),
+        world.queue.clone(),
+        "cli:ada",
+        Rights::Explicit,
+    )
 }
 
 /// A receiver that answers with this for so many times, and then takes everything.
