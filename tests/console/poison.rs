@@ -6,6 +6,7 @@ use millstream::untrusted::Untrusted;
 use millstream_tui::model::Model;
 use millstream_tui::model::activity::ActionLine;
 use millstream_tui::model::connection::{LampState, Server};
+use millstream_tui::model::dead::LETTERS;
 use millstream_tui::model::filter::Filter;
 use millstream_tui::model::happening::{Happening, Happenings};
 use millstream_tui::model::history::TimeMark;
@@ -13,7 +14,7 @@ use millstream_tui::model::job::{AttemptLine, JobFacts};
 use millstream_tui::model::jobs::JobLine;
 use millstream_tui::model::need::Need;
 use millstream_tui::model::notice::{Notice, Tone};
-use millstream_tui::model::overlay::Overlay;
+use millstream_tui::model::overlay::{Field, Overlay, Want};
 use millstream_tui::model::pending::{Payload, PendingLine};
 use millstream_tui::model::remote::Remote;
 use millstream_tui::model::streams::{ConsumerLine, Detail, HeldLine, StreamLine};
@@ -232,9 +233,23 @@ impl Poison {
                 for line in &mut dialog.lines {
                     *line = self.text();
                 }
+                dialog.facts = vec![(self.text(), self.text()), (self.text(), self.text())];
+                let wants = [
+                    Want::Reason,
+                    Want::Name(self.text().raw().to_owned()),
+                    Want::Count(3),
+                ];
+                dialog.fields = wants.map(|want| self.field(want)).into();
             }
             Some(Overlay::Palette(palette)) => palette.text = self.text().raw().to_owned(),
             _ => {}
+        }
+    }
+
+    fn field(&mut self, want: Want) -> Field {
+        Field {
+            text: self.text().raw().to_owned(),
+            ..Field::new(self.text().raw(), want)
         }
     }
 
@@ -415,10 +430,16 @@ fn walk(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         Value::Array(values) => values.iter().for_each(|value| walk(value, path, found)),
         Value::String(text) => {
             let is_time = text.len() > 19 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
-            let is_id = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+            // A cause of letters has a fingerprint that the console makes itself.
+            let digits = text.strip_prefix(LETTERS).unwrap_or(text);
+            let is_id = digits
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
             // How an action ended is a word of ours; how a worker ended is a text.
             let is_action = path.starts_with(".activity") && path.ends_with(".ended");
-            let is_ours = is_action || OURS.iter().any(|ours| path.ends_with(ours));
+            // Keys and their commands are names that are parsed, as a zone is.
+            let is_parsed = path.starts_with(".keys") || path == ".zone";
+            let is_ours = is_parsed || is_action || OURS.iter().any(|ours| path.ends_with(ours));
             if !(text.contains(MARK) || is_time || is_id || is_ours) {
                 found.insert(format!("{path} = {text}"));
             }

@@ -94,13 +94,14 @@ fn is_refused<T: std::fmt::Debug>(what: Result<T, OpsError>) {
 fn is_forbidden<T: std::fmt::Debug>(what: Result<T, QueueError>) {
     match what {
         Err(QueueError::Refused(why)) => {
-            assert!(why.contains("NOPERM") || why.contains("permission"), "{why}")
+            assert!(why.contains("NOPERM") || why.contains("permission"), "{why}");
         }
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn who_may_read_sees_everything_and_both_servers_refuse_every_write() {
     let world = World::new().await;
     let (buried, fails, runs) = (

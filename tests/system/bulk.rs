@@ -30,6 +30,7 @@ async fn refusal(lab: &Lab, more: &[&str]) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn what_a_filter_finds_moves_with_a_reason_and_its_number() {
     let lab = Lab::new().await;
     let ids = pile(&lab, 3).await;

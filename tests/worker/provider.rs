@@ -90,7 +90,8 @@ fn fault(draw: u64) -> Option<Act> {
         Act::Refusal,
     ];
     let length = u64::try_from(acts.len()).expect("few");
-    (draw % 5 == 0).then(|| acts[usize::try_from(draw / 5 % length).expect("few")].clone())
+    draw.is_multiple_of(5)
+        .then(|| acts[usize::try_from(draw / 5 % length).expect("few")].clone())
 }
 
 /// Whether an answer ends its step: the step must never be asked again.

@@ -42,6 +42,9 @@ const BELIEVED_FOR: Duration = Duration::from_secs(5);
 /// Tokens that are remembered, right and wrong ones; whoever makes wrong ones up must not fill the memory.
 const MOST_REMEMBERED: usize = 10_000;
 
+/// Tokens that were asked for a moment ago, by their hash; nothing for one that nobody has.
+type Remembered = HashMap<[u8; 32], (Instant, Option<KnownToken>)>;
+
 /// The door.
 #[derive(Debug)]
 pub struct Access {
@@ -49,7 +52,7 @@ pub struct Access {
     door: Door,
     /// How many proxies of ours stand in front.
     proxies: usize,
-    remembered: Mutex<HashMap<[u8; 32], (Instant, Option<KnownToken>)>>,
+    remembered: Mutex<Remembered>,
 }
 
 /// What is kept of the first token.
@@ -275,7 +278,7 @@ impl Access {
         Ok(known)
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Instant, Option<KnownToken>)>> {
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

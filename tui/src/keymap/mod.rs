@@ -72,6 +72,11 @@ impl Default for Keys {
 }
 
 impl Keys {
+    /// Whether nobody has bound anything anew: such keys need not be recorded.
+    pub fn are_usual(&self) -> bool {
+        self.0 == BINDINGS
+    }
+
     /// All of them.
     pub fn bindings(&self) -> &[Binding] {
         &self.0

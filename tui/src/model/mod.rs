@@ -155,7 +155,7 @@ pub struct Model {
     /// What is looked at.
     pub profile: Profile,
     /// Which key is which command.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Keys::are_usual")]
     pub keys: Keys,
     /// The demo's own processes.
     pub fleet: Option<Fleet>,

@@ -53,7 +53,7 @@ impl Verb {
     pub const fn button(self) -> &'static str {
         match self {
             Self::Retry => "Retry",
-            Self::Cancel => "Cancel it",
+            Self::Cancel => "Call off",
             Self::Bury => "Bury",
             Self::Claim => "Claim",
             Self::Requeue => "Re-queue",

@@ -86,6 +86,10 @@ impl Player {
     }
 
     /// What is shown.
+    #[expect(
+        clippy::misnamed_getters,
+        reason = "the model that whoever draws is to see is the one that is shown"
+    )]
     pub const fn model(&self) -> &Model {
         &self.shown
     }

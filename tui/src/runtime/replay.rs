@@ -76,7 +76,7 @@ impl Seat {
             self.draw()?;
             tokio::select! {
                 msg = inbox.recv() => match msg {
-                    Some(msg) => self.take(msg),
+                    Some(msg) => self.take(&msg),
                     None => return Ok(()),
                 },
                 () = self.stops.continued() => {
@@ -139,8 +139,8 @@ impl Seat {
         self.player.resize(view::model_size(size));
     }
 
-    fn take(&mut self, msg: Msg) {
-        match msg {
+    fn take(&mut self, msg: &Msg) {
+        match *msg {
             Msg::Quit => self.replay.leaving = true,
             Msg::Resize(size) => self.resize(size),
             Msg::Key(crate::keymap::Key::Ctrl('z')) => self.stopping = true,

@@ -38,7 +38,7 @@ pub fn ask(model: &mut Model, verb: Verb) -> Vec<Effect> {
     let is_one = matches!(&chosen[..], [one] if matches!(one.standing, Standing::Job(_) | Standing::Entry(_) | Standing::Nameless(_)));
     if let ([one], true) = (&fits[..], is_one) {
         let (name, words) = (one.name.clone(), one.words.clone());
-        return ask_one(model, verb, name, &words);
+        return ask_one(model, verb, &name, &words);
     }
     // Also those that do not fit: the dry run says why not.
     let subject = subject(&chosen);
@@ -63,21 +63,21 @@ pub fn ask_named(model: &mut Model, verb: Verb, ids: Vec<String>) -> Vec<Effect>
     match &ids[..] {
         [one] => {
             let name = one.clone();
-            ask_one(model, verb, name, &Untrusted::default())
+            ask_one(model, verb, &name, &Untrusted::default())
         }
         _ => ask_many(model, verb, Subject::named(ids)),
     }
 }
 
-fn ask_one(model: &mut Model, verb: Verb, name: String, words: &Untrusted) -> Vec<Effect> {
-    let order = order(model, verb, Subject::named(vec![name.clone()]));
+fn ask_one(model: &mut Model, verb: Verb, name: &str, words: &Untrusted) -> Vec<Effect> {
+    let order = order(model, verb, Subject::named(vec![name.to_owned()]));
     match verb {
         Verb::Export => return vec![Effect::Carry(order)],
         // What goes for ever is looked at before.
         Verb::Drop => return look_first(model, order),
         _ => {}
     }
-    let what = Untrusted::new(format!("{} {}", shortened(&name), words.raw()));
+    let what = Untrusted::new(format!("{} {}", shortened(name), words.raw()));
     let mut lines = vec![what];
     lines.extend(promise(verb, 1).map(Untrusted::from));
     let mut dialog = Dialog::new(

@@ -84,8 +84,7 @@ pub fn many(order: Order, came: &Came, queue: &str, at: DateTime<Utc>) -> Dialog
         frozen,
         ..order
     };
-    let word = verb.button().split(' ').next().unwrap_or_default();
-    let choice = Choice::new(format!("{word} {count}"), Intent::Carry(carried));
+    let choice = Choice::new(format!("{} {count}", verb.button()), Intent::Carry(carried));
     let mut dialog = Dialog::new(verb.title(), lines, choice);
     dialog.facts = facts(verb, came);
     dialog.rung = rung(verb);

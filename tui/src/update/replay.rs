@@ -16,12 +16,12 @@ const LONGEST: usize = 24;
 
 /// The keys of the player and what they do, for its footer and the README.
 pub const KEYS: [(&str, &str); 7] = [
-    ("Space", "play, stop"),
+    ("Space", "play"),
     ("← →", "step"),
     (", .", "10 s"),
     ("( )", "1 min"),
     ("[ ]", "speed"),
-    ("=", "go to a time"),
+    ("=", "go to"),
     ("q", "leave"),
 ];
 
@@ -85,10 +85,9 @@ fn type_time(replay: &mut Replay, key: Key) -> Pressed {
     };
     match key {
         Key::Esc => replay.typing = None,
+        Key::Backspace if text.is_empty() => replay.typing = None,
         Key::Backspace => {
-            if text.pop().is_none() {
-                replay.typing = None;
-            }
+            text.pop();
         }
         Key::Enter => {
             let text = replay.typing.take().unwrap_or_default();

@@ -66,7 +66,7 @@ pub async fn run(args: &OpenArgs) -> Result<u8, Failure> {
 /// Whoever sits at this console, with the right to write.
 fn pen(reach: &Reach) -> Result<Pen, Failure> {
     Ok(Pen {
-        operator: with_fleet(acting_as(reach, "console", Rights::Guarded), reach)?,
+        operator: with_fleet(&acting_as(reach, "console", Rights::Guarded), reach)?,
         submitter: Submitter::new(
             reach.store.clone(),
             reach.queue.clone(),

@@ -44,7 +44,7 @@ struct Answer {
 ///
 /// # Errors
 /// When the settings make no sense.
-pub fn with_fleet(operator: Operator, reach: &Reach) -> Result<Operator, Failure> {
+pub fn with_fleet(operator: &Operator, reach: &Reach) -> Result<Operator, Failure> {
     let fleet: Arc<dyn Fleet> = match RenderFleet::read(&process_environment)? {
         Some(fleet) => Arc::new(fleet),
         // Whoever named the servers of a demo by hand reaches it too.
@@ -59,7 +59,7 @@ pub fn with_fleet(operator: Operator, reach: &Reach) -> Result<Operator, Failure
 /// When there is none, when it refuses, or when Postgres is away.
 pub async fn run(args: &ScaleArgs) -> Result<u8, Failure> {
     let reach = Reach::find(Needs::Postgres).await?;
-    let operator = with_fleet(operator(&reach), &reach)?.with(millstream::ops::Consent {
+    let operator = with_fleet(&operator(&reach), &reach)?.with(millstream::ops::Consent {
         reason: args.reason.clone(),
         ..millstream::ops::Consent::default()
     });

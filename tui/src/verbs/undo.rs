@@ -54,7 +54,7 @@ const WORDS: Words = Words {
 /// When there is nothing to take back, or Postgres is away.
 pub async fn run(args: &UndoArgs) -> Result<u8, Failure> {
     let reach = Reach::find(Needs::Postgres).await?;
-    let operator = with_fleet(operator(&reach), &reach)?;
+    let operator = with_fleet(&operator(&reach), &reach)?;
     let undoing = operator.undoing(action(&operator, args.id).await?).await?;
     if args.dry_run {
         output::answer(args.json, &undoing, |undoing| vec![in_words(undoing)])?;

@@ -1,6 +1,7 @@
 //! A question before something is done: what will happen, what has to be typed, and buttons of which Cancel is
 //! marked first.
 
+use millstream::untrusted::visible;
 use ratatui::style::Modifier;
 
 use crate::format;
@@ -94,7 +95,9 @@ fn said(canvas: &Canvas<'_>, dialog: &Dialog, inner: u16) -> Vec<Words> {
 fn draw_field(canvas: &mut Canvas<'_>, field: &Field, focused: bool) {
     let theme = canvas.theme;
     let width = canvas.width();
-    let column = (format::width(&field.label) + 2)
+    // A queue's name may stand in it, and in the complaint what was pasted.
+    let label = visible(&field.label);
+    let column = (format::width(&label) + 2)
         .clamp(10, NAMES.max(10))
         .min(width / 2);
     let (name, edge) = if focused {
@@ -102,20 +105,17 @@ fn draw_field(canvas: &mut Canvas<'_>, field: &Field, focused: bool) {
     } else {
         (theme.text, theme.muted)
     };
-    canvas.fitted(
-        0,
-        0,
-        &Words::of(field.label.as_str(), name),
-        column.saturating_sub(1),
-    );
-    let complaint = field.complaint().unwrap_or_default();
+    canvas.fitted(0, 0, &Words::of(label, name), column.saturating_sub(1));
+    let complaint = field
+        .complaint()
+        .map_or_else(String::new, |complaint| visible(&complaint));
     let taken = if complaint.is_empty() {
         0
     } else {
         format::width(&complaint) + 2
     };
-    let room = width.saturating_sub(column + 5 + taken).max(4);
-    let mut text = millstream::untrusted::visible(&field.text);
+    let room = width.saturating_sub(column + 4 + taken).max(4);
+    let mut text = visible(&field.text);
     if focused {
         text.push('█');
     }
@@ -126,7 +126,7 @@ fn draw_field(canvas: &mut Canvas<'_>, field: &Field, focused: bool) {
         .and(text, theme.strong())
         .gap(pad)
         .and(" ]", edge)
-        .gap(2)
+        .gap(if complaint.is_empty() { 0 } else { 2 })
         .and(complaint, theme.dead);
     canvas.fitted(column, 0, &words, width.saturating_sub(column));
 }
