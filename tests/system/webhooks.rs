@@ -143,8 +143,8 @@ async fn a_webhook_that_is_dead_is_listed_and_sent_again_by_the_usual_verbs() {
         (&"webhook".into(), &1.into())
     );
     assert_eq!(dead["error"], format!("{} answered 500: no", broken.uri()));
-    lab.ask_hooks(&["dead", "requeue", "--match", "class:webhook", "--json"])
-        .await;
+    let id = dead["id"].as_str().expect("an id").to_owned();
+    lab.ask_hooks(&["dead", "requeue", &id, "--json"]).await;
     lab.until_hook("done").await;
     let calls = until_got(&broken, 2).await;
     assert_eq!(verified(&calls[0]), verified(&calls[1]));
