@@ -237,7 +237,7 @@ async fn a_stream_has_the_screen_for_itself_with_its_many_consumers() {
     terminal.press("7").await;
     terminal.until_shows("orders").await;
     terminal.press("/group:billing\r").await;
-    terminal.until_shows("1 of 3 groups").await;
+    terminal.until_shows("1 of 5 groups").await;
     terminal.press("\r").await;
     terminal.until_shows("Streams › orders › billing").await;
     terminal.until_shows("counter whole").await;
@@ -292,7 +292,7 @@ async fn letters_of_entries_that_nobody_could_read_stand_among_the_dead() {
     terminal.until_shows("2,300 = without a job").await;
     terminal.until_shows("2,299").await;
     terminal.press("\r").await;
-    terminal.until_shows("letter").await;
+    terminal.until_shows("2300-0").await;
     terminal.press("j").await;
     terminal.until_shows("of entry 2300-0").await;
     assert!(terminal.shows().contains("␛[2J"), "{}", terminal.shows());

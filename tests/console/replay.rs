@@ -239,20 +239,10 @@ async fn a_console_is_recorded_by_a_key_and_played_without_any_server() {
     let home = Home::new();
     let file = home.file("played.replay", std::fs::read(&files[0]).expect("a file"));
     let mut terminal = Terminal::start(home, &["--replay", &file]);
-    terminal.until_shows("plays").await;
-    terminal.press(" ").await;
+    // So short a recording is soon at its end, and stops there.
     terminal.until_shows("stopped").await;
     terminal.press("\u{1b}[H").await;
     terminal.until_shows("IN FLIGHT").await;
-    // A step shows the next thing that changed; sooner or later that is the other view.
-    for _ in 0..200 {
-        if terminal.shows().contains("Nobody has done anything by hand yet") {
-            break;
-        }
-        terminal.press("\u{1b}[C").await;
-        terminal.until_shows("stopped").await;
-    }
-    terminal.until_shows("Nobody has done anything by hand yet").await;
     // What is stopped can be looked around in, and nothing can be changed there.
     terminal.press("4+").await;
     terminal.until_shows("nothing can be done about it here").await;
