@@ -7,8 +7,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use millstream::domain::{RunId, RunState, Terms};
-use millstream::ops::{DriveEnd, Operator, OpsError};
+use millstream::ops::{DriveEnd, Operator, OpsError, Rights};
 use millstream::settings::process_environment;
+use millstream::store::Store;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::dead::{matching, pile};
@@ -21,10 +22,15 @@ const KILLS: u32 = 250;
 /// Jobs of one run.
 const JOBS: i32 = 150;
 /// The most polls that a drive lives.
-const LIVES: u32 = 30;
+const LIVES: u32 = 40;
 
-/// Drives a run for so many polls; nothing if it was killed before its end.
-async fn drive_for(operator: &Operator, run: RunId, polls: u32) -> Option<Result<DriveEnd, OpsError>> {
+/// Drives a run for so many polls; nothing if it was killed before its end. The driver has connections of its own, which
+/// close with it, as those of a process do.
+async fn drive_for(world: &World, run: RunId, polls: u32) -> Option<Result<DriveEnd, OpsError>> {
+    let store = Store::open(&world.database_url.as_str().into(), "driver", 2).expect("an address");
+    // Connected before, so that the polls are the drive's own.
+    store.check_schema().await.expect("postgres is there");
+    let operator = Operator::new(store, world.queue.clone(), "console:ada", Rights::Guarded);
     let mut left = polls;
     let mut drive = pin!(operator.drive_run(run, |_| ()));
     std::future::poll_fn(|context| {
@@ -80,7 +86,7 @@ async fn over_many_kills_each_job_is_put_back_once() {
         let run = operator.begin_run(&plan, terms).await.expect("a run");
         let worker = world.worker(&Gated::open(), World::engine());
         loop {
-            match drive_for(&operator, run, random.random_range(1..=LIVES)).await {
+            match drive_for(&world, run, random.random_range(1..=LIVES)).await {
                 None => kills += 1,
                 Some(end) => match end.expect("an end") {
                     DriveEnd::Over(RunState::Done) => break,
