@@ -7,11 +7,11 @@ use millstream::queue::Wire;
 use millstream_worker::model::offline::Offline;
 use serde_json::{Value, json};
 
-use crate::support::World;
 use crate::support::hostile::{MARK, can_be_seen, corpus, is_allowed};
 use crate::support::processes::{Home, Ran};
 use crate::support::reviews::{CLEAN, COMMITTED_KEY};
 use crate::support::terminal::Terminal;
+use crate::support::{World, private};
 
 /// All of the corpus in one text, without what would end a field before a terminal is reached: Postgres holds no NUL,
 /// and there is none in it.
@@ -21,7 +21,10 @@ fn hostile() -> String {
 
 /// A world in which a review has run, one has died, one waits, and whoever could write a text has written this one.
 async fn world(text: &str) -> World {
-    let world = World::with(Wire::REVIEW).await;
+    poisoned(World::with(Wire::REVIEW).await, text).await
+}
+
+async fn poisoned(world: World, text: &str) -> World {
     let worker = world.reviewer(Offline::new(Duration::ZERO, 0.0), World::engine());
     let done = world.submit_patch(COMMITTED_KEY).await;
     world.until_state(done, JobState::Done).await;
@@ -131,7 +134,13 @@ async fn poison_valkey(world: &World, text: &str) {
 
 #[tokio::test]
 async fn no_view_sends_what_others_have_written_as_they_have_written_it() {
-    let world = world(&hostile()).await;
+    // On a server of its own: among the streams of other tests the hostile one would not be on the screen.
+    let servers = private::valkey().await;
+    let world = poisoned(
+        World::on_valkey(&servers.valkey_url, Wire::REVIEW).await,
+        &hostile(),
+    )
+    .await;
     let mut terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("IN FLIGHT").await;
     // Through every view with its rows opened, and the lines into which something can be pasted.
@@ -177,6 +186,7 @@ async fn no_view_sends_what_others_have_written_as_they_have_written_it() {
     assert!(status.success(), "{status}");
     assert_eq!(is_allowed(&terminal.sent()), Ok(()));
     assert!(terminal.is_given_back(), "{}", terminal.shows());
+    servers.stop().await;
 }
 
 fn kill(terminal: &Terminal) {

@@ -226,7 +226,7 @@ async fn scale_asks_for_workers_and_can_be_taken_back() {
     terminal.press("y").await;
     until_workers(&world, 2).await;
     terminal.press("z").await;
-    terminal.until_shows("Undo").await;
+    terminal.until_shows("[ Undo").await;
     terminal.press("\t\r").await;
     until_workers(&world, 1).await;
     leave(terminal).await;

@@ -112,9 +112,13 @@ fn action(row: ActionRow, now: DateTime<Utc>) -> ActionLine {
         .chain(result.as_object())
         .flatten();
     let facts = facts
-        .filter(|(_, value)| !is_nothing(value))
-        .map(|(name, value)| (short(name), short(&words(value))))
-        .collect();
+        .filter(|(name, value)| !is_nothing(value) && *name != "reason")
+        .map(|(name, value)| (short(name), short(&words(value))));
+    // Why it was done is what its reader looks for first.
+    let told = || row.detail.get("reason").map(words);
+    let reason = row.reason.clone().or_else(told).filter(|text| !text.is_empty());
+    let reason = reason.map(|text| (short("reason"), short(&text)));
+    let facts = reason.into_iter().chain(facts).collect();
     ActionLine {
         id: row.id,
         at: row.at,
