@@ -303,21 +303,28 @@ impl Access {
     }
 }
 
+/// Puts the [`Client`] beside a request that may come in.
+///
+/// # Errors
+/// Why it may not.
+pub async fn let_in(state: &State, request: &mut Request) -> Result<(), Problem> {
+    let peer = request.extensions().get::<Peer>().copied();
+    let admitted = state
+        .access
+        .admit(&state.store, request.headers(), request.uri(), peer);
+    let client = admitted.await?;
+    request.extensions_mut().insert(client);
+    Ok(())
+}
+
 /// Lets a request through, with its [`Client`] beside it, or answers why not.
 pub async fn guard(
     extract::State(state): extract::State<State>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    let admitted = state
-        .access
-        .admit(&state.store, request.headers(), request.uri(), peer);
-    match admitted.await {
-        Ok(client) => {
-            request.extensions_mut().insert(client);
-            next.run(request).await
-        }
+    match let_in(&state, &mut request).await {
+        Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }

@@ -13,11 +13,10 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::reviews::{away, body_limit, cancel_it, id_of, refuse, retry_it, unknown};
-use crate::access::{Client, Scope};
+use crate::access::{Client, Scope, let_in};
 use crate::body;
 use crate::caching::etag_of;
 use crate::cookie;
-use crate::listen::Peer;
 use crate::page::forms::Typed;
 use crate::page::list::Listing;
 use crate::page::run::Run;
@@ -52,15 +51,8 @@ pub async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    let admitted = state
-        .access
-        .admit(&state.store, request.headers(), request.uri(), peer);
-    match admitted.await {
-        Ok(client) => {
-            request.extensions_mut().insert(client);
-            next.run(request).await
-        }
+    match let_in(&state, &mut request).await {
+        Ok(()) => next.run(request).await,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
             Redirect::to("/login").into_response()
         }
