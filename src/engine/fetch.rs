@@ -85,7 +85,7 @@ impl Fetcher {
                 if !idle.is_reading() {
                     idle.start(reader).await;
                 }
-                self.wait_idle(idle, fetched.next_due).await
+                self.wait_idle(reader, idle, fetched.next_due).await
             }
             Err(error) => self.recover(&error, idle).await,
         }
@@ -101,16 +101,32 @@ impl Fetcher {
     }
 
     /// Waits for whatever comes first: an entry, something due, another slot, or the stop.
-    async fn wait_idle(&mut self, idle: &mut IdleRead, next_due: Option<Duration>) -> bool {
+    async fn wait_idle(
+        &mut self,
+        reader: &ReaderTask,
+        idle: &mut IdleRead,
+        next_due: Option<Duration>,
+    ) -> bool {
         // The heartbeat looks every second as well; this only makes short delays exact.
         let until_due = next_due
             .unwrap_or(Duration::from_secs(60))
             .max(Duration::from_millis(1));
-        tokio::select! {
-            () = self.stop.cancelled() => false,
-            read = idle.arrived() => self.take(read, idle).await,
-            () = self.due.notified() => true,
-            () = tokio::time::sleep(until_due) => true,
+        let due = tokio::time::sleep(until_due);
+        tokio::pin!(due);
+        loop {
+            return tokio::select! {
+                () = self.stop.cancelled() => false,
+                read = idle.arrived() => match read {
+                    // Nothing came: the next read needs no look at what is due, which has waits of its own.
+                    Ok(read) if read.is_nothing() => {
+                        idle.start(reader).await;
+                        continue;
+                    }
+                    read => self.take(read, idle).await,
+                },
+                () = self.due.notified() => true,
+                () = &mut due => true,
+            };
         }
     }
 

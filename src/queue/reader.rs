@@ -63,6 +63,14 @@ pub struct Read {
     pub paused: bool,
 }
 
+impl Read {
+    /// Whether the time of the read passed and nothing came of it.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.entries.is_empty() && !self.paused
+    }
+}
+
 /// The answer of `XREADGROUP`: nothing, or streams of (id, fields).
 type Answer = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
 

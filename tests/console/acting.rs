@@ -129,14 +129,15 @@ async fn tab_and_enter_bury_with_the_reason_that_was_typed() {
 #[tokio::test]
 async fn what_failed_and_waits_runs_now() {
     let world = world().await;
+    // As long as a wait may be before it is one of Postgres alone, which is `scheduled`.
     let settings = EngineSettings {
         backoff: Backoff {
-            first: Duration::from_secs(600),
-            most: Duration::from_secs(600),
+            first: Duration::from_secs(300),
+            most: Duration::from_secs(300),
         },
         ..World::engine()
     };
-    // It can reach no GitHub: that may pass, so the job is tried again, in ten minutes.
+    // It can reach no GitHub: that may pass, so the job is tried again, within five minutes.
     let worker = world.reviewer(Offline::new(Duration::ZERO, 0.0), settings);
     let (store, queue) = (world.store.clone(), world.queue.clone());
     let submitter = Submitter::new(store, queue, world.settings.clone(), 1 << 20);

@@ -21,5 +21,5 @@ pub use gated::{Gated, TestJob};
 pub use line::Line;
 pub use processes::{Home, Ran, Started};
 pub use reference::ReferenceWorker;
-pub use wait::{until, until_within, within};
+pub use wait::{PATIENCE, until, until_within, within};
 pub use world::{Running, World, first_parking};

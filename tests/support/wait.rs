@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Long enough for the slowest machine; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is asked.
 const LOOKS_EVERY: Duration = Duration::from_millis(10);
 

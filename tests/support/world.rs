@@ -203,10 +203,13 @@ impl World {
 
     /// Waits until a job is in a state.
     pub async fn until_state(&self, id: JobId, state: JobState) -> JobRow {
-        super::until(&format!("the job is {state}"), || async {
+        let reached = super::within(super::PATIENCE, || async {
             Some(self.job(id).await).filter(|row| row.status == state.word())
-        })
-        .await
+        });
+        match reached.await {
+            Some(row) => row,
+            None => panic!("waited in vain until the job is {state}; it is {:?}", self.job(id).await),
+        }
     }
 
     /// Waits until nothing is pending and nothing is left on the streams.
