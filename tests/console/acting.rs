@@ -77,7 +77,7 @@ pub fn short(id: JobId) -> String {
 }
 
 /// The state of a job as the row has it.
-async fn state(world: &World, id: JobId) -> String {
+pub async fn state(world: &World, id: JobId) -> String {
     world.job(id).await.status
 }
 
@@ -193,7 +193,7 @@ async fn an_entry_that_nobody_renews_is_claimed_and_due_at_once() {
 }
 
 /// Reviews that were given up by hand, of one cause, with what they work on.
-async fn buried(world: &World, count: usize) -> Vec<JobId> {
+pub async fn buried(world: &World, count: usize) -> Vec<JobId> {
     let mut ids = Vec::new();
     for _ in 0..count {
         ids.push(world.submit_patch(CLEAN).await);

@@ -18,6 +18,7 @@ mod outages;
 mod pictures;
 mod poison;
 mod replay;
+mod scripts;
 mod size;
 mod stopping;
 mod terminal;

@@ -131,6 +131,11 @@ fn open_view(model: &mut Model, view: View) {
     if model.view() == view {
         return;
     }
+    // There and back between a job and its trace is no way that gets longer.
+    if model.path.iter().rev().nth(1) == Some(&view) {
+        model.path.pop();
+        return;
+    }
     model.path.push(view);
     if model.path.len() > DEEPEST {
         model.path.remove(0);
