@@ -63,6 +63,14 @@ async fn booked(world: &World, verb: &str) -> i64 {
         .expect("postgres is there")
 }
 
+/// Waits until the book has so many of a verb, each with its outcome.
+async fn until_booked(world: &World, verb: &str, count: i64) {
+    until(&format!("{verb} is in the book"), || async {
+        (booked(world, verb).await == count).then_some(())
+    })
+    .await;
+}
+
 async fn entries(world: &World) -> u64 {
     redis::cmd("XLEN")
         .arg(&world.queue.keys().own)
@@ -101,7 +109,7 @@ async fn a_waiting_job_is_called_off_by_y_and_by_nothing_less() {
         (entries(&world).await == 0).then_some(())
     })
     .await;
-    assert_eq!(booked(&world, "cancel").await, 1);
+    until_booked(&world, "cancel", 1).await;
     leave(terminal).await;
 }
 
@@ -156,7 +164,7 @@ async fn what_failed_and_waits_runs_now() {
         (world.job(id).await.attempt > before).then_some(())
     })
     .await;
-    assert_eq!(booked(&world, "retry").await, 1);
+    until_booked(&world, "retry", 1).await;
     leave(terminal).await;
     worker.drain().await;
 }
@@ -188,7 +196,7 @@ async fn an_entry_that_nobody_renews_is_claimed_and_due_at_once() {
         (holder == Holder::Parked).then_some(())
     })
     .await;
-    assert_eq!(booked(&world, "claim").await, 1);
+    until_booked(&world, "claim", 1).await;
     leave(terminal).await;
 }
 
@@ -244,10 +252,7 @@ async fn a_cause_is_re_queued_by_a_plan_with_a_canary_a_reason_and_its_number() 
         assert_eq!(state(&world, *id).await, "dead");
     }
     terminal.until_shows("2 = in 1 group").await;
-    until("the run is in the book", || async {
-        (booked(&world, "requeue").await == 1).then_some(())
-    })
-    .await;
+    until_booked(&world, "requeue", 1).await;
     terminal.press("8").await;
     terminal.until_shows("slow model").await;
     leave(terminal).await;

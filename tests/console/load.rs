@@ -56,7 +56,7 @@ async fn the_load_in_the_header_is_what_the_server_has_counted() {
         for _ in 0..ROUNDS {
             let so_far = carried_out(&world).await;
             terminal.press("r").await;
-            // A round that the next key cuts off is carried out and not told: each is let come to its end.
+            // A round that another view cuts off is carried out and not told: each is let come to its end.
             until("a round was carried out", || async {
                 let now = carried_out(&world).await;
                 for _ in 0..QUIET {

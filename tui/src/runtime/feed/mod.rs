@@ -1,7 +1,7 @@
 //! Asks the servers for what is on the screen, and for nothing else.
 //!
-//! A round is one bounded pipeline on Valkey and a few bounded statements on Postgres. When the screen changes,
-//! the round that runs is dropped and the next one starts at once. A server that does not answer is left alone
+//! A round is one bounded pipeline on Valkey and a few bounded statements on Postgres. When something else is to be
+//! seen, the round that runs is dropped and the next one starts at once. A server that does not answer is left alone
 //! for a moment and asked again, by new connections and however seldom the screen is refreshed; the console never
 //! ends for it.
 
@@ -125,11 +125,15 @@ impl Feed {
             let started = Instant::now();
             tokio::select! {
                 biased;
-                changed = steering.changed() => match changed {
-                    Ok(()) => continue,
+                other = steering.wait_for(|now| now.wish != plan.wish) => match other {
+                    Ok(_) => continue,
                     Err(_) => return,
                 },
                 () = self.round(&plan.wish) => {}
+            }
+            // Somebody asked for a refresh meanwhile: what is on the way is let come, and then asked for anew.
+            if *steering.borrow() != plan {
+                continue;
             }
             let next = self.next_round(plan.interval.map(|interval| started + interval));
             let rest = async {
