@@ -13,10 +13,10 @@ use super::attempt::panicked;
 use super::context::JobContext;
 use super::dispatcher::{Ticket, Written};
 use super::ledger::Ledger;
-use super::outcome::RetryRules;
+use super::outcome::{RetryRules, STARTS_AT_MOST};
 use super::runtime::Message;
 use super::telemetry::{Telemetry, publish};
-use crate::domain::{Failure, FailureClass, Phase, Progress};
+use crate::domain::{Failure, FailureClass, Phase, Progress, Retry};
 use crate::queue::Queue;
 use crate::store::telemetry::EventRow;
 use crate::store::{Fence, Lease, Next, Record, StoreError};
@@ -224,10 +224,25 @@ impl<L: Ledger> Scribe<'_, L> {
         }
     }
 
+    /// How often the job was started since somebody put it back last: what it was through before is forgotten. The
+    /// ledger is asked only where that decides something.
+    async fn starts(&self, failure: &Failure) -> u32 {
+        let start = u32::try_from(self.lease.attempt).unwrap_or(u32::MAX);
+        match self.ledger.store() {
+            Some(store) if matches!(failure.retry, Retry::Wait(_)) && start >= STARTS_AT_MOST => {
+                let before = persist("count the starts of a job", || {
+                    store.bounded(store.put_back_after(self.lease.job))
+                });
+                start.saturating_sub(before.await)
+            }
+            _ => start,
+        }
+    }
+
     /// Takes down a failure and decides what follows it.
     async fn take_down_failure(&self, failure: Failure) -> TakenDown {
         let (lease, ledger) = (&self.lease, self.ledger);
-        let start = u32::try_from(lease.attempt).unwrap_or(u32::MAX);
+        let start = self.starts(&failure).await;
         let next = match self.rules.next(&failure, self.failures, start, rand::random()) {
             // Nothing but the stream holds the job, so it stays there however long it waits.
             Next::Schedule(delay) if ledger.store().is_none() => Next::Retry(delay),

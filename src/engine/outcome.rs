@@ -10,7 +10,7 @@ use crate::store::Next;
 pub const PARK_AT_MOST: Duration = Duration::from_secs(300);
 
 /// Starts after which a job that waits is given up: about a day of the longest waits. Nothing waits for ever.
-const STARTS_AT_MOST: u32 = 300;
+pub const STARTS_AT_MOST: u32 = 300;
 
 /// The rules for retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -221,8 +221,12 @@ impl Reconciler {
             for (id, note) in &page {
                 match note {
                     Some(note) => {
-                        if self.store.bounded(self.store.copy_glass(note, id.time())).await? {
-                            info!("an operator acted while Postgres was away; noted in the book");
+                        match self.store.bounded(self.store.copy_glass(note, id.time())).await {
+                            Ok(true) => info!("an operator acted while Postgres was away; noted in the book"),
+                            Ok(false) => {}
+                            Err(error) if error.is_passing() => return Err(error.into()),
+                            // It would be refused for ever, and hold up all that comes after it.
+                            Err(error) => warn!("failed to {error}; note {id} is left out of the book"),
                         }
                     }
                     None => warn!("a note of an operator cannot be read: {id}; left out of the book"),

@@ -23,13 +23,13 @@ pub(super) async fn recorded<T: Told, E: Future<Output = Result<T, OpsError>>>(
     intent: &Intent,
     effect: impl FnOnce(ActionId) -> E,
 ) -> Result<T, OpsError> {
-    let action = store.intend(intent).await?;
+    let action = store.bounded(store.intend(intent)).await?;
     let done = effect(action).await;
     let (word, result) = match &done {
         Ok(done) => done.told(),
         Err(error) => ("refused", json!({ "error": error.to_string() })),
     };
-    if let Err(error) = store.conclude(action, word, result).await {
+    if let Err(error) = store.bounded(store.conclude(action, word, result)).await {
         // What happened has happened: its caller is told that, and the book keeps an intent without an end.
         let Intent { verb, actor, .. } = intent;
         warn!("failed to {error}; the outcome of `{verb}` by {actor} is not in the book");

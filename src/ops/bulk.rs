@@ -40,7 +40,7 @@ pub async fn accept_many(store: &Store, queue: &Queue, jobs: &[NewJob]) -> Resul
     let batches = stream::iter(jobs.chunks(BATCH)).map(|batch| {
         let accepted = &accepted;
         async move {
-            store.accept_many(batch).await?;
+            store.bounded(store.accept_many(batch)).await?;
             accepted.fetch_add(batch.len(), std::sync::atomic::Ordering::Relaxed);
             let now = batch.iter().filter(|job| job.run_at.is_none());
             let entries: Vec<NewEntry> = now.map(entry).collect();

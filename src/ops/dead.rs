@@ -138,7 +138,9 @@ impl Operator {
         self.recorded(intent, async |action| {
             let mut outcome = Outcome::default();
             for page in jobs.chunks(BATCH) {
-                self.store.note_exported(self.name(), page, action).await?;
+                self.store
+                    .bounded(self.store.note_exported(self.name(), page, action))
+                    .await?;
                 outcome.done.extend(texts(page));
             }
             Ok(outcome)
@@ -283,11 +285,11 @@ impl Work<'_> {
         let (store, queue) = (&self.operator.store, self.operator.name());
         let moved: HashSet<JobId> = match (self.action, self.what) {
             (None, _) => {
-                let rows = store.dead_rows(queue, jobs).await?;
+                let rows = store.bounded(store.dead_rows(queue, jobs)).await?;
                 rows.into_iter().map(|row| JobId(row.id)).collect()
             }
             (action, Move::Requeue) => {
-                let owed = store.requeue_dead(queue, jobs, action).await?;
+                let owed = store.bounded(store.requeue_dead(queue, jobs, action)).await?;
                 let entries: Vec<NewEntry> = owed.into_iter().map(entry_of).collect();
                 if !entries.is_empty()
                     && let Err(error) = enqueue(store, &self.operator.queue, &entries).await
@@ -297,7 +299,9 @@ impl Work<'_> {
                 entries.into_iter().map(|entry| entry.job).collect()
             }
             (action, Move::Drop(exported)) => {
-                let dropped = store.drop_dead(queue, jobs, exported, action).await?;
+                let dropped = store
+                    .bounded(store.drop_dead(queue, jobs, exported, action))
+                    .await?;
                 dropped.into_iter().collect()
             }
         };
@@ -305,7 +309,7 @@ impl Work<'_> {
         let left = if missed.is_empty() {
             Vec::new()
         } else {
-            store.standing(queue, &missed).await?
+            store.bounded(store.standing(queue, &missed)).await?
         };
         for job in jobs {
             if moved.contains(job) {

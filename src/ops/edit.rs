@@ -38,7 +38,7 @@ impl Operator {
         let Some(&old) = jobs.first() else {
             return Ok(Edited { outcome, job: None });
         };
-        let Some(known) = self.store.mendable(self.name(), old).await? else {
+        let Some(known) = self.store.bounded(self.store.mendable(self.name(), old)).await? else {
             outcome.refuse(&old, Why::Unknown);
             return Ok(Edited { outcome, job: None });
         };
@@ -86,7 +86,11 @@ impl Operator {
         let mut accepted = None;
         let outcome = self
             .recorded(intent, async |action| {
-                match self.store.replace_dead(self.name(), old, new, action).await? {
+                match self
+                    .store
+                    .bounded(self.store.replace_dead(self.name(), old, new, action))
+                    .await?
+                {
                     Ok(()) => {
                         submitter.enqueue(new).await;
                         accepted = Some(new.id);

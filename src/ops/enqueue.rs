@@ -19,7 +19,7 @@ const ENQUEUE_WITHIN: Duration = Duration::from_secs(1);
 pub(super) async fn enqueue(store: &Store, queue: &Queue, entries: &[NewEntry]) -> Result<(), QueueError> {
     let ids = add_entries(queue, entries).await?;
     let pairs: Vec<_> = entries.iter().map(|entry| entry.job).zip(ids).collect();
-    if let Err(error) = store.enqueued(&pairs).await {
+    if let Err(error) = store.bounded(store.enqueued(&pairs)).await {
         let jobs: Vec<JobId> = entries.iter().map(|entry| entry.job).take(10).collect();
         warn!(
             ?jobs,

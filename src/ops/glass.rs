@@ -30,6 +30,8 @@ pub enum Glass {
 const PAGES: usize = 3;
 /// How long a move waits for them.
 const COPY_WITHIN: Duration = Duration::from_millis(500);
+/// How long each may take to be written into the book.
+const BOOK_WITHIN: Duration = Duration::from_secs(2);
 
 impl Operator {
     /// The same operator, for whom a glass is broken where Postgres is away.
@@ -107,9 +109,19 @@ impl Operator {
             for (id, note) in page {
                 if let Some(note) = note {
                     is_switched |= matches!(note.body["verb"].as_str(), Some("pause" | "resume"));
-                    if let Err(error) = self.store.copy_glass(&note, id.time()).await {
-                        warn!("failed to {error}; a note of a broken glass is copied later");
+                    let copying = self.store.copy_glass(&note, id.time());
+                    // With Postgres still away the move itself finds that out.
+                    let Ok(copied) = tokio::time::timeout(BOOK_WITHIN, copying).await else {
                         break;
+                    };
+                    match copied {
+                        Ok(_) => {}
+                        Err(error) if error.is_passing() => {
+                            warn!("failed to {error}; a note of a broken glass is copied later");
+                            break;
+                        }
+                        // It would be refused for ever, and hold up all that came after it.
+                        Err(error) => warn!("failed to {error}; note {id} is left out of the book"),
                     }
                 }
                 copied.push(id);
@@ -129,7 +141,7 @@ impl Operator {
 
     /// The key in Valkey says what the row says by now.
     async fn agree_on_pause(&self) -> Result<(), OpsError> {
-        match self.store.paused(self.name()).await? {
+        match self.store.bounded(self.store.paused(self.name())).await? {
             Some(row) => self.stop_fetches(&row).await?,
             None => drop(self.start_fetches().await?),
         }

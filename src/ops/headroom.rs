@@ -48,10 +48,10 @@ impl Headroom {
         if let Some(told) = self.told() {
             return Ok(told);
         }
-        let waiting = store.waiting_up_to(queue, limit).await?;
+        let waiting = store.bounded(store.waiting_up_to(queue, limit)).await?;
         let room = limit.saturating_sub(waiting);
         let pause = if room == 0 {
-            Some(pause(limit, store.ended_per_minute(queue).await?))
+            Some(pause(limit, store.bounded(store.ended_per_minute(queue)).await?))
         } else {
             None
         };

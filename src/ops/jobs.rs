@@ -44,7 +44,11 @@ impl Operator {
         let jobs = &jobs[..];
         let effect = async |action| {
             for (at, chunk) in jobs.chunks(CHUNK).enumerate() {
-                match self.store.run_now(self.name(), chunk, Some(action)).await {
+                match self
+                    .store
+                    .bounded(self.store.run_now(self.name(), chunk, Some(action)))
+                    .await
+                {
                     Ok(judged) => {
                         let hastened = self.hasten(&judged.moved, &mut outcome).await;
                         sort_out_but(chunk, &hastened, &judged.moved, &judged.left, &mut outcome);
@@ -161,7 +165,11 @@ impl Operator {
                 ..*end
             };
             for (at, chunk) in jobs.chunks(CHUNK).enumerate() {
-                match self.store.end_by_hand(self.name(), chunk, end).await {
+                match self
+                    .store
+                    .bounded(self.store.end_by_hand(self.name(), chunk, end))
+                    .await
+                {
                     Ok(judged) => {
                         if let Err(error) = self.let_go(&judged.moved, end).await {
                             let count = judged.moved.len();
@@ -386,7 +394,10 @@ impl Operator {
     /// The entry that stands for a job.
     async fn entry_of(&self, name: &JobRef) -> Result<Result<(JobId, Lane, EntryId), Why>, OpsError> {
         let (jobs, mut refused) = self.resolve(std::slice::from_ref(name)).await?;
-        let standing = self.store.standing(self.name(), &jobs).await?;
+        let standing = self
+            .store
+            .bounded(self.store.standing(self.name(), &jobs))
+            .await?;
         Ok(match (standing.into_iter().next(), refused.pop()) {
             (_, Some(refusal)) => Err(refusal.why),
             (None, None) => Err(Why::Unknown),
@@ -409,11 +420,16 @@ impl Operator {
         // The fence closes first: whoever runs it can write nothing from here on, whatever becomes of the entry.
         let reason = format!("claimed by {}", self.who.actor);
         let at = (self.name(), lane, entry);
-        let job = self.store.take_from(at, &consumer, &reason).await?;
+        let job = self
+            .store
+            .bounded(self.store.take_from(at, &consumer, &reason))
+            .await?;
         match patient(self.queue.claim(lane, entry, &consumer)).await {
             Ok(Claimed::Taken) => outcome.done.push(shown),
             Ok(Claimed::Gone) => {
-                self.store.reset_entry(self.name(), lane, entry).await?;
+                self.store
+                    .bounded(self.store.reset_entry(self.name(), lane, entry))
+                    .await?;
                 outcome.notes.push(format!(
                     "the payload of {shown} was gone; its job is enqueued again"
                 ));

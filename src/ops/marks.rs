@@ -40,7 +40,7 @@ impl Marks {
             return;
         }
         // The batch stays on the list until it is written: a caller that goes away in between leaves it to the next.
-        if let Err(error) = store.enqueued(&batch).await {
+        if let Err(error) = store.bounded(store.enqueued(&batch)).await {
             warn!(
                 "failed to {error}; {} jobs may be enqueued twice, and run once",
                 batch.len()

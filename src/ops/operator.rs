@@ -92,9 +92,9 @@ impl Operator {
         effect: impl FnOnce(ActionId) -> E,
     ) -> Result<T, OpsError> {
         self.may_write()?;
-        let done = recorded(&self.store, &intent, effect).await?;
+        // What was done while Postgres was away comes first, as it did.
         self.copy_glass().await;
-        Ok(done)
+        recorded(&self.store, &intent, effect).await
     }
 
     /// The jobs that are meant, each once, in the order in which they were named; and what names no job.
@@ -129,10 +129,8 @@ impl Operator {
         let Some(range) = range else {
             return Ok(Err(Why::Unknown));
         };
-        let found = self
-            .store
-            .jobs_between(self.name(), *range.start(), *range.end())
-            .await?;
+        let looked = self.store.jobs_between(self.name(), *range.start(), *range.end());
+        let found = self.store.bounded(looked).await?;
         Ok(match found[..] {
             [] => Err(Why::Unknown),
             [job] => Ok(job),
@@ -147,7 +145,7 @@ impl Operator {
         outcome: &mut Outcome,
         allows: impl Fn(&Standing) -> bool,
     ) -> Result<(), OpsError> {
-        let standing = self.store.standing(self.name(), jobs).await?;
+        let standing = self.store.bounded(self.store.standing(self.name(), jobs)).await?;
         let (done, left): (Vec<_>, Vec<_>) = standing.into_iter().partition(allows);
         let done: HashSet<JobId> = done.into_iter().map(|one| one.job).collect();
         sort_out(jobs, &done, &left, outcome);

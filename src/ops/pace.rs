@@ -83,7 +83,11 @@ pub fn decide(terms: &Terms, counts: &RunCounts, allowance: Allowance) -> Next {
         let failed = counts.wave_failed;
         return Next::Stop(format!("{failed} of {ended} failed, more than {percent:.0} %"));
     }
-    let room = terms.in_flight.map_or(BATCH, |most| most.saturating_sub(open));
+    // Also what was put back before it last began anew may still be on its way.
+    let on_their_way = counts.open().saturating_sub(counts.undone).max(open);
+    let room = terms
+        .in_flight
+        .map_or(BATCH, |most| most.saturating_sub(on_their_way));
     if room == 0 {
         return Next::Wait(LOOK);
     }
@@ -110,6 +114,9 @@ mod tests {
     fn counts(planned: u32, moved: u32, done: u32, failed: u32) -> RunCounts {
         RunCounts {
             planned,
+            requeued: moved,
+            done,
+            failed,
             wave_moved: moved,
             wave_done: done,
             wave_failed: failed,
@@ -137,6 +144,15 @@ mod tests {
         assert_eq!(next(&counts(7, 6, 3, 0)), Next::Move(1));
         assert_eq!(next(&counts(7, 6, 2, 0)), Next::Wait(LOOK));
         assert_eq!(next(&counts(0, 6, 2, 0)), Next::Finish);
+        // Resumed with three on their way from before: they take their places too.
+        let resumed = RunCounts {
+            requeued: 6,
+            done: 3,
+            wave_moved: 2,
+            wave_done: 2,
+            ..counts(7, 0, 0, 0)
+        };
+        assert_eq!(next(&resumed), Next::Move(1));
     }
 
     #[test]

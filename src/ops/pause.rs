@@ -22,7 +22,7 @@ impl Operator {
         let mut outcome = Outcome::default();
         let queue = self.name();
         if mode == Mode::DryRun {
-            match self.store.paused(queue).await? {
+            match self.store.bounded(self.store.paused(queue)).await? {
                 Some(before) => outcome.refuse(&queue, paused_before(&before)),
                 None => outcome.done.push(queue.to_owned()),
             }
@@ -56,7 +56,7 @@ impl Operator {
         let mut outcome = Outcome::default();
         let queue = self.name();
         if mode == Mode::DryRun {
-            match self.store.paused(queue).await? {
+            match self.store.bounded(self.store.paused(queue)).await? {
                 Some(_) => outcome.done.push(queue.to_owned()),
                 None => outcome.refuse(&queue, Why::NotPaused),
             }
@@ -81,13 +81,17 @@ impl Operator {
     /// The effect of a pause.
     pub(super) async fn halt(&self, reason: Option<&str>, outcome: &mut Outcome) -> Result<(), OpsError> {
         let queue = self.name();
-        let row = match self.store.pause(queue, &self.who.actor, reason).await? {
+        let row = match self
+            .store
+            .bounded(self.store.pause(queue, &self.who.actor, reason))
+            .await?
+        {
             Some(row) => {
                 outcome.done.push(queue.to_owned());
                 Some(row)
             }
             None => {
-                let before = self.store.paused(queue).await?;
+                let before = self.store.bounded(self.store.paused(queue)).await?;
                 // None: somebody resumed it in this moment.
                 let why = before.as_ref().map_or(Why::NotPaused, paused_before);
                 outcome.refuse(&queue, why);
@@ -106,7 +110,7 @@ impl Operator {
     /// The effect of a resume.
     pub(super) async fn unpause(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
         let queue = self.name();
-        let resumed = self.store.resume(queue).await?;
+        let resumed = self.store.bounded(self.store.resume(queue)).await?;
         // The key may stand there alone: set by hand, or left by a resume that did not reach Valkey.
         let cleared = match self.start_fetches().await {
             Ok(cleared) => cleared,

@@ -146,22 +146,27 @@ impl Operator {
     /// # Errors
     /// When Postgres is away.
     pub async fn judge_again(&self, plan: &mut Plan) -> Result<(), OpsError> {
-        let verdicts = self
-            .store
-            .assess(self.name(), &plan.deaths(), plan.chosen)
-            .await?;
+        let deaths = plan.deaths();
+        let assessed = self.store.assess(self.name(), &deaths, plan.chosen);
+        let verdicts = self.store.bounded(assessed).await?;
         for (one, verdict) in plan.items.iter_mut().zip(verdicts) {
             one.verdict = verdict;
         }
         let eligible: Vec<JobId> = plan.eligible().collect();
-        plan.estimate = self.store.estimate(self.name(), &eligible).await?;
+        plan.estimate = self
+            .store
+            .bounded(self.store.estimate(self.name(), &eligible))
+            .await?;
         plan.judged_at = crate::clock::now();
         Ok(())
     }
 
     /// The deaths of named jobs, in their order. One that is not dead has a death that no row has.
     async fn deaths_of(&self, jobs: &[JobId]) -> Result<Vec<Death>, OpsError> {
-        let rows = self.store.dead_rows(self.name(), jobs).await?;
+        let rows = self
+            .store
+            .bounded(self.store.dead_rows(self.name(), jobs))
+            .await?;
         let died_at = |job: &JobId| {
             let row = rows.iter().find(|row| row.id == job.0);
             row.map_or(DateTime::UNIX_EPOCH, |row| row.died_at)
@@ -181,10 +186,8 @@ impl Operator {
     ) -> Result<(Vec<Death>, bool), OpsError> {
         let (mut deaths, mut after) = (Vec::new(), None);
         loop {
-            let page = self
-                .store
-                .dead_page(self.name(), filter, now, after, PAGE)
-                .await?;
+            let page = self.store.dead_page(self.name(), filter, now, after, PAGE);
+            let page = self.store.bounded(page).await?;
             let DeadPage { rows, next } = page;
             deaths.extend(rows.into_iter().map(|row| Death {
                 job: JobId(row.id),

@@ -68,7 +68,7 @@ impl Operator {
             ids_hash: plan.hash(),
             terms,
         };
-        Ok(self.store.begin_run(&run).await?)
+        Ok(self.store.bounded(self.store.begin_run(&run)).await?)
     }
 
     /// Halts a run: nothing more moves until it is resumed.
@@ -128,7 +128,7 @@ impl Operator {
             ..turn_to(&row, to)
         };
         self.recorded(intent, async |_| {
-            let turned = self.store.turn_run(run, &turn).await?;
+            let turned = self.store.bounded(self.store.turn_run(run, &turn)).await?;
             let now = self.run_row(run).await?;
             // The reply to the same turn may have been lost.
             if turned || now.state == to {
@@ -145,7 +145,7 @@ impl Operator {
     /// # Errors
     /// When there is none, or Postgres is away.
     pub async fn run_row(&self, run: RunId) -> Result<RunRow, OpsError> {
-        let row = self.store.run(self.name(), run).await?;
+        let row = self.store.bounded(self.store.run(self.name(), run)).await?;
         Ok(row.ok_or(Refused::NoRun(run))?)
     }
 
@@ -156,7 +156,7 @@ impl Operator {
     pub async fn run_results(&self, run: RunId) -> Result<(Vec<String>, Vec<(String, String)>), OpsError> {
         let most = u32::try_from(MOST_PLANNED).unwrap_or(u32::MAX);
         let (mut done, mut left) = (Vec::new(), Vec::new());
-        for item in self.store.run_items(run, most).await? {
+        for item in self.store.bounded(self.store.run_items(run, most)).await? {
             let id = item.job_id.to_string();
             match item.state.as_str() {
                 "requeued" => done.push(id),
@@ -268,9 +268,11 @@ impl<'a> Drive<'a> {
 
     async fn step(&mut self, tell: &mut impl FnMut(&RunRow)) -> Result<Step, OpsError> {
         let Operator { store, who, .. } = self.operator;
-        let held = store.drive_run(self.run, (self.holder, &who.actor), TERM).await?;
+        let held = store
+            .bounded(store.drive_run(self.run, (self.holder, &who.actor), TERM))
+            .await?;
         if held {
-            store.note_results(self.run).await?;
+            store.bounded(store.note_results(self.run)).await?;
         }
         let row = self.operator.run_row(self.run).await?;
         tell(&row);
@@ -297,11 +299,9 @@ impl<'a> Drive<'a> {
     }
 
     async fn advance(&mut self, jobs: u32) -> Result<Step, OpsError> {
-        let batch = self
-            .operator
-            .store
-            .advance_run(self.run, self.holder, jobs)
-            .await?;
+        let store = &self.operator.store;
+        let advanced = store.advance_run(self.run, self.holder, jobs);
+        let batch = store.bounded(advanced).await?;
         let Some(Batch { moved, .. }) = batch else {
             // The next step tells why.
             return Ok(Step::Pause(Duration::ZERO));
@@ -315,7 +315,11 @@ impl<'a> Drive<'a> {
 
     /// What an earlier driver has put back and not enqueued.
     async fn catch_up(&mut self) -> Result<(), OpsError> {
-        let owed = self.operator.store.owed_by_run(self.run, BATCH).await?;
+        let owed = self
+            .operator
+            .store
+            .bounded(self.operator.store.owed_by_run(self.run, BATCH))
+            .await?;
         self.caught_up = u32::try_from(owed.len()).is_ok_and(|count| count < BATCH);
         if !self.enqueue(owed).await {
             // Valkey is away: the reconciler pays.
@@ -356,7 +360,12 @@ impl<'a> Drive<'a> {
             holder: Some(self.holder),
             ..turn_to(row, to)
         };
-        if !self.operator.store.turn_run(self.run, &turn).await? {
+        if !self
+            .operator
+            .store
+            .bounded(self.operator.store.turn_run(self.run, &turn))
+            .await?
+        {
             // The next step tells who has it, or how it ended.
             return Ok(Step::Pause(Duration::ZERO));
         }
@@ -368,7 +377,7 @@ impl<'a> Drive<'a> {
     /// Takes out the letters of what was put back, in one walk.
     async fn leave(self) {
         let Operator { store, queue, .. } = self.operator;
-        if let Err(error) = store.leave_run(self.run, self.holder).await {
+        if let Err(error) = store.bounded(store.leave_run(self.run, self.holder)).await {
             tracing::debug!(
                 "failed to {error}; the right to drive {} runs out by itself",
                 self.run

@@ -118,7 +118,7 @@ impl DemoFleet {
     }
 
     async fn row(&self) -> Result<FleetRow, FleetError> {
-        let row = self.store.fleet(&self.queue).await;
+        let row = self.store.bounded(self.store.fleet(&self.queue)).await;
         let row = row.map_err(|error| FleetError::Unreachable(error.to_string()))?;
         row.filter(|row| row.is_there)
             .ok_or_else(|| FleetError::Nobody("no demo answers".to_owned()))
@@ -130,7 +130,10 @@ impl DemoFleet {
             return Err(FleetError::Refused(text));
         }
         self.row().await?;
-        let asked = self.store.ask_fleet(&self.queue, by, to).await;
+        let asked = self
+            .store
+            .bounded(self.store.ask_fleet(&self.queue, by, to))
+            .await;
         let asked_at = asked.map_err(|error| FleetError::Unreachable(error.to_string()))?;
         let until = Instant::now() + DEMO_WITHIN;
         loop {

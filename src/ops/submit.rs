@@ -3,6 +3,8 @@
 //! A submission is accepted once its row is committed. When Valkey does not take the entry in time it
 //! is owed, and the reconciler pays it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -35,6 +37,9 @@ pub enum Source {
         text: String,
     },
 }
+
+/// How long a submission waits for its entry to be noted in its row.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A request for a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,14 +147,16 @@ impl Submitter {
 
     /// Accepts a job that an action submits; it is noted first, so that it can be taken back.
     pub(super) async fn accept_noted(&self, action: ActionId, job: NewJob) -> Result<Submitted, OpsError> {
-        self.store.note_submitted(action, &[job.id]).await?;
+        self.store
+            .bounded(self.store.note_submitted(action, &[job.id]))
+            .await?;
         self.accept(job).await
     }
 
     async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
         // A repeat is answered before the limit is asked: it adds nothing to a full queue.
         if let Some(key) = &job.idempotency
-            && let Some(known) = self.store.accepted_with(key).await?
+            && let Some(known) = self.store.bounded(self.store.accepted_with(key)).await?
         {
             return self.repeated(known).await;
         }
@@ -157,7 +164,7 @@ impl Submitter {
         if let Room::Full(retry_after) = self.headroom.take(&self.store, &job.queue, limit).await? {
             return Err(OpsError::QueueFull { limit, retry_after });
         }
-        match self.store.accept(&job).await? {
+        match self.store.bounded(self.store.accept(&job)).await? {
             Accepted::New => {}
             known => return self.repeated(known).await,
         }
@@ -181,7 +188,10 @@ impl Submitter {
     async fn repeated(&self, known: Accepted) -> Result<Submitted, OpsError> {
         match known {
             Accepted::Repeated(id) => {
-                let row = self.store.find_job(&self.settings.name, id).await?;
+                let row = self
+                    .store
+                    .bounded(self.store.find_job(&self.settings.name, id))
+                    .await?;
                 let state = row
                     .and_then(|row| row.status.parse().ok())
                     .unwrap_or(JobState::Waiting);
@@ -279,7 +289,12 @@ impl Submitter {
         match add_entries(&self.queue, &[entry]).await {
             Ok(entries) => {
                 if let [entry] = entries[..] {
-                    self.marks.note(&self.store, job.id, entry).await;
+                    // Whoever submits waits for the row and the entry, not for this: a row that somebody has locked
+                    // would hold up everybody. What is left on the list is noted with the next one.
+                    let noted = self.marks.note(&self.store, job.id, entry);
+                    if tokio::time::timeout(NOTED_WITHIN, noted).await.is_err() {
+                        warn!(job.id = %job.id, "the entry of job {} is noted later", job.id);
+                    }
                 }
             }
             Err(error) => warn!(job.id = %job.id, "failed to {error}; the enqueue of job {} is owed", job.id),

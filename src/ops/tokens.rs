@@ -71,7 +71,10 @@ impl Operator {
             json!({ "name": token.name, "scopes": token.scopes.words(), "expires_at": token.expires_at });
         let intent = self.intent("token create", Vec::new(), detail);
         let made = self.recorded(intent, |_action| async {
-            Ok(Made(self.store.add_token(&token).await?, token.id))
+            Ok(Made(
+                self.store.bounded(self.store.add_token(&token)).await?,
+                token.id,
+            ))
         });
         Ok(made.await?.0.then_some(MadeToken { id: token.id, text }))
     }
@@ -83,7 +86,7 @@ impl Operator {
     pub async fn revoke_token(&self, name: &str) -> Result<bool, OpsError> {
         let intent = self.intent("token revoke", Vec::new(), json!({ "name": name }));
         let revoked = self.recorded(intent, |_action| async {
-            Ok(Revoked(self.store.revoke_token(name).await?))
+            Ok(Revoked(self.store.bounded(self.store.revoke_token(name)).await?))
         });
         Ok(revoked.await?.0)
     }

@@ -82,8 +82,11 @@ impl Operator {
 
     async fn left(&self, row: &ActionRow) -> Result<Left, OpsError> {
         match row.verb.as_str() {
-            verb if MOVES.contains(&verb) => Ok(self.store.left_of(self.name(), ActionId(row.id)).await?),
-            "scale" if self.is_scaled_so(row).await? => Ok(Left { back: 1, late: 0 }),
+            verb if MOVES.contains(&verb) => Ok(self
+                .store
+                .bounded(self.store.left_of(self.name(), ActionId(row.id)))
+                .await?),
+            "scale" if is_scaled_so(row, Some(self.fleet()?.size().await?)) => Ok(Left { back: 1, late: 0 }),
             "scale" => Ok(Left { back: 0, late: 1 }),
             verb if is_switch(verb) && self.stands_as_left(row).await? => Ok(Left { back: 1, late: 0 }),
             verb if is_switch(verb) => Ok(Left { back: 0, late: 1 }),
@@ -97,7 +100,11 @@ impl Operator {
             only: Some(action),
             ..Wanted::default()
         };
-        let row = self.store.find_actions(&wanted, 1).await?.pop();
+        let row = self
+            .store
+            .bounded(self.store.find_actions(&wanted, 1))
+            .await?
+            .pop();
         Ok(row.ok_or(Refused::NoAction(action.0))?)
     }
 
@@ -106,13 +113,25 @@ impl Operator {
             queue: Some(self.name()),
             ..Wanted::default()
         };
-        let rows = self.store.find_actions(&wanted, LOOKED_AT).await?;
+        let rows = self
+            .store
+            .bounded(self.store.find_actions(&wanted, LOOKED_AT))
+            .await?;
+        let mut size = None;
         for row in rows {
             if row.actor != self.who.actor || row.undone_by.is_some() {
                 continue;
             }
-            if row.verb == "scale" && self.fleet.is_some() && self.is_scaled_so(&row).await? {
-                return Ok(row);
+            if row.verb == "scale" {
+                // Asked once, and a fleet that does not answer keeps nobody from taking back something else.
+                let size = match size {
+                    Some(size) => size,
+                    None => *size.insert(self.size_if_known().await),
+                };
+                if is_scaled_so(&row, size) {
+                    return Ok(row);
+                }
+                continue;
             }
             let left = is_switch(&row.verb)
                 && row.outcome.as_deref() == Some("ok")
@@ -126,7 +145,7 @@ impl Operator {
 
     /// Whether a pause or a resume is what still holds.
     async fn stands_as_left(&self, row: &ActionRow) -> Result<bool, OpsError> {
-        let paused = self.store.paused(self.name()).await?;
+        let paused = self.store.bounded(self.store.paused(self.name())).await?;
         Ok(match (row.verb.as_str(), paused) {
             ("pause", Some(pause)) => pause.by == row.actor && pause.at >= row.at,
             ("resume", paused) => paused.is_none(),
@@ -162,16 +181,21 @@ impl Operator {
     }
 
     /// Whether a fleet still has the size that an action gave it.
-    async fn is_scaled_so(&self, row: &ActionRow) -> Result<bool, OpsError> {
-        let size = self.fleet()?.size().await?;
-        Ok(row.outcome.as_deref() == Some("ok") && number(&row.detail, "to") == Some(size))
+    async fn size_if_known(&self) -> Option<u32> {
+        match self.fleet.as_ref()?.size().await {
+            Ok(size) => Some(size),
+            Err(error) => {
+                tracing::warn!("failed to look at the fleet: {error}; its scaling is not taken back");
+                None
+            }
+        }
     }
 
     /// The fleet as large as it was before.
     async fn scale_back(&self, row: &ActionRow) -> Result<Outcome, OpsError> {
         let mut outcome = Outcome::default();
         match number(&row.detail, "from") {
-            Some(from) if self.is_scaled_so(row).await? => {
+            Some(from) if is_scaled_so(row, Some(self.fleet()?.size().await?)) => {
                 self.fleet()?.resize(from, &self.who.actor).await?;
                 outcome.done.push(format!("{from} workers"));
             }
@@ -205,7 +229,10 @@ impl Operator {
     async fn move_back(&self, (action, by): (ActionId, ActionId)) -> Result<Outcome, OpsError> {
         let (mut outcome, mut after) = (Outcome::default(), None);
         loop {
-            let (undone, next) = self.store.undo(self.name(), (action, by), after).await?;
+            let (undone, next) = self
+                .store
+                .bounded(self.store.undo(self.name(), (action, by), after))
+                .await?;
             for (job, what, _) in &undone {
                 match what {
                     Undone::Dead(_) | Undone::Waits(_) | Undone::CalledOff(_) => {
@@ -283,6 +310,11 @@ impl Operator {
 fn number(detail: &Value, name: &str) -> Option<u32> {
     let number = detail.get(name).and_then(Value::as_u64);
     number.and_then(|number| u32::try_from(number).ok())
+}
+
+/// Whether the fleet is as large as this action has left it.
+fn is_scaled_so(row: &ActionRow, size: Option<u32>) -> bool {
+    row.outcome.as_deref() == Some("ok") && size.is_some() && number(&row.detail, "to") == size
 }
 
 const fn is_switch(verb: &str) -> bool {

@@ -91,7 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the call, and its silence.
-    pub(crate) async fn bounded<T>(
+    pub async fn bounded<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {

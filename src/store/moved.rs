@@ -172,6 +172,21 @@ impl Store {
         Ok(())
     }
 
+    /// How often a job had been started when an operator put it back last; nought if nobody ever did.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn put_back_after(&self, job: JobId) -> Result<u32, StoreError> {
+        let attempt: i32 = sqlx::query_scalar(
+            "select coalesce(max(attempt), 0) from millstream.moved
+             where job_id = $1 and how = 'requeue' and undone_by is null",
+        )
+        .bind(job.0)
+        .fetch_one(&self.pool())
+        .await?;
+        Ok(attempt.unsigned_abs())
+    }
+
     /// How much of an action can be taken back now.
     ///
     /// # Errors

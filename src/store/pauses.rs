@@ -41,7 +41,22 @@ impl Store {
         .bind(queue)
         .fetch_optional(&self.pool())
         .await?;
+        if row.is_none() {
+            self.stands(queue, true).await?;
+        }
         Ok(row)
+    }
+
+    /// Somebody wants it so now: what was noted before, and is copied later, changes nothing any more.
+    async fn stands(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
+        sqlx::query(
+            "update millstream.queues set updated_at = now() where name = $1 and (paused_at is not null) = $2",
+        )
+        .bind(queue)
+        .bind(paused)
+        .execute(&self.pool())
+        .await?;
+        Ok(())
     }
 
     /// Pauses a queue. Answers the pause, or nothing if it was paused before; then nothing was written.
@@ -96,6 +111,10 @@ impl Store {
         .bind(queue)
         .execute(&self.pool())
         .await?;
-        Ok(done.rows_affected() == 1)
+        let was_paused = done.rows_affected() == 1;
+        if !was_paused {
+            self.stands(queue, false).await?;
+        }
+        Ok(was_paused)
     }
 }

@@ -102,7 +102,10 @@ impl Store {
             Some(JobState::Dead) => {}
             other => return Ok(Err(other)),
         }
-        accept(&mut transaction, new).await?;
+        if accept(&mut transaction, new).await? == 0 {
+            // A key that was used before names another job; the old one stays as it is.
+            return Ok(Err(Some(JobState::Dead)));
+        }
         sqlx::query(SET_ASIDE)
             .bind(old.0)
             .bind(action.0)

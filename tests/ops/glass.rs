@@ -133,6 +133,47 @@ async fn what_was_done_behind_a_broken_glass_comes_into_the_book_once() {
 }
 
 #[tokio::test]
+async fn who_pauses_or_resumes_after_an_outage_has_the_last_word() {
+    let world = World::new().await;
+    let cut_off = cut_off(&world, Rights::Explicit, Some("an outage")).breaking_glass(Glass::Broken);
+    let stands = async || {
+        let row = world.store.paused(&world.settings.name).await;
+        let key = world.queue.pause_text().await;
+        (
+            row.expect("postgres is there").is_some(),
+            key.expect("valkey is there").is_some(),
+        )
+    };
+    cut_off.pause(None, Mode::Real).await.expect("a pause");
+    let resumed = ada(&world).resume(Mode::Real).await.expect("a resume");
+    assert!(resumed.is_complete(), "{resumed:?}");
+    assert_eq!((stands().await, noted(&world).await), ((false, false), 0));
+    ada(&world).pause(None, Mode::Real).await.expect("a pause");
+    cut_off.resume(Mode::Real).await.expect("a resume");
+    let paused = ada(&world).pause(None, Mode::Real).await.expect("a pause");
+    assert!(paused.is_complete(), "{paused:?}");
+    assert_eq!((stands().await, noted(&world).await), ((true, true), 0));
+}
+
+#[tokio::test]
+async fn a_note_that_the_book_refuses_holds_up_no_other() {
+    let world = World::new().await;
+    let intent = json!({ "queue": world.settings.name, "actor": "cli:ada", "verb": "pa\u{0}use", "ids": [] });
+    let bad = GlassNote {
+        token: uuid::Uuid::new_v4(),
+        half: GlassHalf::Intent,
+        body: intent,
+    };
+    world.queue.add_glass(&bad).await.expect("valkey is there");
+    let cut_off = cut_off(&world, Rights::Explicit, Some("an outage")).breaking_glass(Glass::Broken);
+    cut_off.pause(None, Mode::Real).await.expect("a pause");
+    ada(&world).cancel(&[], Mode::Real).await.expect("a move");
+    assert_eq!(noted(&world).await, 0);
+    let paused = world.store.paused(&world.settings.name).await;
+    assert!(paused.expect("postgres is there").is_some());
+}
+
+#[tokio::test]
 async fn what_was_set_since_stands_and_a_full_book_refuses() {
     let world = World::new().await;
     let operator = cut_off(&world, Rights::Explicit, Some("an outage")).breaking_glass(Glass::Broken);

@@ -35,6 +35,9 @@ async fn what_no_worker_has_taken_is_dead_again_as_it_was() {
     let world = World::new().await;
     world.queue.ensure_groups().await.expect("groups");
     let jobs = pile(&world, "model", 3).await;
+    // A worker does so within seconds, which might be in the middle of this.
+    let named = world.store.name_causes(&world.settings.name, 10).await;
+    named.expect("postgres is there");
     let ada = guarded(&world, typed(3));
     let plan = ada
         .plan_requeue(&matching("class:model"), Some("class:model"))

@@ -2,6 +2,8 @@
 
 mod causes;
 
+use std::time::Duration;
+
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 use millstream::store::console::JobsAsked;
 use millstream::store::jobs::{Accepted, IdempotencyKey, NewJob};
@@ -152,6 +154,46 @@ async fn a_start_is_issued_once_for_an_entry_and_counts_a_crash_when_it_comes_ag
         "it runs"
     );
     assert_eq!(world.outcomes(job.id).await, ["crashed", "running"]);
+}
+
+#[tokio::test]
+async fn an_end_that_is_repeated_because_its_reply_was_lost_finds_its_own_work() {
+    let world = World::new().await;
+    let (owner, other) = (WorkerId::fresh(), WorkerId::fresh());
+    let failure = Failure::passing(FailureClass::Model, "no answer within 30 s");
+    let next = Next::Retry(Duration::ZERO);
+    for fails in [false, true] {
+        let job = new_job(&world, "test", "p");
+        world.store.accept(&job).await.expect("accept");
+        let lease = Lease {
+            job: job.id,
+            attempt: 1,
+            worker: owner,
+        };
+        let end = async || {
+            let fence = if fails {
+                world.store.fail(&lease, &failure, next, None).await
+            } else {
+                world.store.finish(&lease, &(), None).await
+            };
+            fence.expect("postgres is there")
+        };
+        let start = async |worker| world.store.start(&job.queue, worker, &[asked(job.id, 5)]).await;
+        start(owner).await.expect("start");
+        assert_eq!([end().await, end().await], [Fence::Open, Fence::Open]);
+        let outcome = if fails { "failed" } else { "done" };
+        assert_eq!(world.outcomes(job.id).await, [outcome], "it ended once");
+        if fails {
+            // Another has begun it since: what failed before is history, and still known as one's own.
+            start(other).await.expect("start");
+            let stranger = Lease {
+                worker: other,
+                ..lease
+            };
+            let fence = world.store.fail(&stranger, &failure, next, None).await;
+            assert_eq!(fence.expect("postgres is there"), Fence::Closed);
+        }
+    }
 }
 
 #[tokio::test]
@@ -359,7 +401,7 @@ async fn the_same_key_answers_with_the_first_job_and_another_body_is_refused() {
 #[tokio::test]
 async fn a_lead_is_held_by_one_and_passes_on_when_it_runs_out() {
     let world = World::new().await;
-    let term = std::time::Duration::from_secs(60);
+    let term = Duration::from_secs(60);
     let lead = |holder: &'static str| world.store.lead("l", holder, term);
     assert!(lead("a").await.expect("lead"));
     assert!(!lead("b").await.expect("lead"));
@@ -445,7 +487,7 @@ async fn what_a_screen_asks_for_counts_and_filters_as_the_table_stands() {
         assert_eq!((rows.len() as i64, counts), (found, found), "{filter:?}");
     }
     let names = [worker.to_string()];
-    let back = std::time::Duration::from_secs(60);
+    let back = Duration::from_secs(60);
     let stretches = store.stretches(&names, back).await.expect("stretches");
     assert!(matches!(&stretches[..], [one] if one.id == started.id.0 && one.ended_at.is_none()));
     assert_eq!(store.fared(&names).await.expect("fared"), [], "nothing has ended");

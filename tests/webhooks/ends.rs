@@ -6,6 +6,7 @@ use chrono::DateTime;
 use millstream::domain::{CallbackReach, JobId, JobState, ReviewResult, Usage, Verdict};
 use millstream::ops::submit::Source;
 use millstream::ops::{Mode, Selection, Submission, Submitter};
+use millstream::store::actions::ActionId;
 use millstream::store::dead::Exported;
 use millstream::store::{Asked, Fence, Lease, Start};
 use millstream_worker::model::Offline;
@@ -202,8 +203,15 @@ async fn an_operator_who_ends_a_review_is_told_of_like_a_worker() {
             (&body["type"], &body["data"]["error_class"]),
             (&json!(kind), &class)
         );
-        // Thrown away is no end of its own.
+        // Neither is an undo that brings it back among the dead, nor that it is thrown away.
         if verb == "bury" {
+            ada.requeue_dead(&[review.into()], Mode::Real)
+                .await
+                .expect("both servers");
+            let undoing = ada.undoing(None).await.expect("something");
+            let undone = ada.undo(ActionId(undoing.action)).await.expect("both servers");
+            assert!(undone.is_complete(), "{undone:?}");
+            assert_eq!(told(&yard, review).await, body);
             let named = Selection::Named(vec![review.into()]);
             ada.drop_dead(&named, None, Exported::Waived, Mode::Real)
                 .await
@@ -222,6 +230,11 @@ async fn a_result_that_a_reference_worker_recorded_is_told_too() {
         .execute(&yard.reviews.sql)
         .await
         .expect("its row");
+    sqlx::query("insert into findings (review_id, agent, note) values ($1, 'security', '- a key')")
+        .bind(review.0)
+        .execute(&yard.reviews.sql)
+        .await
+        .expect("its review");
     let adopted = yard
         .reviews
         .store
@@ -232,6 +245,11 @@ async fn a_result_that_a_reference_worker_recorded_is_told_too() {
     assert_eq!(
         (&body["type"], &body["data"]["verdict"]),
         (&json!("review.done"), &json!("approve"))
+    );
+    let data = &body["data"];
+    assert_eq!(
+        (&data["findings"][0]["note"], &data["findings_total"]),
+        (&json!("- a key"), &json!(1))
     );
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Labels are routes, methods, states: never an id, a client or anything that a client chose.
 
+use std::panic::resume_unwind;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -84,8 +85,16 @@ impl Metrics {
     pub async fn text(&self, store: &Store, queue: &Queue, listeners: usize) -> String {
         let name = queue.keys().shared.clone();
         let settled = *self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        // As in `routes/health.rs`: it may outlive this question, so that its bound can replace the pool.
+        let (asked, of) = (store.clone(), name.clone());
+        let counting = tokio::spawn(async move { asked.bounded(asked.counts_since(&of, settled)).await });
+        let counting = async {
+            counting
+                .await
+                .unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+        };
         let (counts, seen) = tokio::join!(
-            within(store.counts_since(&name, settled)),
+            within(counting),
             within(async { tokio::try_join!(queue.depth(), queue.workers()) }),
         );
         if let Some(counts) = &counts {

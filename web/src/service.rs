@@ -24,6 +24,8 @@ use crate::state::State;
 
 /// Requests are short; a managed Postgres gives a small plan few connections, and workers need them.
 const CONNECTIONS: u32 = 8;
+/// How long Postgres may take for one call: less than a request may take, so that who falls silent is noticed in it.
+const DATABASE_WITHIN: Duration = Duration::from_secs(12);
 /// How long requests may take to finish after the signal. Render kills after 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Saying goodbye to Postgres is polite, not necessary.
@@ -138,7 +140,8 @@ pub async fn run(
 async fn start(settings: &Settings) -> Result<(TcpListener, State), WebError> {
     let (servers, web) = (&settings.servers, &settings.web);
     let queue = Queue::open(&servers.valkey_url, &settings.queue, Wire::REVIEW)?;
-    let store = Store::open(&servers.database_url, "millstream web", CONNECTIONS)?;
+    let store =
+        Store::open(&servers.database_url, "millstream web", CONNECTIONS)?.answering_within(DATABASE_WITHIN);
     store.check().await?;
     store.migrate().await?;
     let address = web.address;

@@ -10,13 +10,13 @@ use std::time::Duration;
 use millstream::clock;
 use millstream::domain::{DeadFilter, JobRef, RunId};
 
-use millstream::ops::submit::Submission;
+use millstream::ops::submit::{Source, Submission};
 use millstream::ops::{Consent, Count, MOST_IDS, Mode, Operator, Outcome, Plan, Selection, Submitter};
 use millstream::queue::Queue;
 use millstream::store::Store;
 use millstream::store::actions::ActionId;
 use millstream::store::dead::Exported;
-use millstream::untrusted::Untrusted;
+use millstream::untrusted::{Untrusted, visible};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -33,6 +33,8 @@ use crate::verbs::submit::source_of;
 
 /// Plans that are kept: one question is open at a time.
 const PLANS: usize = 4;
+/// How long a patch may take to be read from a disk.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 /// Runs that are driven from here at a time.
 const DRIVES: usize = 4;
 
@@ -360,9 +362,30 @@ fn names(ids: &[String]) -> Result<Vec<JobRef>, Failure> {
     ids.iter().map(read).collect()
 }
 
+/// What an address or a plain file stands for. Neither the terminal itself nor a pipe is read, and a disk that does not
+/// answer is not waited for: both would hold up every order behind this one.
+async fn source(input: &str, limit: usize) -> Result<Source, Failure> {
+    let name = input.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        let other = std::fs::metadata(&name).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
+        if other {
+            return Err(Failure::Refused(format!("{}: no plain file", visible(&name))));
+        }
+        source_of(&name, limit)
+    });
+    match tokio::time::timeout(READ_WITHIN, reading).await {
+        Ok(Ok(source)) => source,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        Err(_elapsed) => Err(Failure::Refused(format!(
+            "{}: not read within {} s",
+            visible(input),
+            READ_WITHIN.as_secs()
+        ))),
+    }
+}
+
 async fn submit(pen: &Pen, input: &str) -> Result<Came, Failure> {
-    let source = source_of(input, pen.max_patch)?;
-    let submission = Submission::now(source);
+    let submission = Submission::now(source(input, pen.max_patch).await?);
     let submitted = pen.submitter.submit_as(&pen.operator, submission).await?;
     Ok(Came {
         done: vec![submitted.id.to_string()],
@@ -372,7 +395,7 @@ async fn submit(pen: &Pen, input: &str) -> Result<Came, Failure> {
 
 async fn edit(pen: &Pen, order: &Order, ids: &[String]) -> Result<Came, Failure> {
     let input = order.typed.input.as_deref().unwrap_or_default();
-    let submission = Submission::now(source_of(input, pen.max_patch)?);
+    let submission = Submission::now(source(input, pen.max_patch).await?);
     let names = names(ids)?;
     let [name] = &names[..] else {
         return Err(Failure::Refused("one job at a time is edited".to_owned()));
@@ -400,7 +423,7 @@ async fn these(
     let mut all = Outcome::default();
     let names = names(ids)?;
     let told = order.typed.count;
-    for chunk in names.chunks(MOST_IDS) {
+    for (nth, chunk) in names.chunks(MOST_IDS).enumerate() {
         // The number that was typed is that of all chunks together.
         let whole = told == Some(names.len() as u64);
         let count = if whole { Some(chunk.len() as u64) } else { told };
@@ -408,7 +431,20 @@ async fn these(
             count,
             ..order.typed.clone()
         }));
-        add(&mut all, named(&operator, order, chunk, mode).await?);
+        match named(&operator, order, chunk, mode).await {
+            Ok(more) => add(&mut all, more),
+            // What went before has happened, and is told with what has not.
+            Err(failure) if !all.done.is_empty() => {
+                let text = format!("not moved: {failure}");
+                all.notes.push(text.clone());
+                let left = names.iter().skip(nth * MOST_IDS).map(ToString::to_string);
+                let mut came = came(all);
+                came.refused
+                    .extend(left.map(|id| (id, Untrusted::new(text.clone()))));
+                return Ok(came);
+            }
+            Err(failure) => return Err(failure),
+        }
     }
     for text in matching {
         let which = Selection::Matching(filter(text)?);

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use millstream::untrusted::Untrusted;
@@ -27,6 +27,13 @@ const WAITING: usize = 2_048;
 /// As many recordings may begin within one second.
 const SAME_SECOND: u32 = 100;
 
+/// How long the end of the console waits for a disk that stands still.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Nothing is ever sent: that its sender is gone says enough.
+#[derive(PartialEq)]
+enum Never {}
+
 /// What the writing thread is told.
 enum Order {
     Write(Box<Msg>),
@@ -39,7 +46,8 @@ struct Running {
     since: DateTime<Utc>,
     orders: SyncSender<Order>,
     written: Arc<AtomicU64>,
-    thread: JoinHandle<io::Result<Ending>>,
+    /// Closed when the disk has all of it, or will never have.
+    ended: Receiver<Never>,
     used_percent: u32,
 }
 
@@ -48,8 +56,8 @@ pub struct Recorder {
     folder: PathBuf,
     sender: mpsc::Sender<Msg>,
     running: Option<Running>,
-    /// Recordings that were made, for the last word.
-    made: Vec<PathBuf>,
+    /// Recordings that were made, for the last word, and when each is written.
+    made: Vec<(PathBuf, Receiver<Never>)>,
 }
 
 impl Recorder {
@@ -130,20 +138,30 @@ impl Recorder {
         let (orders, inbox) = sync_channel(WAITING);
         let written = Arc::new(AtomicU64::new(writer.bytes()));
         let counted = Arc::clone(&written);
-        let thread = std::thread::Builder::new()
+        let (ends, ended) = channel();
+        let (sender, shown) = (self.sender.clone(), path.display().to_string());
+        std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || write(writer, &inbox, &counted))?;
+            .spawn(move || {
+                let end = write(writer, &inbox, &counted);
+                if let Some(msg) = how_it_went(&end, &shown, counted.load(Ordering::Relaxed)) {
+                    // A console that is gone, or too busy to hear it, has the file all the same.
+                    let _unheard = sender.try_send(msg);
+                }
+                drop(ends);
+            })?;
         Ok(Running {
             path,
             since: model.now,
             orders,
             written,
-            thread,
+            ended,
             used_percent: 0,
         })
     }
 
-    /// Ends the recording that runs, and says how it went.
+    /// Ends the recording that runs. Its thread says how it went once the disk has all of it: nobody waits for that
+    /// here, since a disk that stands still would hold up every key.
     fn finish(&mut self, why: Option<Ending>, reason: &str) {
         let Some(running) = self.running.take() else {
             return;
@@ -152,33 +170,31 @@ impl Recorder {
             // A thread that is gone has ended the recording itself.
             let _gone = running.orders.try_send(Order::End(why));
         }
-        drop(running.orders);
-        let size = || format::bytes(running.written.load(Ordering::Relaxed));
-        let path = running.path.display();
-        match running.thread.join() {
-            Ok(Ok(Ending::Bound)) => self.say(
-                Tone::Bad,
-                format!("the recording is as large as it may be, {}: {path}", size()),
-            ),
-            Ok(Ok(Ending::Unknown)) => {
-                self.say(Tone::Bad, format!("the recording has ended, {reason}: {path}"));
-            }
-            Ok(Ok(_)) => self.say(Tone::Good, format!("recorded {} to {path}", size())),
-            Ok(Err(error)) => self.say(Tone::Bad, format!("the recording has ended: {error}: {path}")),
-            Err(_panicked) => self.say(Tone::Bad, format!("the recording has ended: {path}")),
+        if !reason.is_empty() {
+            let path = running.path.display();
+            self.say(Tone::Bad, format!("the recording has ended, {reason}: {path}"));
         }
-        self.made.push(running.path);
+        self.made.push((running.path, running.ended));
         self.tell(Msg::Recording(None));
     }
 
     /// The console ends: so does its recording, and whoever made one is told how to play it.
     pub fn leave(&mut self, in_order: bool) {
-        self.finish(in_order.then_some(Ending::Left), "the console has failed");
-        for path in &self.made {
+        let reason = if in_order { "" } else { "the console has failed" };
+        self.finish(in_order.then_some(Ending::Left), reason);
+        let until = Instant::now() + WRITTEN_WITHIN;
+        for (path, ended) in &self.made {
+            let left = until.saturating_duration_since(Instant::now());
+            let is_whole = ended.recv_timeout(left) == Err(RecvTimeoutError::Disconnected);
+            let note = if is_whole {
+                ""
+            } else {
+                " (the disk has not taken all of it)"
+            };
             // With the terminal gone nobody reads it.
             let _unheard = writeln!(
                 io::stderr(),
-                "recorded: millstream --replay {}",
+                "recorded: millstream --replay {}{note}",
                 millstream::untrusted::visible(&path.display().to_string())
             );
         }
@@ -220,6 +236,24 @@ fn fresh(folder: &Path, now: DateTime<Utc>) -> io::Result<(File, PathBuf)> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// What there is to say of a recording that has ended; of one that was cut off it has been said before.
+fn how_it_went(end: &io::Result<Ending>, path: &str, bytes: u64) -> Option<Msg> {
+    let size = format::bytes(bytes);
+    let (tone, text) = match end {
+        Ok(Ending::Unknown) => return None,
+        Ok(Ending::Bound) => {
+            let text = format!("the recording is as large as it may be, {size}: {path}");
+            (Tone::Bad, text)
+        }
+        Ok(Ending::Stopped | Ending::Left) => (Tone::Good, format!("recorded {size} to {path}")),
+        Err(error) => (Tone::Bad, format!("the recording has ended: {error}: {path}")),
+    };
+    Some(Msg::Told {
+        tone,
+        text: Untrusted::new(text),
+    })
 }
 
 /// Writes until it is told to end, until there is no room left, or until the console is gone.

@@ -1,5 +1,6 @@
 //! Whether the process lives, whether it can work, and what it counts.
 
+use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -42,7 +43,16 @@ impl Readiness {
         {
             return found;
         }
-        let (postgres, valkey) = tokio::join!(answers(store.check_schema()), answers(queue.check()));
+        // Nobody waits longer than that for the answer, and yet it is waited for: a call that is dropped half way keeps
+        // its connection from all others when the server has fallen silent, and only its bound replaces the pool.
+        let asked = store.clone();
+        let schema = tokio::spawn(async move { asked.bounded(asked.check_schema()).await });
+        let schema = async {
+            schema
+                .await
+                .unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+        };
+        let (postgres, valkey) = tokio::join!(answers(schema), answers(queue.check()));
         let found = Found { postgres, valkey };
         *self.lock() = Some((Instant::now(), found));
         found

@@ -229,6 +229,11 @@ impl Feed {
             }
             Server::Postgres => self.store.reconnect(),
         }
+        self.tell_down(server, why).await;
+    }
+
+    /// Tells why a server does not answer, and when it is asked again.
+    async fn tell_down(&self, server: Server, why: &Why) {
         let next_try = clock::now() + TimeDelta::from_std(ASK_AGAIN).unwrap_or_default();
         let why = why.clone();
         self.tell(Msg::Down {

@@ -119,12 +119,15 @@ impl Feed {
             Wish::Pending { .. } | Wish::Streams { .. } | Wish::Nothing => Ok(()),
         };
         if let Err(why) = done {
-            // A pool that waits in vain says only that; who connects outside of it hears what is wrong.
-            let why = within(self.store.check()).await.err().unwrap_or(why);
             // What was read before may be out of date when the server is back.
             self.memory = Memory::default();
             self.down(Server::Postgres, &why).await;
             self.missed(wish, topic, &why).await;
+            // A pool that waits in vain says only that; who connects outside of it hears what is wrong.
+            if let Err(why) = within(self.store.check()).await {
+                self.tell_down(Server::Postgres, &why).await;
+                self.missed(wish, topic, &why).await;
+            }
         }
     }
 

@@ -138,10 +138,10 @@ fn loss(canvas: &mut Canvas<'_>, model: &Model) -> u16 {
     let means = match (both, server) {
         (true, _) => "What is shown is what was known last. Nothing accepted is lost.",
         (false, Server::Valkey) => {
-            "What it told us is dated; jobs and costs are live from Postgres. Nothing accepted is lost."
+            "What it told us is dated; jobs and costs are live. Nothing accepted is lost."
         }
         (false, Server::Postgres) => {
-            "What it told us is dated; the queue is live from Valkey. Results wait until it is back."
+            "What it told us is dated; the queue is live. Results wait until it is back."
         }
     };
     let width = canvas.width().saturating_sub(2);
