@@ -113,7 +113,10 @@ async fn until_well(terminal: &Terminal) {
 /// Prints how long it took from a server's return to the first list that is as of now: `cargo test -- --nocapture`.
 async fn until_fresh(terminal: &Terminal, what: &str, since: Instant, is_fresh: impl Fn(&str) -> bool) {
     terminal.until("the list as of now", is_fresh).await;
-    println!("{what}: as of now {:.1} s after its return", since.elapsed().as_secs_f64());
+    println!(
+        "{what}: as of now {:.1} s after its return",
+        since.elapsed().as_secs_f64()
+    );
 }
 
 async fn leave(mut terminal: Terminal) {

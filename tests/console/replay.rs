@@ -303,34 +303,57 @@ impl Beside {
 async fn the_keys_of_the_slider_show_every_moment_of_a_recording() {
     let mut seen = Beside::start().await;
     let length = seen.player.length();
-    let first = seen.press("\u{1b}[H", "the beginning", |player| player.go(Duration::ZERO)).await;
+    let first = seen
+        .press("\u{1b}[H", "the beginning", |player| player.go(Duration::ZERO))
+        .await;
     let mut forwards = vec![first.clone()];
     // Far enough that the clock on the slider goes on.
     for nth in 0..6 {
         let name = format!("step {nth} forwards");
-        let shown = seen.press("\u{1b}[C", &name, |player| player.step(Direction::Forward)).await;
+        let shown = seen
+            .press("\u{1b}[C", &name, |player| player.step(Direction::Forward))
+            .await;
         forwards.push(shown);
     }
     assert_ne!(forwards[0], forwards[6], "the steps lead somewhere");
     for nth in (0..6).rev() {
         let name = format!("back at step {nth}");
-        let shown = seen.press("\u{1b}[D", &name, |player| player.step(Direction::Back)).await;
+        let shown = seen
+            .press("\u{1b}[D", &name, |player| player.step(Direction::Back))
+            .await;
         assert_eq!(shown, forwards[nth], "the way back is the way there");
     }
-    let tens = seen.press(".", "ten seconds on", |player| player.go(Duration::from_secs(10))).await;
+    let tens = seen
+        .press(".", "ten seconds on", |player| player.go(Duration::from_secs(10)))
+        .await;
     assert_ne!(tens, first);
-    seen.press("=15\r", "the second that was typed", |player| player.go(Duration::from_secs(15))).await;
-    seen.press(",", "ten seconds back", |player| player.go(Duration::from_secs(5))).await;
-    let filtered = seen.press("=45\r", "a filter", |player| player.go(Duration::from_secs(45))).await;
+    seen.press("=15\r", "the second that was typed", |player| {
+        player.go(Duration::from_secs(15));
+    })
+    .await;
+    seen.press(",", "ten seconds back", |player| {
+        player.go(Duration::from_secs(5));
+    })
+    .await;
+    let filtered = seen
+        .press("=45\r", "a filter", |player| player.go(Duration::from_secs(45)))
+        .await;
     assert!(String::from_utf8_lossy(&filtered).contains("class:timeout"));
-    let last = seen.press("\u{1b}[F", "the end", |player| player.go(length)).await;
+    let last = seen
+        .press("\u{1b}[F", "the end", |player| player.go(length))
+        .await;
     assert_ne!(last, filtered);
-    seen.press("\u{1b}[H", "the beginning again", |player| player.go(Duration::ZERO)).await;
+    seen.press("\u{1b}[H", "the beginning again", |player| {
+        player.go(Duration::ZERO);
+    })
+    .await;
     // It plays until it is told to stop, and stands then.
     seen.terminal.press("]]] ").await;
     seen.terminal.until_shows("plays").await;
     seen.terminal
-        .until("another moment", |screen| !screen.contains("  0.0 s ") && screen.contains("plays"))
+        .until("another moment", |screen| {
+            !screen.contains("  0.0 s ") && screen.contains("plays")
+        })
         .await;
     seen.terminal.press(" ").await;
     seen.terminal.until_shows("stopped").await;

@@ -294,12 +294,20 @@ mod tests {
     #[test]
     fn one_stream_on_the_whole_screen_has_a_way_back_and_no_list() {
         let told = |model: &Model| -> Vec<CommandId> {
-            let of_list = [CommandId::Enter, CommandId::Filter, CommandId::Sort, CommandId::Out];
+            let of_list = [
+                CommandId::Enter,
+                CommandId::Filter,
+                CommandId::Sort,
+                CommandId::Out,
+            ];
             let hints = footer(model).into_iter().map(|hint| hint.command);
             hints.filter(|command| of_list.contains(command)).collect()
         };
         let mut model = crate::sample::streams();
-        assert_eq!(told(&model), [CommandId::Enter, CommandId::Filter, CommandId::Sort]);
+        assert_eq!(
+            told(&model),
+            [CommandId::Enter, CommandId::Filter, CommandId::Sort]
+        );
         model.streams.open();
         assert_eq!(told(&model), [CommandId::Out]);
     }

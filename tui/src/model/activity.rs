@@ -82,7 +82,9 @@ impl ActionLine {
     /// Why it was wanted, where somebody said so.
     pub fn reason(&self) -> Option<&Untrusted> {
         let mut facts = self.facts.iter();
-        facts.find(|(name, _)| name.raw() == REASON).map(|(_, value)| value)
+        facts
+            .find(|(name, _)| name.raw() == REASON)
+            .map(|(_, value)| value)
     }
 
     /// How long it took.

@@ -126,8 +126,10 @@ fn row(line: &ActionLine, theme: &Theme) -> Row {
         Words::outside(&line.to, theme.text),
         Words::of(line.ended.word(), style),
         Words::outside(&line.result, theme.text),
-        line.reason()
-            .map_or_else(|| Words::of("-", theme.muted), |reason| Words::outside(reason, theme.text)),
+        line.reason().map_or_else(
+            || Words::of("-", theme.muted),
+            |reason| Words::outside(reason, theme.text),
+        ),
         Words::of(took, theme.muted),
         undo(line, theme),
     ];

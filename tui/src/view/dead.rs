@@ -123,7 +123,10 @@ fn letters(model: &Model, theme: &Theme) -> Words {
         0 => String::new(),
         unlisted => format!(" ({} of causes not listed)", format::count(unlisted)),
     };
-    Words::of(format!(", {count} {} without a job{of_more}", mark.mark()), theme.muted)
+    Words::of(
+        format!(", {count} {} without a job{of_more}", mark.mark()),
+        theme.muted,
+    )
 }
 
 /// How many groups pass the filter, or are listed of more.

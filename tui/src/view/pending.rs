@@ -270,12 +270,25 @@ fn details(canvas: &mut Canvas<'_>, line: &PendingLine, is_beside: bool) {
     let (glyph, style) = state::hold(theme, line.hold);
     let words = Words::of(format!("{glyph} {}", line.hold.word()), style)
         .gap(3)
-        .then(meaning(line, theme));
+        .and(meaning(line), theme.text);
+    let figures = format!(
+        "idle {}   read {}",
+        format::took(line.idle),
+        format::plural(line.reads, "time", "times")
+    );
+    let all = words.clone().gap(3).and(figures, theme.muted);
     let width = canvas.width().saturating_sub(2);
     let mut body = canvas.part(1, 1, width, u16::MAX);
     let mut y = 0;
     // Beside the list it is narrow, and there are rows enough.
-    let lines = if is_beside { words.wrap(width, 0) } else { vec![words] };
+    let lines = if is_beside {
+        all.wrap(width, 0)
+    } else if all.width() <= width {
+        vec![all]
+    } else {
+        // The figures stand in the list as well.
+        vec![words]
+    };
     for words in &lines {
         body.fitted(0, y, words, width);
         y += 1;
@@ -283,13 +296,13 @@ fn details(canvas: &mut Canvas<'_>, line: &PendingLine, is_beside: bool) {
     fields(&mut body.below(y + u16::from(is_beside)), line);
 }
 
-fn meaning(line: &PendingLine, theme: &Theme) -> Words {
+fn meaning(line: &PendingLine) -> String {
     let worker = line
         .worker
         .as_ref()
         .map_or_else(|| "nobody".to_owned(), |worker| worker.short());
     let silence = format::age(line.silence.unwrap_or_default());
-    let text = match line.hold {
+    match line.hold {
         Hold::Lost => format!("{worker} was heard {silence} ago; another worker takes this over"),
         Hold::Stuck => format!(
             "{worker} lives and has not renewed this for {}",
@@ -302,13 +315,7 @@ fn meaning(line: &PendingLine, theme: &Theme) -> Words {
         },
         Hold::Foreign => format!("{worker} sends no heartbeat of ours"),
         Hold::Running => format!("{worker} works on it, heard {silence} ago"),
-    };
-    let figures = format!(
-        "idle {}   read {}",
-        format::took(line.idle),
-        format::plural(line.reads, "time", "times")
-    );
-    Words::of(text, theme.text).gap(3).and(figures, theme.muted)
+    }
 }
 
 fn fields(canvas: &mut Canvas<'_>, line: &PendingLine) {

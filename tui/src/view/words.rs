@@ -182,10 +182,17 @@ mod tests {
             .gap(3)
             .and("puts it back where", Style::new())
             .and(" it was", Style::new());
-        let lines = |columns, indent| -> Vec<String> { words.wrap(columns, indent).iter().map(text).collect() };
+        let lines =
+            |columns, indent| -> Vec<String> { words.wrap(columns, indent).iter().map(text).collect() };
         assert_eq!(lines(30, 4), ["R   puts it back where it was"]);
-        assert_eq!(lines(12, 4), ["R   puts it ", "    back ", "    where it", "    was"]);
-        assert_eq!(lines(5, 0), ["R   ", "puts ", "it ", "back ", "where", "it ", "was"]);
+        assert_eq!(
+            lines(12, 4),
+            ["R   puts it ", "    back ", "    where it", "    was"]
+        );
+        assert_eq!(
+            lines(5, 0),
+            ["R   ", "puts ", "it ", "back ", "where", "it ", "was"]
+        );
         let id = Words::of("0123456789", Style::new());
         let broken: Vec<String> = id.wrap(4, 1).iter().map(text).collect();
         assert_eq!(broken, ["012", " 345", " 678", " 9"]);

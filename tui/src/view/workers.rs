@@ -112,14 +112,20 @@ fn preview(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model, gap: u16
         ("slots", text(format!("{} of {} busy", worker.busy, worker.slots))),
         (
             "done",
-            text(format::count(worker.done))
-                .gap(2)
-                .and(format!("{} a minute", format::rate(worker.per_minute)), theme.muted),
+            text(format::count(worker.done)).gap(2).and(
+                format!("{} a minute", format::rate(worker.per_minute)),
+                theme.muted,
+            ),
         ),
         ("failed", text(format::count(worker.failed))),
         ("p50", time(worker.p50)),
         ("p95", time(worker.p95)),
-        ("run times", times(&worker.run_times, theme.busy).gap(2).and("1 … 60 s", theme.muted)),
+        (
+            "run times",
+            times(&worker.run_times, theme.busy)
+                .gap(2)
+                .and("1 … 60 s", theme.muted),
+        ),
     ];
     facts.extend(trouble_of(worker, model).map(|trouble| ("trouble", flagged(trouble, worker, theme))));
     facts.extend(
@@ -150,9 +156,16 @@ fn in_two_lines(canvas: &mut Canvas<'_>, job: &RunningJob, worker: &WorkerLine, 
     let input = short_input(&job.input);
     canvas.put(2, 0, glyph, style);
     canvas.put(4, 0, &short_id(job.id), theme.accent);
-    canvas.fitted(12, 0, &Words::outside(&input, theme.text), width.saturating_sub(13));
+    canvas.fitted(
+        12,
+        0,
+        &Words::outside(&input, theme.text),
+        width.saturating_sub(13),
+    );
     let ran = format::took(format::between(job.started_at, now));
-    let words = Words::of(ran, theme.text).gap(2).and(format!("try {}", job.attempt), theme.muted);
+    let words = Words::of(ran, theme.text)
+        .gap(2)
+        .and(format!("try {}", job.attempt), theme.muted);
     let words = match &job.phase {
         Some(phase) => words.gap(2).and_outside(phase, style),
         None => words,
@@ -233,10 +246,7 @@ fn shown(model: &Model) -> Words {
     if model.workers.filter.is_empty() {
         return Words::default();
     }
-    Words::of(
-        format!("{} of {all}", model.workers.list.len()),
-        Style::default(),
-    )
+    Words::of(format!("{} of {all}", model.workers.list.len()), Style::default())
 }
 
 fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
@@ -511,7 +521,10 @@ fn now(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model) {
         _ => name,
     };
     let up = match worker.started_at.filter(|_| worker.state != WorkerState::Lost) {
-        Some(start) => format!(", up {}", format::roughly(format::between(start, model.server_now()))),
+        Some(start) => format!(
+            ", up {}",
+            format::roughly(format::between(start, model.server_now()))
+        ),
         None => String::new(),
     };
     let process = process(worker, theme).and(up, theme.muted);

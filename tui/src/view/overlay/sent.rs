@@ -13,7 +13,11 @@ use crate::view::words::Words;
 pub fn draw(canvas: &mut Canvas<'_>, offset: usize, model: &Model) {
     let theme = canvas.theme;
     // A screen of a usual width has none to spare.
-    let margin = if Room::of(canvas.width()) == Room::Wide { 8 } else { 0 };
+    let margin = if Room::of(canvas.width()) == Room::Wide {
+        8
+    } else {
+        0
+    };
     let size = (
         canvas.width().saturating_sub(margin),
         canvas.height().saturating_sub(4),

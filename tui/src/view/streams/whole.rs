@@ -132,17 +132,17 @@ fn figures(line: &StreamLine, model: &Model, theme: &Theme) -> [[(&'static str, 
     [of_stream, of_group]
 }
 
-/// `212   held by 8 consumers, the oldest for 4m 10s`.
+/// `212  oldest 4m 10s, 8 consumers`: what is cut first is told in a pane of its own.
 fn pending(line: &StreamLine, theme: &Theme) -> Words {
     let consumers = format::plural(line.consumers, "consumer", "consumers");
-    let words = Words::of(format::count(line.pending), theme.text);
+    let words = Words::of(format::count(line.pending), theme.text).gap(2);
     if line.pending == 0 {
-        return words.gap(2).and(consumers, theme.muted);
+        return words.and(consumers, theme.muted);
     }
     words
-        .gap(2)
-        .and(format!("{consumers}, the oldest "), theme.muted)
+        .and("oldest ", theme.muted)
         .then(oldest(line, theme))
+        .and(format!(", {consumers}"), theme.muted)
 }
 
 /// The panes by their names, the open one told apart, and which lines of it are shown.
