@@ -1,7 +1,7 @@
 //! Servers that go away, fall silent, grow slow or do not let us in: the console stays, says which and why, keeps what it
 //! knew with its age, and comes back by itself. It never shows a password.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream::domain::JobId;
 use millstream::queue::Wire;
@@ -110,6 +110,15 @@ async fn until_well(terminal: &Terminal) {
         .await;
 }
 
+/// Prints how long it took from a server's return to the first list that is as of now: `cargo test -- --nocapture`.
+async fn until_fresh(terminal: &Terminal, what: &str, since: Instant, is_fresh: impl Fn(&str) -> bool) {
+    terminal.until("the list as of now", is_fresh).await;
+    println!(
+        "{what}: as of now {:.1} s after its return",
+        since.elapsed().as_secs_f64()
+    );
+}
+
 async fn leave(mut terminal: Terminal) {
     terminal.press("q").await;
     assert!(terminal.until_ended().await.success());
@@ -132,12 +141,12 @@ async fn a_server_that_is_cut_off_is_named_and_comes_back_by_itself() {
     until_lamps(&terminal, (false, true)).await;
     lab.stands_still(&terminal).await;
     lab.postgres.mend();
+    let back = Instant::now();
     until_well(&terminal).await;
-    terminal
-        .until("the list as of now", |screen| {
-            !screen.contains(" old") && selected(screen).is_some_and(|row| row.contains(&short(lab.jobs[1])))
-        })
-        .await;
+    until_fresh(&terminal, "Postgres", back, |screen| {
+        !screen.contains(" old") && selected(screen).is_some_and(|row| row.contains(&short(lab.jobs[1])))
+    })
+    .await;
     lab.valkey.cut();
     until_lamps(&terminal, (true, false)).await;
     lab.postgres.cut();
@@ -152,8 +161,12 @@ async fn a_server_that_is_cut_off_is_named_and_comes_back_by_itself() {
         .await;
     lab.valkey.mend();
     lab.postgres.mend();
+    let back = Instant::now();
     until_well(&terminal).await;
-    terminal.until_shows("accepted 3").await;
+    until_fresh(&terminal, "both", back, |screen| {
+        screen.contains("accepted 3") && !screen.contains(" s old")
+    })
+    .await;
     leave(terminal).await;
 }
 
@@ -169,12 +182,12 @@ async fn a_server_that_falls_silent_is_reached_by_a_new_connection() {
     // What is on its way stays there; only who connects anew is answered.
     lab.postgres.slow_down(Duration::ZERO);
     lab.valkey.slow_down(Duration::ZERO);
+    let back = Instant::now();
     until_well(&terminal).await;
-    terminal
-        .until("the list as of now", |screen| {
-            !screen.contains(" old") && selected(screen).is_some_and(|row| row.contains(&short(lab.jobs[1])))
-        })
-        .await;
+    until_fresh(&terminal, "both, that were silent", back, |screen| {
+        !screen.contains(" old") && selected(screen).is_some_and(|row| row.contains(&short(lab.jobs[1])))
+    })
+    .await;
     leave(terminal).await;
 }
 

@@ -129,7 +129,14 @@ fn the_row_under_the_cursor_is_told_beside_the_list_of_a_wide_screen() {
         width: 160,
         height: 40,
     };
-    for shown in [Shown::Jobs, Shown::Pending, Shown::Dead, Shown::Activity] {
+    for shown in [
+        Shown::Jobs,
+        Shown::Pending,
+        Shown::Workers,
+        Shown::Dead,
+        Shown::Streams,
+        Shown::Activity,
+    ] {
         check(shown, State::Normal, wide, &DARK);
     }
 }

@@ -253,6 +253,122 @@ async fn a_console_is_recorded_by_a_key_and_played_without_any_server() {
     assert!(terminal.is_given_back());
 }
 
+/// What a screen shows, without the spaces behind its rows.
+fn rows(screen: &str) -> Vec<&str> {
+    let rows: Vec<&str> = screen.lines().map(str::trim_end).collect();
+    let last = rows.iter().rposition(|row| !row.is_empty());
+    rows[..last.map_or(0, |last| last + 1)].to_vec()
+}
+
+/// A terminal that plays the story, and a player of our own that is to show the same.
+struct Beside {
+    terminal: Terminal,
+    player: Player,
+    replay: Replay,
+}
+
+impl Beside {
+    async fn start() -> Self {
+        let home = Home::new();
+        let file = home.file("story.replay", story());
+        let mut terminal = Terminal::start(home, &["--replay", &file]);
+        terminal.until_shows("plays").await;
+        // Wherever that was: it stands still at its beginning from here on.
+        terminal.press(" ").await;
+        terminal.until_shows("stopped").await;
+        let player = Player::new(Tape::read(story()).expect("a recording"), model_size(USUAL));
+        let mut replay = player.replay("story.replay".into());
+        replay.playing = false;
+        Self {
+            terminal,
+            player,
+            replay,
+        }
+    }
+
+    /// Presses a key, and waits for the whole frame that our own player shows.
+    async fn press(&mut self, key: &str, told: &str, turn: impl FnOnce(&mut Player)) -> Vec<u8> {
+        turn(&mut self.player);
+        self.replay.at = self.player.at();
+        self.terminal.press(key).await;
+        let expected = text::write(&frame(&self.player, &self.replay, USUAL));
+        self.terminal
+            .until(told, |screen| rows(screen) == rows(&expected))
+            .await;
+        expected.into_bytes()
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_the_slider_show_every_moment_of_a_recording() {
+    let mut seen = Beside::start().await;
+    let length = seen.player.length();
+    let first = seen
+        .press("\u{1b}[H", "the beginning", |player| player.go(Duration::ZERO))
+        .await;
+    let mut forwards = vec![first.clone()];
+    // Far enough that the clock on the slider goes on.
+    for nth in 0..6 {
+        let name = format!("step {nth} forwards");
+        let shown = seen
+            .press("\u{1b}[C", &name, |player| player.step(Direction::Forward))
+            .await;
+        forwards.push(shown);
+    }
+    assert_ne!(forwards[0], forwards[6], "the steps lead somewhere");
+    for nth in (0..6).rev() {
+        let name = format!("back at step {nth}");
+        let shown = seen
+            .press("\u{1b}[D", &name, |player| player.step(Direction::Back))
+            .await;
+        assert_eq!(shown, forwards[nth], "the way back is the way there");
+    }
+    let tens = seen
+        .press(".", "ten seconds on", |player| player.go(Duration::from_secs(10)))
+        .await;
+    assert_ne!(tens, first);
+    seen.press("=15\r", "the second that was typed", |player| {
+        player.go(Duration::from_secs(15));
+    })
+    .await;
+    seen.press(",", "ten seconds back", |player| {
+        player.go(Duration::from_secs(5));
+    })
+    .await;
+    let filtered = seen
+        .press("=45\r", "a filter", |player| player.go(Duration::from_secs(45)))
+        .await;
+    assert!(String::from_utf8_lossy(&filtered).contains("class:timeout"));
+    let last = seen
+        .press("\u{1b}[F", "the end", |player| player.go(length))
+        .await;
+    assert_ne!(last, filtered);
+    seen.press("\u{1b}[H", "the beginning again", |player| {
+        player.go(Duration::ZERO);
+    })
+    .await;
+    // It plays until it is told to stop, and stands then.
+    seen.terminal.press("]]] ").await;
+    seen.terminal.until_shows("plays").await;
+    seen.terminal
+        .until("another moment", |screen| {
+            !screen.contains("  0.0 s ") && screen.contains("plays")
+        })
+        .await;
+    seen.terminal.press(" ").await;
+    seen.terminal.until_shows("stopped").await;
+    let shown = seen.terminal.shows();
+    assert!(shown.contains("8x"), "{shown}");
+    // At its end it stops by itself, and says so; from there it plays from the beginning.
+    seen.terminal.press("\u{1b}[F\u{1b}[D ").await;
+    seen.terminal.until_shows("ended by its key").await;
+    seen.terminal.press(" ").await;
+    seen.terminal.until_shows("plays").await;
+    seen.terminal.press("q").await;
+    assert!(seen.terminal.until_ended().await.success());
+    assert!(seen.terminal.is_given_back());
+}
+
 #[tokio::test]
 async fn a_console_that_is_killed_leaves_a_recording_that_can_be_played() {
     let world = World::with(Wire::REVIEW).await;

@@ -134,7 +134,8 @@ fn flush(out: &mut String, run: Option<Run>, top: f32) {
             "<text x=\"{left:.2}\" y=\"{:.2}\" textLength=\"{length:.2}\" fill=\"{}\"{weight}{slant}{struck}>{}</text>\n",
             top + BASELINE,
             hex(ink),
-            escape(text.trim_start())
+            // Browsers take spaces in a row for one, and stretch what is left.
+            escape(text.trim_start()).replace("  ", "\u{a0}\u{a0}")
         ),
     );
 }

@@ -116,6 +116,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(DEAD, Key::Char('s'), CommandId::Sort, Footer::First),
     bind(DEAD, Key::Char('S'), CommandId::Turn, Footer::First),
     bind(STREAMS, Key::Tab, CommandId::NextPane, Footer::First),
+    bind(STREAMS, Key::Esc, CommandId::Out, Footer::First),
     bind(STREAMS, Key::Char('/'), CommandId::Filter, Footer::First),
     bind(STREAMS, Key::Char('s'), CommandId::Sort, Footer::First),
     bind(STREAMS, Key::Char('S'), CommandId::Turn, Footer::First),

@@ -149,6 +149,7 @@ pub fn footer(model: &Model) -> Vec<Hint> {
     let mut shown: Vec<&Binding> = bindings
         .filter(|binding| binding.footer != Footer::No)
         .filter(|binding| binding.scope == scope || binding.scope == Scope::Anywhere)
+        .filter(|binding| has_place(model, binding.command))
         .filter(|binding| binding.command.is_available(model) || is_told_of(model, binding.command))
         .collect();
     shown.sort_by_key(|binding| rank(binding));
@@ -163,6 +164,21 @@ pub fn footer(model: &Model) -> Vec<Hint> {
         }
     }
     hints
+}
+
+/// Whether a command of this view is worth its place in the footer now: one stream that has the whole screen has a way
+/// back and no list, and an action is told beside its row already.
+fn has_place(model: &Model, command: CommandId) -> bool {
+    let is_of_list = matches!(
+        command,
+        CommandId::Enter | CommandId::Filter | CommandId::Sort | CommandId::Turn
+    );
+    match model.view() {
+        View::Streams if model.streams.open => !is_of_list,
+        View::Streams => command != CommandId::Out,
+        View::Activity => command != CommandId::Enter,
+        _ => true,
+    }
 }
 
 /// Whether a command that cannot be done now is told of all the same.
@@ -273,6 +289,27 @@ mod tests {
         assert_eq!(command(&model, Key::Char('h')), None);
         model.path = vec![View::Workers];
         assert_eq!(key(&model, CommandId::KillWorker), Some(Key::Char('K')));
+    }
+
+    #[test]
+    fn one_stream_on_the_whole_screen_has_a_way_back_and_no_list() {
+        let told = |model: &Model| -> Vec<CommandId> {
+            let of_list = [
+                CommandId::Enter,
+                CommandId::Filter,
+                CommandId::Sort,
+                CommandId::Out,
+            ];
+            let hints = footer(model).into_iter().map(|hint| hint.command);
+            hints.filter(|command| of_list.contains(command)).collect()
+        };
+        let mut model = crate::sample::streams();
+        assert_eq!(
+            told(&model),
+            [CommandId::Enter, CommandId::Filter, CommandId::Sort]
+        );
+        model.streams.open();
+        assert_eq!(told(&model), [CommandId::Out]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use super::list::List;
 use super::remote::Remote;
 use super::time::since;
 
+/// The name of the fact that says why an action was wanted.
+pub const REASON: &str = "reason";
+
 /// How an action ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Ended {
@@ -74,6 +77,14 @@ impl ActionLine {
         // What turned a switch has no jobs of its own.
         let is_switch = matches!(self.verb.raw(), "pause" | "resume" | "scale");
         self.left > 0 || (is_switch && self.ended == Ended::Done && !self.undone)
+    }
+
+    /// Why it was wanted, where somebody said so.
+    pub fn reason(&self) -> Option<&Untrusted> {
+        let mut facts = self.facts.iter();
+        facts
+            .find(|(name, _)| name.raw() == REASON)
+            .map(|(_, value)| value)
     }
 
     /// How long it took.

@@ -185,8 +185,11 @@ pub struct LetterLine {
 pub struct LettersPage {
     /// The causes of letters that no row knows.
     pub causes: Vec<Cause>,
-    /// How many letters.
+    /// How many letters, those of no cause here included.
     pub total: u64,
+    /// How many are of a cause that is not among these: only so many causes are told apart.
+    #[serde(default)]
+    pub ungrouped: u64,
     /// All letters were looked at; else there may be more.
     pub whole: bool,
     /// The newest letters of the cause that is unfolded.

@@ -89,6 +89,9 @@ impl View {
     }
 }
 
+/// From this width on the row under the cursor is told beside the list, and no longer below it.
+pub const BESIDE_FROM: u16 = 160;
+
 impl Model {
     /// How many rows the list of the open view has room for.
     ///
@@ -96,7 +99,11 @@ impl Model {
     /// draws what [`super::list::List::window`] says for the lines that it really has.
     pub fn list_height(&self) -> usize {
         let height = usize::from(self.size.height);
+        let beside = self.size.width >= BESIDE_FROM;
         let taken = match self.view() {
+            // Header, tabs, rule, title, empty, headings above; rule and footer below.
+            View::Jobs | View::Pending | View::Dead | View::Activity if beside && height >= 30 => 8,
+            View::Streams if beside && !self.streams.open && height >= 30 => 8,
             View::Overview => height - height.min(super::overview::worker_rows(self.size)),
             // Header, tabs, rule, title, empty, headings above; detail, rule, footer below.
             View::Jobs if height >= 30 => 10,

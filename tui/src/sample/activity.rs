@@ -1,9 +1,10 @@
 //! What operators did in the story.
 
 use chrono::TimeDelta;
+use millstream::untrusted::Untrusted;
 
 use super::ago;
-use crate::model::activity::{ActionLine, ActivityPage, Ended};
+use crate::model::activity::{ActionLine, ActivityPage, Ended, REASON};
 
 /// Their book, newest first.
 // A table, an action a line.
@@ -26,7 +27,15 @@ pub fn page() -> ActivityPage {
 fn line(id: i64, seconds: f64, who: &str, verb: &str, to: &str, ended: Ended, result: &str) -> ActionLine {
     let at = ago(seconds);
     let over = !matches!(ended, Ended::Running | Ended::Unheard);
-    let mut facts = vec![("ids".into(), to.into())];
+    let reason = match verb {
+        "dead requeue" => Some("the model answers again"),
+        "pause" => Some("deploy of the model proxy"),
+        "claim" => Some("its machine was taken away \u{1b}[5m"),
+        _ => None,
+    };
+    let mut facts: Vec<(Untrusted, Untrusted)> = Vec::new();
+    facts.extend(reason.map(|reason| (REASON.into(), reason.into())));
+    facts.push(("ids".into(), to.into()));
     if !result.is_empty() {
         facts.push(("result".into(), result.into()));
     }

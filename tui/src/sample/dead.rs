@@ -78,6 +78,7 @@ pub fn letters() -> LettersPage {
             [0, 0, 0, 1, 0, 0, 0, 1, 0, 0],
         )],
         total: 2,
+        ungrouped: 0,
         whole: true,
         members: vec![
             line(

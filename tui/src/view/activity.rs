@@ -14,11 +14,12 @@ use crate::view::widgets::table::{self, Column, Layout, Row};
 use crate::view::widgets::{section, title};
 use crate::view::words::Words;
 
-const fn columns(room: Room) -> [Column; 8] {
+const fn columns(room: Room) -> [Column; 9] {
     let (to, result) = match room {
         Room::Narrow => (10, 6),
         Room::Medium => (20, 14),
-        Room::Wide => (28, 24),
+        // With the row under the cursor told beside the list all but the reason still fit.
+        Room::Wide => (20, 20),
     };
     [
         Column::words("TIME", 9, 10),
@@ -27,6 +28,7 @@ const fn columns(room: Room) -> [Column; 8] {
         Column::words("TO", to, 6).elastic(40),
         Column::words("END", 7, 8),
         Column::words("RESULT", result, 5).elastic(60),
+        Column::words("REASON", 16, 1).elastic(40),
         Column::number("TOOK", 6, 3),
         Column::number("UNDO", 5, 7),
     ]
@@ -37,11 +39,9 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
-    let detail = match model.activity.selected() {
-        Some(_) => detail_rows(Room::of(canvas.width()), canvas.height()),
-        None => 0,
-    };
-    let split = Split::new(canvas, top, (detail, gap));
+    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
+    let told = model.activity.selected().map(|_| (detail, gap));
+    let split = Split::new(canvas, top, told);
     list(&mut split.list(canvas), model);
     let aged = canvas.theme.aged();
     let theme = if model.activity.page.is_stale() {
@@ -50,7 +50,7 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
         canvas.theme
     };
     if let (Some(line), Some(mut beside)) = (model.activity.selected(), split.detail(canvas)) {
-        details(&mut beside.themed(theme), line);
+        details(&mut beside.themed(theme), line, split.is_beside());
     }
 }
 
@@ -126,6 +126,10 @@ fn row(line: &ActionLine, theme: &Theme) -> Row {
         Words::outside(&line.to, theme.text),
         Words::of(line.ended.word(), style),
         Words::outside(&line.result, theme.text),
+        line.reason().map_or_else(
+            || Words::of("-", theme.muted),
+            |reason| Words::outside(reason, theme.text),
+        ),
         Words::of(took, theme.muted),
         undo(line, theme),
     ];
@@ -146,7 +150,7 @@ fn undo(line: &ActionLine, theme: &Theme) -> Words {
 }
 
 /// The action under the cursor, as the book has it.
-fn details(canvas: &mut Canvas<'_>, line: &ActionLine) {
+fn details(canvas: &mut Canvas<'_>, line: &ActionLine, is_beside: bool) {
     let theme = canvas.theme;
     let name = Words::outside(&line.verb, theme.strong())
         .and(" by ", theme.muted)
@@ -173,10 +177,10 @@ fn details(canvas: &mut Canvas<'_>, line: &ActionLine) {
         .map(|(name, words)| (name.as_str(), words.clone()))
         .collect();
     let width = canvas.width().saturating_sub(2);
-    table::facts(
-        &mut canvas.part(1, 1, width, u16::MAX),
-        0,
-        widest.min(20) + 2,
-        &facts,
-    );
+    let mut body = canvas.part(1, 1, width, u16::MAX);
+    if is_beside {
+        table::facts_in_full(&mut body, 0, widest.min(14) + 2, &facts);
+    } else {
+        table::facts(&mut body, 0, widest.min(20) + 2, &facts);
+    }
 }

@@ -36,11 +36,9 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
-    let detail = match model.dead.selected() {
-        Some(_) => detail_rows(Room::of(canvas.width()), canvas.height()),
-        None => 0,
-    };
-    let split = Split::new(canvas, top, (detail, gap));
+    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
+    let told = model.dead.selected().map(|_| (detail, gap));
+    let split = Split::new(canvas, top, told);
     list(&mut split.list(canvas), model);
     let aged = canvas.theme.aged();
     let theme = if model.dead.page.is_stale() {
@@ -120,7 +118,15 @@ fn letters(model: &Model, theme: &Theme) -> Words {
         None if remote.is_loading() => return Words::default(),
         None => (String::new(), Trust::Unknown),
     };
-    Words::of(format!(", {count} {} without a job", mark.mark()), theme.muted)
+    let unlisted = remote.value().map_or(0, |page| page.ungrouped);
+    let of_more = match unlisted {
+        0 => String::new(),
+        unlisted => format!(" ({} of causes not listed)", format::count(unlisted)),
+    };
+    Words::of(
+        format!(", {count} {} without a job{of_more}", mark.mark()),
+        theme.muted,
+    )
 }
 
 /// How many groups pass the filter, or are listed of more.

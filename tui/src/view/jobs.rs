@@ -40,7 +40,8 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let top = if airy { 2 } else { 1 };
     let shows_why = canvas.height() >= 8 && Room::of(canvas.width()) != Room::Narrow;
-    let split = Split::new(canvas, top, (u16::from(shows_why), u16::from(airy)));
+    let told = (u16::from(shows_why), u16::from(airy));
+    let split = Split::new(canvas, top, model.jobs.selected().map(|_| told));
     list(&mut split.list(canvas), model);
     let aged = canvas.theme.aged();
     let theme = if model.jobs.page.is_stale() {
@@ -68,8 +69,8 @@ fn preview(canvas: &mut Canvas<'_>, line: &JobLine, model: &Model) {
     section::rule(canvas, &name, &state::job_words(theme, line.state));
     let none = || Words::of("-", theme.muted);
     let verdict = line.verdict.as_ref();
+    let about = guess(line);
     let mut facts = vec![
-        ("input", Words::outside(&line.input, theme.text)),
         (
             "verdict",
             verdict.map_or_else(none, |verdict| Words::outside(verdict, theme.text)),
@@ -91,7 +92,7 @@ fn preview(canvas: &mut Canvas<'_>, line: &JobLine, model: &Model) {
             "ran",
             line.run(now).map_or_else(none, |time| text(format::took(time))),
         ),
-        ("tokens", text(format::tokens(line.tokens))),
+        ("tokens", text(format!("{about}{}", format::tokens(line.tokens)))),
         ("cost", text(format::money(line.cost_usd))),
         ("id", Words::of(line.id.to_string(), theme.muted)),
     ];
@@ -102,7 +103,9 @@ fn preview(canvas: &mut Canvas<'_>, line: &JobLine, model: &Model) {
     );
     let width = canvas.width().saturating_sub(2);
     let mut body = canvas.part(1, 1, width, u16::MAX);
-    let y = table::facts(&mut body, 0, 11, &facts);
+    // Addresses have no spaces, and need all of the width.
+    let y = body.paragraph(0, &line.input.to_string(), theme.strong());
+    let y = table::facts_in_full(&mut body, y, 10, &facts);
     if let Some(error) = &line.error {
         body.paragraph(y + 1, &error.to_string(), theme.text);
     }
@@ -202,13 +205,17 @@ const fn sorted_column(sort: JobSort) -> Option<&'static str> {
     }
 }
 
+/// Tokens of a try that goes on or broke off were counted by us, not by the model.
+fn guess(line: &JobLine) -> &'static str {
+    let counted = line.state != JobState::Done && line.tokens > 0;
+    if counted { Trust::Estimated.mark() } else { "" }
+}
+
 fn row(line: &JobLine, model: &Model, theme: &Theme) -> Row {
     let now = model.server_now();
     let style = state::job(theme, line.state);
     let text = |text: String| Words::of(text, theme.text);
-    // Tokens of a try that goes on or broke off were counted by us, not by the model.
-    let counted = line.state != JobState::Done && line.tokens > 0;
-    let about = if counted { Trust::Estimated.mark() } else { "" };
+    let about = guess(line);
     let started = line.attempt > 0;
     let cells = vec![
         Words::of(line.state.word(), style),

@@ -52,11 +52,9 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
     let top = 1 + gap;
-    let detail = match model.pending.selected() {
-        Some(_) => detail_rows(Room::of(canvas.width()), canvas.height()),
-        None => 0,
-    };
-    let split = Split::new(canvas, top, (detail, gap));
+    let detail = detail_rows(Room::of(canvas.width()), canvas.height());
+    let told = model.pending.selected().map(|_| (detail, gap));
+    let split = Split::new(canvas, top, told);
     list(&mut split.list(canvas), model);
     let aged = canvas.theme.aged();
     let theme = if model.pending.page.is_stale() {
@@ -65,7 +63,7 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
         canvas.theme
     };
     if let (Some(line), Some(mut beside)) = (model.pending.selected(), split.detail(canvas)) {
-        details(&mut beside.themed(theme), line);
+        details(&mut beside.themed(theme), line, split.is_beside());
     }
 }
 
@@ -259,7 +257,7 @@ fn payload(payload: &Payload, theme: &Theme) -> Words {
 }
 
 /// The entry under the cursor: what its state means, its figures, its fields.
-fn details(canvas: &mut Canvas<'_>, line: &PendingLine) {
+fn details(canvas: &mut Canvas<'_>, line: &PendingLine, is_beside: bool) {
     let theme = canvas.theme;
     let stream = match line.lane {
         millstream::domain::Lane::Shared => "the shared stream",
@@ -272,19 +270,39 @@ fn details(canvas: &mut Canvas<'_>, line: &PendingLine) {
     let (glyph, style) = state::hold(theme, line.hold);
     let words = Words::of(format!("{glyph} {}", line.hold.word()), style)
         .gap(3)
-        .then(meaning(line, theme));
+        .and(meaning(line), theme.text);
+    let figures = format!(
+        "idle {}   read {}",
+        format::took(line.idle),
+        format::plural(line.reads, "time", "times")
+    );
+    let all = words.clone().gap(3).and(figures, theme.muted);
     let width = canvas.width().saturating_sub(2);
-    canvas.fitted(1, 1, &words, width);
-    fields(&mut canvas.part(1, 2, width, u16::MAX), line);
+    let mut body = canvas.part(1, 1, width, u16::MAX);
+    let mut y = 0;
+    // Beside the list it is narrow, and there are rows enough.
+    let lines = if is_beside {
+        all.wrap(width, 0)
+    } else if all.width() <= width {
+        vec![all]
+    } else {
+        // The figures stand in the list as well.
+        vec![words]
+    };
+    for words in &lines {
+        body.fitted(0, y, words, width);
+        y += 1;
+    }
+    fields(&mut body.below(y + u16::from(is_beside)), line);
 }
 
-fn meaning(line: &PendingLine, theme: &Theme) -> Words {
+fn meaning(line: &PendingLine) -> String {
     let worker = line
         .worker
         .as_ref()
         .map_or_else(|| "nobody".to_owned(), |worker| worker.short());
     let silence = format::age(line.silence.unwrap_or_default());
-    let text = match line.hold {
+    match line.hold {
         Hold::Lost => format!("{worker} was heard {silence} ago; another worker takes this over"),
         Hold::Stuck => format!(
             "{worker} lives and has not renewed this for {}",
@@ -297,13 +315,7 @@ fn meaning(line: &PendingLine, theme: &Theme) -> Words {
         },
         Hold::Foreign => format!("{worker} sends no heartbeat of ours"),
         Hold::Running => format!("{worker} works on it, heard {silence} ago"),
-    };
-    let figures = format!(
-        "idle {}   read {}",
-        format::took(line.idle),
-        format::plural(line.reads, "time", "times")
-    );
-    Words::of(text, theme.text).gap(3).and(figures, theme.muted)
+    }
 }
 
 fn fields(canvas: &mut Canvas<'_>, line: &PendingLine) {

@@ -96,11 +96,65 @@ impl Words {
         out
     }
 
+    /// The words in lines of at most so many columns, broken at spaces where there are any; all but the first line begin
+    /// so much further in.
+    #[must_use]
+    pub fn wrap(&self, columns: u16, indent: u16) -> Vec<Self> {
+        let indent = indent.min(columns / 2);
+        let mut lines = Vec::new();
+        let (mut line, mut holds_words) = (Self::default(), false);
+        for (text, style) in &self.0 {
+            for piece in pieces(text) {
+                let room = columns.saturating_sub(line.width());
+                let is_space = piece.starts_with(' ');
+                if format::width(piece) <= room {
+                    holds_words |= !is_space;
+                    line = line.and(piece, *style);
+                    continue;
+                }
+                if holds_words {
+                    lines.push(std::mem::take(&mut line));
+                    line = line.gap(indent);
+                    holds_words = false;
+                }
+                if is_space {
+                    continue;
+                }
+                // A word that no line has room for is broken; its last piece stays open.
+                let mut parts = format::wrap(piece, columns - indent).into_iter().peekable();
+                while let Some(part) = parts.next() {
+                    line = line.and(part, *style);
+                    holds_words = true;
+                    if parts.peek().is_some() {
+                        lines.push(std::mem::take(&mut line));
+                        line = line.gap(indent);
+                    }
+                }
+            }
+        }
+        if holds_words {
+            lines.push(line);
+        }
+        lines
+    }
+
     /// All of it in one style.
     #[must_use]
     pub fn restyled(self, style: Style) -> Self {
         Self(self.0.into_iter().map(|(text, _)| (text, style)).collect())
     }
+}
+
+/// A text as words and the spaces between them.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let is_space = rest.chars().next()? == ' ';
+        let end = rest.find(|c: char| (c == ' ') != is_space).unwrap_or(rest.len());
+        let (piece, behind) = rest.split_at(end);
+        rest = behind;
+        Some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -120,6 +174,30 @@ mod tests {
         assert_eq!(text(&words.fit(9)), "try 2 ti…");
         assert_eq!(text(&words.fit(5)), "try …");
         assert_eq!(text(&words.fit(0)), "");
+    }
+
+    #[test]
+    fn words_are_wrapped_at_spaces_and_hang() {
+        let words = Words::of("R", Style::new())
+            .gap(3)
+            .and("puts it back where", Style::new())
+            .and(" it was", Style::new());
+        let lines =
+            |columns, indent| -> Vec<String> { words.wrap(columns, indent).iter().map(text).collect() };
+        assert_eq!(lines(30, 4), ["R   puts it back where it was"]);
+        assert_eq!(
+            lines(12, 4),
+            ["R   puts it ", "    back ", "    where it", "    was"]
+        );
+        assert_eq!(
+            lines(5, 0),
+            ["R   ", "puts ", "it ", "back ", "where", "it ", "was"]
+        );
+        let id = Words::of("0123456789", Style::new());
+        let broken: Vec<String> = id.wrap(4, 1).iter().map(text).collect();
+        assert_eq!(broken, ["012", " 345", " 678", " 9"]);
+        assert!(Words::default().wrap(0, 3).is_empty());
+        assert!(words.wrap(0, 3).is_empty(), "nothing has room for it");
     }
 
     #[test]

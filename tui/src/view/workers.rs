@@ -1,5 +1,8 @@
 //! Who works, who is slow, who is gone and why?
 
+use chrono::{DateTime, Utc};
+use ratatui::style::Style;
+
 use crate::command::CommandId;
 use crate::format;
 use crate::glyph;
@@ -13,12 +16,15 @@ use crate::view::canvas::Canvas;
 use crate::view::condition;
 use crate::view::overview::lanes::{name_width, state_words};
 use crate::view::state;
-use crate::view::widgets::table::{Column, Layout, Row};
+use crate::view::widgets::split::Split;
+use crate::view::widgets::table::{self, Column, Layout, Row};
 use crate::view::widgets::{chart, section, title};
 use crate::view::words::Words;
 
 /// The title of the column with the distribution.
 const TIMES: &str = "RUN TIMES 1 … 60 s";
+/// Rows that the chart of slots takes at most.
+const MOST_CHART: u16 = 14;
 /// How far back the chart of slots goes.
 const SECONDS: u32 = 600;
 
@@ -42,29 +48,129 @@ fn columns(model: &Model) -> [Column; 11] {
 pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     heading(canvas, model);
     let gap = u16::from(airy);
-    let height = canvas.height();
-    let listed = u16::try_from(model.workers.list.len().max(1)).unwrap_or(u16::MAX);
-    let many = u16::from(listed > 1 && airy);
-    // The list may take half of what there is; the worker under the cursor has the rest.
-    let rows = listed.min((height / 2).saturating_sub(2).max(3));
-    let mut y = 1 + gap;
-    table(
-        &mut canvas.part(0, y, u16::MAX, 1 + rows + many),
-        model,
-        rows,
-        many > 0,
-    );
-    y += 1 + rows + many + gap;
-    if model.workers.list.is_empty() {
-        return;
-    }
+    let top = 1 + gap;
     let aged = canvas.theme.aged();
     let theme = if model.workers.page.is_stale() {
         &aged
     } else {
         canvas.theme
     };
-    details(&mut canvas.themed(theme).below(y), model, airy);
+    let split = Split::new(canvas, top, model.workers.selected().map(|_| (0, 0)));
+    if let (Some(worker), true, Some(mut beside)) =
+        (model.workers.selected(), split.is_beside(), split.detail(canvas))
+    {
+        preview(&mut beside.themed(theme), worker, model, gap);
+        let mut left = split.list(canvas);
+        let y = listed(&mut left, model, airy);
+        if left.height() >= y + 5 {
+            let rows = (left.height() - y).min(MOST_CHART);
+            slots(&mut left.themed(theme).part(0, y, u16::MAX, rows), model);
+        }
+        return;
+    }
+    let y = top + listed(&mut canvas.below(top), model, airy);
+    if !model.workers.list.is_empty() {
+        details(&mut canvas.themed(theme).below(y), model, airy);
+    }
+}
+
+/// The list and what all of them come to; answers the row below it.
+fn listed(canvas: &mut Canvas<'_>, model: &Model, airy: bool) -> u16 {
+    let gap = u16::from(airy);
+    let height = canvas.height();
+    let listed = u16::try_from(model.workers.list.len().max(1)).unwrap_or(u16::MAX);
+    let many = u16::from(listed > 1 && airy);
+    // The list may take half of what there is; the worker under the cursor has the rest.
+    let rows = listed.min(((height + 1 + gap) / 2).saturating_sub(2).max(3));
+    table(
+        &mut canvas.part(0, 0, u16::MAX, 1 + rows + many),
+        model,
+        rows,
+        many > 0,
+    );
+    1 + rows + many + gap
+}
+
+/// The worker under the cursor beside the list: what its columns cut or leave out, and each of its jobs in full.
+fn preview(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model, gap: u16) {
+    let theme = canvas.theme;
+    let now = model.server_now();
+    let text = |text: String| Words::of(text, theme.text);
+    let none = || Words::of("-", theme.muted);
+    let time = |time: Option<std::time::Duration>| time.map_or_else(none, |time| text(format::took(time)));
+    let name = Words::of(worker.name.short(), theme.strong());
+    section::rule(canvas, &name, &state_words(worker, model, theme));
+    let started = worker.started_at.map_or_else(none, |at| {
+        let up = format::roughly(format::between(at, now));
+        text(format::clock(at)).and(format!("  {up} ago"), theme.muted)
+    });
+    let mut facts = vec![
+        ("name", Words::outside(&worker.name.raw().into(), theme.text)),
+        ("process", process(worker, theme)),
+        ("started", started),
+        ("beat", text(format::silence(worker.silence(model.now)))),
+        ("slots", text(format!("{} of {} busy", worker.busy, worker.slots))),
+        (
+            "done",
+            text(format::count(worker.done)).gap(2).and(
+                format!("{} a minute", format::rate(worker.per_minute)),
+                theme.muted,
+            ),
+        ),
+        ("failed", text(format::count(worker.failed))),
+        ("p50", time(worker.p50)),
+        ("p95", time(worker.p95)),
+        (
+            "run times",
+            times(&worker.run_times, theme.busy)
+                .gap(2)
+                .and("1 … 60 s", theme.muted),
+        ),
+    ];
+    facts.extend(trouble_of(worker, model).map(|trouble| ("trouble", flagged(trouble, worker, theme))));
+    facts.extend(
+        worker
+            .ended
+            .as_ref()
+            .map(|ended| ("ended", Words::outside(ended, theme.lost))),
+    );
+    let width = canvas.width().saturating_sub(2);
+    let y = 1 + table::facts_in_full(&mut canvas.part(1, 1, width, u16::MAX), 0, 11, &facts) + gap;
+    let mut below = canvas.below(y);
+    section::rule(&mut below, &Words::of("Now", theme.strong()), &Words::default());
+    if worker.jobs.is_empty() {
+        below.put(1, 1, idles(worker), theme.muted);
+    }
+    for (nth, job) in (0..).zip(&worker.jobs) {
+        if let Some(y) = 2_u16.checked_mul(nth).filter(|y| y + 1 < below.height()) {
+            in_two_lines(&mut below.part(0, 1 + y, u16::MAX, 2), job, worker, now);
+        }
+    }
+}
+
+/// A job with its input whole, and below it what runs in it and for how long.
+fn in_two_lines(canvas: &mut Canvas<'_>, job: &RunningJob, worker: &WorkerLine, now: DateTime<Utc>) {
+    let theme = canvas.theme;
+    let (glyph, style) = held(worker, theme);
+    let width = canvas.width();
+    let input = short_input(&job.input);
+    canvas.put(2, 0, glyph, style);
+    canvas.put(4, 0, &short_id(job.id), theme.accent);
+    canvas.fitted(
+        12,
+        0,
+        &Words::outside(&input, theme.text),
+        width.saturating_sub(13),
+    );
+    let ran = format::took(format::between(job.started_at, now));
+    let words = Words::of(ran, theme.text)
+        .gap(2)
+        .and(format!("try {}", job.attempt), theme.muted);
+    let words = match &job.phase {
+        Some(phase) => words.gap(2).and_outside(phase, style),
+        None => words,
+    };
+    canvas.fitted(12, 1, &words, width.saturating_sub(13));
 }
 
 /// The slots over time, as far as there is room, and what the worker under the cursor runs.
@@ -75,7 +181,7 @@ fn details(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let gap = u16::from(airy);
     let below = 1 + u16::try_from(worker.jobs.len().max(1)).unwrap_or(1);
     let spare = canvas.height().saturating_sub(below + gap);
-    let most = if airy { 14 } else { 9 };
+    let most = if airy { MOST_CHART } else { 9 };
     let rows = if spare >= 5 { (spare - gap).min(most) } else { 0 };
     if rows > 0 {
         slots(&mut canvas.part(0, 0, u16::MAX, rows), model);
@@ -108,7 +214,8 @@ fn heading(canvas: &mut Canvas<'_>, model: &Model) {
         format!("{} of {} slots", page.busy_slots(), page.live_slots()),
         theme.text,
     );
-    let rate: f64 = page.live().map(|worker| worker.per_minute).sum();
+    // What a lost one ended within the minute was ended, and the row of all of them counts it too.
+    let rate: f64 = page.rows.iter().map(|worker| worker.per_minute).sum();
     let rate = Words::of(format!("{} a minute", format::rate(rate)), theme.muted);
     let sort = title::sort(canvas, workers.sort.word(), workers.turned, workers.list.waiting);
     let troubled = troubled(model, page, theme);
@@ -139,10 +246,7 @@ fn shown(model: &Model) -> Words {
     if model.workers.filter.is_empty() {
         return Words::default();
     }
-    Words::of(
-        format!("{} of {all}", model.workers.list.len()),
-        ratatui::style::Style::default(),
-    )
+    Words::of(format!("{} of {all}", model.workers.list.len()), Style::default())
 }
 
 fn table(canvas: &mut Canvas<'_>, model: &Model, rows: u16, totals: bool) {
@@ -219,7 +323,7 @@ fn row(worker: &WorkerLine, model: &Model, theme: &Theme) -> Row {
     }
 }
 
-fn times(buckets: &[u32], style: ratatui::style::Style) -> Words {
+fn times(buckets: &[u32], style: Style) -> Words {
     let counts: Vec<u64> = buckets.iter().map(|count| u64::from(*count)).collect();
     Words::of(chart::columns(&counts), style)
 }
@@ -390,7 +494,7 @@ fn column(mark: &TimeMark, model: &Model, width: u16) -> Option<u16> {
     inside.then(|| u16::try_from(from_left * i64::from(width) / i64::from(SECONDS)).ok())?
 }
 
-fn times_of_day(canvas: &mut Canvas<'_>, now: chrono::DateTime<chrono::Utc>) {
+fn times_of_day(canvas: &mut Canvas<'_>, now: DateTime<Utc>) {
     let theme = canvas.theme;
     let width = canvas.width();
     for nth in 0..5_u16 {
@@ -416,13 +520,21 @@ fn now(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model) {
         }
         _ => name,
     };
-    section::rule(canvas, &name, &process(worker, model, theme));
+    let up = match worker.started_at.filter(|_| worker.state != WorkerState::Lost) {
+        Some(start) => format!(
+            ", up {}",
+            format::roughly(format::between(start, model.server_now()))
+        ),
+        None => String::new(),
+    };
+    let process = process(worker, theme).and(up, theme.muted);
+    let process = match worker.is_ours {
+        true => process.and(", ", theme.muted).and("ours", theme.accent),
+        false => process,
+    };
+    section::rule(canvas, &name, &process);
     if worker.jobs.is_empty() {
-        let text = match worker.state {
-            WorkerState::Lost => "It held nothing that is not with another worker already.",
-            _ => "It waits for work.",
-        };
-        canvas.put(1, 1, text, theme.muted);
+        canvas.put(1, 1, idles(worker), theme.muted);
         return;
     }
     for (y, job) in (1..canvas.height()).zip(&worker.jobs) {
@@ -430,7 +542,23 @@ fn now(canvas: &mut Canvas<'_>, worker: &WorkerLine, model: &Model) {
     }
 }
 
-fn process(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
+/// What is said of a worker without jobs.
+const fn idles(worker: &WorkerLine) -> &'static str {
+    match worker.state {
+        WorkerState::Lost => "It held nothing that is not elsewhere already.",
+        _ => "It waits for work.",
+    }
+}
+
+/// The glyph of a job that a worker holds.
+const fn held(worker: &WorkerLine, theme: &Theme) -> (&'static str, Style) {
+    match worker.state {
+        WorkerState::Lost => (glyph::LOST, theme.lost),
+        _ => (glyph::RUNNING, theme.busy),
+    }
+}
+
+fn process(worker: &WorkerLine, theme: &Theme) -> Words {
     let mut words = Words::default();
     if let Some(pid) = worker.pid {
         words = words.and(format!("pid {pid}"), theme.muted);
@@ -438,23 +566,13 @@ fn process(worker: &WorkerLine, model: &Model, theme: &Theme) -> Words {
     if let Some(host) = &worker.host {
         words = words.and(" on ", theme.muted).and_outside(host, theme.muted);
     }
-    if let Some(start) = worker.started_at.filter(|_| worker.state != WorkerState::Lost) {
-        let up = format::roughly(format::between(start, model.server_now()));
-        words = words.and(format!(", up {up}"), theme.muted);
-    }
-    match worker.is_ours {
-        true => words.and(", ", theme.muted).and("ours", theme.accent),
-        false => words,
-    }
+    words
 }
 
 fn running(canvas: &mut Canvas<'_>, y: u16, job: &RunningJob, worker: &WorkerLine, model: &Model) {
     let theme = canvas.theme;
     let width = canvas.width();
-    let (glyph, style) = match worker.state {
-        WorkerState::Lost => (glyph::LOST, theme.lost),
-        _ => (glyph::RUNNING, theme.busy),
-    };
+    let (glyph, style) = held(worker, theme);
     canvas.put(2, y, glyph, style);
     canvas.put(4, y, &short_id(job.id), theme.accent);
     let input = (width / 3).clamp(16, 48);

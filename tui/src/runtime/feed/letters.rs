@@ -20,7 +20,7 @@ use crate::msg::{Answer, Topic};
 
 /// Pages of 500 letters that are read in one round: some milliseconds of the server.
 const PAGES: usize = 4;
-/// Groups that are told apart; more are counted together with none of their letters.
+/// Groups that are told apart; letters of more are counted together, and none of them is kept.
 const GROUPS: usize = 200;
 /// A line holds no more of a failure.
 const LONGEST: usize = 2_000;
@@ -38,6 +38,8 @@ struct Group {
 #[derive(Debug, Default)]
 pub struct Walk {
     groups: BTreeMap<String, Group>,
+    /// Letters whose group is one too many.
+    ungrouped: u64,
     /// Letters that were seen, those with a row included.
     seen: u64,
     after: Option<EntryId>,
@@ -73,6 +75,7 @@ impl Walk {
     fn count(&mut self, letter: &Letter) {
         let name = letter.fingerprint();
         if !self.groups.contains_key(&name) && self.groups.len() >= GROUPS {
+            self.ungrouped += 1;
             return;
         }
         let died_at = letter.died_at();
@@ -108,7 +111,8 @@ impl Walk {
         let name = unfolded.and_then(|name| name.strip_prefix(LETTERS));
         let members = name.and_then(|name| self.groups.get(name));
         LettersPage {
-            total: causes.iter().map(|cause| cause.count).sum(),
+            total: causes.iter().map(|cause| cause.count).sum::<u64>() + self.ungrouped,
+            ungrouped: self.ungrouped,
             causes,
             whole: self.whole,
             members: members.map_or_else(Vec::new, |group| group.newest.iter().cloned().collect()),
@@ -246,5 +250,23 @@ mod tests {
         assert_eq!(walk.before.as_ref().map(|page| page.total), Some(600));
         assert!(!walk.take(page(5..900), 895));
         assert_eq!(walk.page(None).total, 596);
+    }
+
+    #[test]
+    fn letters_of_a_cause_too_many_are_in_the_total_and_told_apart() {
+        let mut walk = Walk::default();
+        // A failure of its own for each of them, and ten letters more of the last; figures alone make no difference.
+        let error = |nth: u64| {
+            let letter = |part: u64| char::from(b'a' + (part % 26) as u8);
+            format!("the field {}{} is missing", letter(nth / 26), letter(nth))
+        };
+        let unreadable = |seq: u64, nth: u64| letter(seq, "unreadable", &error(nth));
+        let mut letters: Vec<Letter> = (0..250).map(|seq| unreadable(seq, seq)).collect();
+        letters.extend((250..260).map(|seq| unreadable(seq, 249)));
+        let count = letters.len() as u64;
+        assert!(!walk.take(letters, count));
+        let page = walk.page(None);
+        assert!(page.whole);
+        assert_eq!((page.total, page.causes.len(), page.ungrouped), (260, GROUPS, 60));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::postgres::DeadMemory;
 use super::{Feed, Why, rows};
-use crate::model::activity::{ActionLine, ActivityPage, Ended};
+use crate::model::activity::{ActionLine, ActivityPage, Ended, REASON};
 use crate::model::dead::{Cause, Dead, DeadPage, LETTERS, Members, TREND};
 use crate::model::jobs::short_id;
 use crate::msg::{Answer, Msg, Topic};
@@ -112,12 +112,12 @@ fn action(row: ActionRow, now: DateTime<Utc>) -> ActionLine {
         .chain(result.as_object())
         .flatten();
     let facts = facts
-        .filter(|(name, value)| !is_nothing(value) && *name != "reason")
+        .filter(|(name, value)| !is_nothing(value) && *name != REASON)
         .map(|(name, value)| (short(name), short(&words(value))));
     // Why it was done is what its reader looks for first.
-    let told = || row.detail.get("reason").map(words);
+    let told = || row.detail.get(REASON).map(words);
     let reason = row.reason.clone().or_else(told).filter(|text| !text.is_empty());
-    let reason = reason.map(|text| (short("reason"), short(&text)));
+    let reason = reason.map(|text| (short(REASON), short(&text)));
     let facts = reason.into_iter().chain(facts).collect();
     ActionLine {
         id: row.id,
@@ -154,7 +154,7 @@ fn subject(detail: &Value) -> String {
     ids.filter(|ids| !ids.is_empty())
         .or(filter)
         .or_else(|| text("input"))
-        .or_else(|| text("reason"))
+        .or_else(|| text(REASON))
         .or_else(|| text("queue"))
         .unwrap_or_else(|| "-".to_owned())
 }

@@ -17,8 +17,11 @@ use crate::view::words::Words;
 const WIDTH: u16 = 112;
 /// What the border takes at both sides, and at top and bottom.
 const BORDER: (u16, u16) = (6, 2);
-/// Columns for the keys.
+/// Columns for the keys, and where only the first of them is told.
 const KEYS: u16 = 12;
+const FIRST_KEY: u16 = 7;
+/// Between two columns of rows.
+const GAP: u16 = 2;
 /// Rows that are no keys: one above, one between, the legend.
 const OTHER_ROWS: u16 = 3;
 
@@ -35,35 +38,44 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model) {
     let width = WIDTH.min(canvas.width());
     let room = canvas.height().saturating_sub(BORDER.1 + OTHER_ROWS);
     let inner = width.saturating_sub(BORDER.0);
-    let blocks = blocks(model, theme, (inner / 2).saturating_sub(KEYS + 2));
     let choices = [(2, true), (3, false), (4, false), (2, false), (1, false)];
-    let density = choices
-        .map(|(columns, whole_sentences)| Density {
-            columns,
-            whole_sentences,
-        })
-        .into_iter()
-        .filter(|density| inner / density.columns >= if density.whole_sentences { 45 } else { 16 })
-        .find(|density| flow(&blocks, *density, room).is_some())
-        .unwrap_or(Density {
-            columns: (inner / 16).clamp(1, 4),
-            whole_sentences: false,
-        });
-    let columns = flow(&blocks, density, room).unwrap_or_else(|| pour(&blocks, density, room));
+    let choices = choices.map(|(columns, whole_sentences)| Density {
+        columns,
+        whole_sentences,
+    });
+    let fits = |density: &Density| inner / density.columns >= if density.whole_sentences { 45 } else { 16 };
+    let all = |density: Density| {
+        let blocks = blocks(model, theme, density, inner / density.columns);
+        flow(&blocks, density.columns, room)
+            .or_else(|| pour(&blocks, density.columns, room))
+            .map(|columns| (density, columns))
+    };
+    let narrowest = Density {
+        columns: (inner / 16).clamp(1, 4),
+        whole_sentences: false,
+    };
+    let (density, columns, note) = match choices.into_iter().filter(fits).find_map(all) {
+        Some((density, columns)) => (density, columns, "made from the key table   Esc close"),
+        None => {
+            let blocks = blocks(model, theme, narrowest, inner / narrowest.columns);
+            let columns = break_off(&blocks, narrowest.columns, room);
+            (narrowest, columns, "not all of it fits")
+        }
+    };
     let tallest = columns.iter().map(Vec::len).max().unwrap_or(0);
     let height = u16::try_from(tallest)
         .unwrap_or(u16::MAX)
         .saturating_add(BORDER.1 + OTHER_ROWS);
     let border = Border {
         name: &format!("Help: {}", model.view().name()),
-        note: "made from the key table   Esc close",
+        note,
         style: theme.accent,
     };
     let mut inside = popup::open(canvas, (width, height), &border);
     let wide = inside.width() / density.columns.max(1);
     for (nth, lines) in (0..).zip(&columns) {
         for (y, words) in (1..).zip(lines) {
-            inside.fitted(nth * wide, y, words, wide.saturating_sub(2));
+            inside.fitted(nth * wide, y, words, wide.saturating_sub(GAP));
         }
     }
     let y = inside.height().saturating_sub(1);
@@ -71,19 +83,18 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model) {
     inside.fitted(0, y, &legend(theme, all), all);
 }
 
-/// A row in whole sentences, over as many lines as they need, and in a word.
-struct Entry {
-    long: Vec<Words>,
-    short: Words,
-}
-
 /// Rows that belong together: a heading and its keys.
-struct Block {
-    rows: Vec<Entry>,
-}
+type Block = Vec<Words>;
 
-/// A block for each group, one for what changes something here, and one for what cannot be done now.
-fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
+/// A block for each group, one for what changes something here, and one for what cannot be done now; no row is wider
+/// than a column, which is so wide with the gap behind it.
+fn blocks(model: &Model, theme: &Theme, density: Density, wide: u16) -> Vec<Block> {
+    let page = Page {
+        model,
+        theme,
+        density,
+        width: wide.saturating_sub(GAP),
+    };
     let mut blocks = Vec::new();
     let (mut here, mut refused) = (Vec::new(), Vec::new());
     for group in Group::ALL {
@@ -94,7 +105,7 @@ fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
             .into_iter()
             .partition(|hint| group == Group::Act && hint.command.command().danger > Danger::Look);
         if !now.is_empty() {
-            let rows = now.iter().map(|hint| row(hint, theme, width));
+            let rows = now.iter().flat_map(|hint| page.row(hint, ""));
             blocks.push(block(group.name(), rows, theme));
         }
         here.extend(writes);
@@ -102,110 +113,127 @@ fn blocks(model: &Model, theme: &Theme, width: u16) -> Vec<Block> {
     }
     if !here.is_empty() {
         let name = format!("HERE: {}", model.view().name().to_uppercase());
-        let rows = here.iter().map(|hint| write(hint, model, theme, width));
+        let rows = here.iter().flat_map(|hint| page.write(hint));
         blocks.push(block(&name, rows, theme));
     }
     if !refused.is_empty() {
-        let rows = refused
-            .iter()
-            .map(|hint| refusal(hint, hint.refusal.unwrap_or_default(), theme));
+        let rows = refused.iter().flat_map(|hint| page.refusal(hint));
         blocks.push(block("NOT NOW, AND WHY", rows, theme));
     }
     blocks
 }
 
-/// A row of what changes something, with the rung it stands on.
-fn write(hint: &Hint, model: &Model, theme: &Theme, width: u16) -> Entry {
-    let rung = format!("rung {}", hint.command.rung(model));
-    let room = width.saturating_sub(format::width(&rung) + 2);
-    let mut entry = row(hint, theme, room);
-    if let Some(first) = entry.long.first_mut() {
-        let said = std::mem::take(first);
-        let pad = (KEYS + room + 2).saturating_sub(said.width());
-        *first = said.gap(pad).and(rung.as_str(), theme.muted);
-    }
-    entry.short = entry.short.gap(1).and(rung, theme.muted);
-    entry
-}
-
-fn block(name: &str, rows: impl Iterator<Item = Entry>, theme: &Theme) -> Block {
+fn block(name: &str, rows: impl Iterator<Item = Words>, theme: &Theme) -> Block {
     let heading = Words::of(name, theme.muted);
-    let mut all = vec![Entry {
-        long: vec![heading.clone()],
-        short: heading,
-    }];
-    all.extend(rows);
-    Block { rows: all }
+    std::iter::once(heading).chain(rows).collect()
 }
 
-fn row(hint: &Hint, theme: &Theme, width: u16) -> Entry {
-    let first = hint.keys.split(' ').next().unwrap_or_default();
-    let mut keys = format::fit(&hint.keys, KEYS - 1);
-    let long = format::wrap(hint.about, width.max(1)).into_iter().map(|line| {
-        let keys = std::mem::take(&mut keys);
-        let pad = KEYS.saturating_sub(format::width(&keys));
-        Words::of(keys, theme.accent).gap(pad).and(line, theme.text)
-    });
-    Entry {
-        long: long.collect(),
-        short: Words::of(first, theme.accent)
-            .gap(7_u16.saturating_sub(format::width(first)).max(1))
-            .and(hint.short, theme.text),
+/// What the rows of the help are written on.
+struct Page<'a> {
+    model: &'a Model,
+    theme: &'a Theme,
+    density: Density,
+    width: u16,
+}
+
+impl Page<'_> {
+    /// A key and what it does, over as many lines as that needs.
+    fn row(&self, hint: &Hint, behind: &str) -> Vec<Words> {
+        let theme = self.theme;
+        let first = hint.keys.split(' ').next().unwrap_or_default();
+        let (keys, indent, about) = if self.density.whole_sentences {
+            (format::fit(&hint.keys, KEYS - 1), KEYS, hint.about)
+        } else {
+            (first.to_owned(), FIRST_KEY, hint.short)
+        };
+        let pad = indent.saturating_sub(format::width(&keys)).max(1);
+        let keys = Words::of(keys, theme.accent).gap(pad);
+        let mut lines = keys.and(about, theme.text).wrap(self.width, indent);
+        let behind = Words::of(behind, theme.muted);
+        match lines.last_mut() {
+            _ if behind.is_empty() => {}
+            Some(last) if last.width() + 1 + behind.width() <= self.width => {
+                let free = self.width - last.width() - behind.width();
+                // In whole sentences it stands in a column of its own.
+                let gap = if self.density.whole_sentences { free } else { 1 };
+                *last = std::mem::take(last).gap(gap).then(behind);
+            }
+            _ => lines.push(Words::default().gap(indent).then(behind)),
+        }
+        lines
     }
-}
 
-fn refusal(hint: &Hint, why: &str, theme: &Theme) -> Entry {
-    let key = format::fit(&hint.keys, KEYS - 1);
-    let pad = KEYS.saturating_sub(format::width(&key));
-    let long = Words::of(key, theme.muted)
-        .gap(pad)
-        .and(format!("{}: ", hint.short), theme.muted)
-        .and(why, theme.text);
-    Entry {
-        long: vec![long],
-        short: Words::of(format!("{} ", hint.short), theme.muted).and(why, theme.text),
+    /// A row of what changes something, with the rung it stands on.
+    fn write(&self, hint: &Hint) -> Vec<Words> {
+        self.row(hint, &format!("rung {}", hint.command.rung(self.model)))
+    }
+
+    /// What cannot be done now.
+    fn refusal(&self, hint: &Hint) -> Vec<Words> {
+        let theme = self.theme;
+        let why = hint.refusal.unwrap_or_default();
+        let (start, indent) = if self.density.whole_sentences {
+            let key = format::fit(&hint.keys, KEYS - 1);
+            let pad = KEYS.saturating_sub(format::width(&key));
+            let name = format!("{}: ", hint.short);
+            (Words::of(key, theme.muted).gap(pad).and(name, theme.muted), KEYS)
+        } else {
+            (Words::of(format!("{}: ", hint.short), theme.muted), 2)
+        };
+        start.and(why, theme.text).wrap(self.width, indent)
     }
 }
 
 /// The blocks in so many columns, none broken; none when they are too tall.
-fn flow(blocks: &[Block], density: Density, room: u16) -> Option<Vec<Vec<Words>>> {
+fn flow(blocks: &[Block], most: u16, room: u16) -> Option<Vec<Vec<Words>>> {
     let mut columns: Vec<Vec<Words>> = vec![Vec::new()];
     for block in blocks {
         let open = columns.last_mut()?;
         let gap = usize::from(!open.is_empty());
-        let said = said(block, density);
-        if open.len() + gap + said.len() > usize::from(room) {
+        if open.len() + gap + block.len() > usize::from(room) {
             columns.push(Vec::new());
         }
         let open = columns.last_mut()?;
         if !open.is_empty() {
             open.push(Words::default());
         }
-        open.extend(said);
+        open.extend(block.iter().cloned());
         if open.len() > usize::from(room) {
             return None;
         }
     }
-    (columns.len() <= usize::from(density.columns)).then_some(columns)
+    (columns.len() <= usize::from(most)).then_some(columns)
 }
 
-/// The blocks one after the other, broken where a column ends; what does not fit is left out.
-fn pour(blocks: &[Block], density: Density, room: u16) -> Vec<Vec<Words>> {
-    let lines: Vec<Words> = blocks.iter().flat_map(|block| said(block, density)).collect();
+/// The blocks one below the other, broken where a column ends, but never behind a heading; none when they are too tall.
+fn pour(blocks: &[Block], most: u16, room: u16) -> Option<Vec<Vec<Words>>> {
+    let room = usize::from(room);
+    let mut columns: Vec<Vec<Words>> = vec![Vec::new()];
+    for block in blocks {
+        for (nth, line) in block.iter().enumerate() {
+            let open = columns.last_mut()?;
+            let gap = usize::from(nth == 0 && !open.is_empty());
+            // A heading takes its first row with it.
+            let takes = gap + if nth == 0 { 2 } else { 1 };
+            if open.len() + takes > room {
+                columns.push(Vec::new());
+            } else if gap > 0 {
+                open.push(Words::default());
+            }
+            columns.last_mut()?.push(line.clone());
+        }
+    }
+    (columns.len() <= usize::from(most)).then_some(columns)
+}
+
+/// The blocks without anything between them; what does not fit is left out.
+fn break_off(blocks: &[Block], most: u16, room: u16) -> Vec<Vec<Words>> {
+    let lines: Vec<Words> = blocks.iter().flatten().cloned().collect();
     lines
         .chunks(usize::from(room.max(1)))
-        .take(usize::from(density.columns))
+        .take(usize::from(most))
         .map(<[Words]>::to_vec)
         .collect()
-}
-
-fn said(block: &Block, density: Density) -> Vec<Words> {
-    let rows = block.rows.iter();
-    if density.whole_sentences {
-        rows.flat_map(|entry| entry.long.iter().cloned()).collect()
-    } else {
-        rows.map(|entry| entry.short.clone()).collect()
-    }
 }
 
 /// What the glyphs and the marks mean.
@@ -217,10 +245,14 @@ fn legend(theme: &Theme, width: u16) -> Words {
         JobState::Retrying,
         JobState::Dead,
     ];
-    let words = shown.into_iter().fold(Words::default(), |words, state| {
-        words.then(state::job_words(theme, state)).gap(2)
+    let states = shown.into_iter().map(|state| state::job_words(theme, state));
+    let lost = Words::of(format!("{} lost", glyph::LOST), theme.lost);
+    // As many as there is room for, none of them cut.
+    let words = states.chain([lost]).fold(Words::default(), |words, state| {
+        let gap = if words.is_empty() { 0 } else { 2 };
+        let longer = words.clone().gap(gap).then(state);
+        if longer.width() <= width { longer } else { words }
     });
-    let words = words.and(format!("{} lost", glyph::LOST), theme.lost);
     let marks = [
         (Trust::Exact, "exact"),
         (Trust::Estimated, "estimate"),

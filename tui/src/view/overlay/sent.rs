@@ -4,6 +4,7 @@ use crate::format;
 use crate::glyph;
 use crate::model::Model;
 use crate::model::connection::Sent;
+use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::widgets::popup::{self, Border};
 use crate::view::words::Words;
@@ -11,8 +12,14 @@ use crate::view::words::Words;
 /// Draws the list from a number on.
 pub fn draw(canvas: &mut Canvas<'_>, offset: usize, model: &Model) {
     let theme = canvas.theme;
+    // A screen of a usual width has none to spare.
+    let margin = if Room::of(canvas.width()) == Room::Wide {
+        8
+    } else {
+        0
+    };
     let size = (
-        canvas.width().saturating_sub(8),
+        canvas.width().saturating_sub(margin),
         canvas.height().saturating_sub(4),
     );
     let border = Border {

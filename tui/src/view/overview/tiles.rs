@@ -263,7 +263,13 @@ fn dead(ledger: &LedgerFigures, theme: &Theme) -> Figure {
 
 fn flow(ledger: &LedgerFigures, model: &Model, theme: &Theme) -> Figure {
     let (came, went) = (format::rate(ledger.in_per_s), format::rate(ledger.out_per_s));
-    let figure = Figure::new(format!("{came} / {went} per s"), theme.text);
+    // With its age and its mark there is no room for the unit.
+    let unit = if model.overview.ledger.is_stale() {
+        ""
+    } else {
+        " per s"
+    };
+    let figure = Figure::new(format!("{came} / {went}{unit}"), theme.text);
     match model.overview.out_before_loss {
         Some(before) => figure
             .note(format!("{} out before", format::rate(before)), theme.muted)

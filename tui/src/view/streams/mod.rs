@@ -16,8 +16,9 @@ use crate::theme::Theme;
 use crate::view::Room;
 use crate::view::canvas::Canvas;
 use crate::view::condition;
+use crate::view::widgets::split::Split;
 use crate::view::widgets::table::{Column, Layout, Row};
-use crate::view::widgets::title;
+use crate::view::widgets::{section, title};
 use crate::view::words::Words;
 
 const fn columns(room: Room) -> [Column; 12] {
@@ -52,23 +53,33 @@ pub fn draw(canvas: &mut Canvas<'_>, model: &Model, airy: bool) {
     let gap = u16::from(airy);
     let top = 1 + gap;
     let detail = detail_rows(Room::of(canvas.width()), canvas.height());
-    let below = if model.streams.selected().is_some() && detail > 0 {
-        detail + gap
+    let told = model.streams.selected().map(|_| (detail, gap));
+    let split = Split::new(canvas, top, told);
+    list(&mut split.list(canvas), model);
+    let aged = canvas.theme.aged();
+    let theme = if model.streams.page.is_stale() {
+        &aged
     } else {
-        0
+        canvas.theme
     };
-    let rows = canvas.height().saturating_sub(top + below);
-    list(&mut canvas.part(0, top, u16::MAX, rows), model);
-    if let Some(line) = model.streams.selected().filter(|_| below > 0) {
-        let y = canvas.height() - detail;
-        let aged = canvas.theme.aged();
-        let theme = if model.streams.page.is_stale() {
-            &aged
+    if let (Some(line), Some(mut place)) = (model.streams.selected(), split.detail(canvas)) {
+        let mut place = place.themed(theme);
+        if split.is_beside() {
+            beside(&mut place, line, model, gap);
         } else {
-            canvas.theme
-        };
-        told::draw(&mut canvas.themed(theme).below(y), line, model);
+            told::draw(&mut place, line, model);
+        }
     }
+}
+
+/// The row under the cursor beside the list: its figures, one under the other, and below them what is told of it.
+fn beside(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model, gap: u16) {
+    let theme = canvas.theme;
+    let whose = Words::of(if line.ours { "ours" } else { "foreign" }, theme.muted);
+    section::rule(canvas, &told::name(line, theme), &whose);
+    let width = canvas.width().saturating_sub(2);
+    let rows = whole::facts_below(&mut canvas.part(1, 1, width, u16::MAX), line, model);
+    told::pane(&mut canvas.below(1 + rows + gap), line, model);
 }
 
 /// Lines of the row under the cursor, on a view of so many.

@@ -34,15 +34,8 @@ const ENTRIES: [Column; 2] = [
 /// The row under the cursor: its ids, and what its consumers hold, who they are, or what came last.
 pub fn draw(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
     let theme = canvas.theme;
-    let name = Words::outside(&line.stream, theme.strong());
-    let name = match &line.group {
-        Some(group) => name
-            .and(format!(" {} ", glyph::WITHIN), theme.muted)
-            .and_outside(group, theme.strong()),
-        None => name,
-    };
     let pane = model.streams.shown_pane();
-    let name = name.gap(3).and(pane.name(), theme.accent);
+    let name = name(line, theme).gap(3).and(pane.name(), theme.accent);
     let whose = if line.ours {
         "ours"
     } else {
@@ -54,6 +47,24 @@ pub fn draw(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
         Room::Medium | Room::Narrow => whose.to_owned(),
     };
     section::rule(canvas, &name, &Words::of(note, theme.muted));
+    lines(&mut canvas.below(1), line, model, 0);
+}
+
+/// `orders:events › billing`.
+pub fn name(line: &StreamLine, theme: &Theme) -> Words {
+    let name = Words::outside(&line.stream, theme.strong());
+    match &line.group {
+        Some(group) => name
+            .and(format!(" {} ", glyph::WITHIN), theme.muted)
+            .and_outside(group, theme.strong()),
+        None => name,
+    }
+}
+
+/// The open pane under its own name.
+pub fn pane(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
+    let name = Words::of(model.streams.shown_pane().name(), canvas.theme.accent);
+    section::rule(canvas, &name, &Words::default());
     lines(&mut canvas.below(1), line, model, 0);
 }
 

@@ -66,9 +66,40 @@ fn heading(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
     title::draw(canvas, &left, &[Words::of(whose, theme.muted), stale]);
 }
 
+/// Figures of the group, if it is one, and of the stream below them; answers how many rows they took.
+pub fn facts_below(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) -> u16 {
+    let [of_stream, of_group] = figures(line, model, canvas.theme);
+    let y = match line.lag {
+        Lag::None => 0,
+        _ => table::facts_in_full(canvas, 0, LABEL, &of_group),
+    };
+    table::facts_in_full(canvas, y, LABEL, &of_stream)
+}
+
 /// Figures in two columns where there is room for them.
 fn facts(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
-    let theme = canvas.theme;
+    let [of_stream, of_group] = figures(line, model, canvas.theme);
+    if line.lag == Lag::None {
+        table::facts(canvas, 0, LABEL, &of_stream);
+        return;
+    }
+    if Room::of(canvas.width()) == Room::Narrow {
+        // What can be trusted about the lag matters most.
+        table::facts(canvas, 0, LABEL, &of_group);
+        return;
+    }
+    let half = canvas.width() / 2;
+    table::facts(
+        &mut canvas.part(0, 0, half.saturating_sub(1), FACTS),
+        0,
+        LABEL,
+        &of_stream,
+    );
+    table::facts(&mut canvas.beside(half), 0, LABEL, &of_group);
+}
+
+/// What is known of the stream, and of its group.
+fn figures(line: &StreamLine, model: &Model, theme: &Theme) -> [[(&'static str, Words); FACTS as usize]; 2] {
     let stale = model.streams.page.is_stale();
     let text = |text: String| Words::of(text, theme.text);
     let id = |id: Option<EntryId>| text(id.map_or_else(|| "-".to_owned(), |id| id.to_string()));
@@ -98,36 +129,20 @@ fn facts(canvas: &mut Canvas<'_>, line: &StreamLine, model: &Model) {
         ("out", rate(line.out_per_s)),
         ("drains in", drains(line, stale, theme)),
     ];
-    if line.lag == Lag::None {
-        table::facts(canvas, 0, LABEL, &of_stream);
-        return;
-    }
-    if Room::of(canvas.width()) == Room::Narrow {
-        // What can be trusted about the lag matters most.
-        table::facts(canvas, 0, LABEL, &of_group);
-        return;
-    }
-    let half = canvas.width() / 2;
-    table::facts(
-        &mut canvas.part(0, 0, half.saturating_sub(1), FACTS),
-        0,
-        LABEL,
-        &of_stream,
-    );
-    table::facts(&mut canvas.beside(half), 0, LABEL, &of_group);
+    [of_stream, of_group]
 }
 
-/// `212   held by 8 consumers, the oldest for 4m 10s`.
+/// `212  oldest 4m 10s, 8 consumers`: what is cut first is told in a pane of its own.
 fn pending(line: &StreamLine, theme: &Theme) -> Words {
     let consumers = format::plural(line.consumers, "consumer", "consumers");
-    let words = Words::of(format::count(line.pending), theme.text);
+    let words = Words::of(format::count(line.pending), theme.text).gap(2);
     if line.pending == 0 {
-        return words.gap(2).and(consumers, theme.muted);
+        return words.and(consumers, theme.muted);
     }
     words
-        .gap(2)
-        .and(format!("{consumers}, the oldest "), theme.muted)
+        .and("oldest ", theme.muted)
         .then(oldest(line, theme))
+        .and(format!(", {consumers}"), theme.muted)
 }
 
 /// The panes by their names, the open one told apart, and which lines of it are shown.

@@ -173,6 +173,31 @@ fn put_cell(canvas: &mut Canvas<'_>, place: (u16, u16, u16), align: Align, words
     canvas.fitted(start + indent, y, words, width - indent);
 }
 
+/// Lines that a single fact may take.
+const MOST_LINES: usize = 6;
+
+/// As [`facts`], with what is too long in more lines than one.
+pub fn facts_in_full(canvas: &mut Canvas<'_>, y: u16, label_width: u16, facts: &[(&str, Words)]) -> u16 {
+    let theme = canvas.theme;
+    let room = canvas.width().saturating_sub(label_width);
+    let mut row = y;
+    for (label, value) in facts {
+        canvas.put(0, row, &format::fit(label, label_width), theme.muted);
+        let lines = value.wrap(room, 0);
+        let more = lines.len() > MOST_LINES;
+        for (nth, line) in lines.iter().take(MOST_LINES).enumerate() {
+            let line = match more && nth + 1 == MOST_LINES {
+                true => line.clone().and(glyph::MORE, theme.muted),
+                false => line.clone(),
+            };
+            canvas.fitted(label_width, row, &line, room);
+            row = row.saturating_add(1);
+        }
+        row = row.saturating_add(u16::from(lines.is_empty()));
+    }
+    row
+}
+
 /// Label and value, one under the other, labels in a column of their own; answers the row below.
 pub fn facts(canvas: &mut Canvas<'_>, y: u16, label_width: u16, facts: &[(&str, Words)]) -> u16 {
     let theme = canvas.theme;
