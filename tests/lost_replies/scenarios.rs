@@ -505,8 +505,13 @@ async fn a_callback(stage: &mut Stage) -> Hand {
     assert!(!calls.is_empty(), "the receiver was told");
     let known = Webhook::new(SECRET).expect("a secret");
     for call in &calls {
-        known.verify(&call.body, &call.headers).expect("a signature of ours");
-        assert_eq!(call.headers["webhook-id"].to_str().expect("text"), hook.to_string());
+        known
+            .verify(&call.body, &call.headers)
+            .expect("a signature of ours");
+        assert_eq!(
+            call.headers["webhook-id"].to_str().expect("text"),
+            hook.to_string()
+        );
         assert_eq!(call.body, calls[0].body);
     }
     hand

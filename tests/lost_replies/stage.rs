@@ -197,32 +197,32 @@ fn work_on<J: Job, H: Handler<J> + Clone>(
     handler: H,
     settings: EngineSettings,
 ) -> Hand {
-        let make = move || -> Worker<J, H, Store> {
-            let (queue, store) = (queue.clone(), store.clone());
-            Worker::new(
-                queue,
-                store,
-                handler.clone(),
-                settings.clone(),
-                Identity::default(),
-            )
-        };
-        let stop = Stop::new();
-        let asked = stop.clone();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut ended = make().run(asked.clone()).await;
-            for _ in 1..TRIES {
-                match ended {
-                    Err(EngineError::Queue(_) | EngineError::Store(_)) => {
-                        ended = make().run(asked.clone()).await;
-                    }
-                    other => return other,
+    let make = move || -> Worker<J, H, Store> {
+        let (queue, store) = (queue.clone(), store.clone());
+        Worker::new(
+            queue,
+            store,
+            handler.clone(),
+            settings.clone(),
+            Identity::default(),
+        )
+    };
+    let stop = Stop::new();
+    let asked = stop.clone();
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut ended = make().run(asked.clone()).await;
+        for _ in 1..TRIES {
+            match ended {
+                Err(EngineError::Queue(_) | EngineError::Store(_)) => {
+                    ended = make().run(asked.clone()).await;
                 }
+                other => return other,
             }
-            ended
-        });
-        Hand { stop, ended: task }
+        }
+        ended
+    });
+    Hand { stop, ended: task }
 }
 
 impl Stage {

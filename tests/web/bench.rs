@@ -156,7 +156,9 @@ async fn what_a_thousand_open_streams_keep_in_memory() {
     let client = client.build().expect("a client");
     let mut ids = Vec::new();
     for _ in 0..FOLLOWED {
-        let sent = client.post(format!("http://{address}/api/reviews")).json(&json!({ "prUrl": PULL }));
+        let sent = client
+            .post(format!("http://{address}/api/reviews"))
+            .json(&json!({ "prUrl": PULL }));
         let accepted: serde_json::Value = sent.send().await.expect("an answer").json().await.expect("JSON");
         ids.push(accepted["id"].as_str().expect("an id").to_owned());
     }
@@ -185,5 +187,7 @@ async fn what_a_thousand_open_streams_keep_in_memory() {
     }
     let after = resident(web.pid());
     let each = (after - before) * 1_024.0 / STREAMS as f64;
-    println!("{STREAMS} open streams: {after:.1} MiB resident, {before:.1} MiB without them, {each:.1} KiB each");
+    println!(
+        "{STREAMS} open streams: {after:.1} MiB resident, {before:.1} MiB without them, {each:.1} KiB each"
+    );
 }

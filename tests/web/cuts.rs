@@ -15,12 +15,15 @@ use serde_json::json;
 use super::{Producer, ask, count, offline};
 use crate::support::reviews::CLEAN;
 use crate::support::servers::shared;
-use crate::support::{Line, World, private, until};
+use crate::support::{Line, World, private, until, until_within};
 
 /// At a time.
-const CLIENTS: usize = 12;
+const CLIENTS: usize = 8;
 /// What the producer gives itself for an answer, and some.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
+
+/// Hundreds of reviews, on a machine that others use.
+const ALL_ENDED_WITHIN: Duration = Duration::from_secs(180);
 
 /// Clients that submit one review after the other, each again and again until it is accepted.
 struct Load<'a> {
@@ -111,9 +114,9 @@ impl<'a> Load<'a> {
     /// Has this happen while the clients send.
     async fn under(&self, weather: impl Future<Output = ()>) {
         let weather = async {
-            self.accepts(20).await;
+            self.accepts(10).await;
             weather.await;
-            self.accepts(20).await;
+            self.accepts(10).await;
             self.over.store(true, Ordering::Relaxed);
         };
         tokio::join!(self.send(), weather);
@@ -122,16 +125,21 @@ impl<'a> Load<'a> {
     /// Every accepted one comes to its end, none was accepted twice, and nothing else is there.
     async fn judge(self, world: &World) {
         // The time passes in which what is owed is the producer's own business.
-        sqlx::query(
-            "update millstream.jobs set updated_at = now() - interval '31 s' where entry_id is null",
-        )
-        .execute(&world.sql)
-        .await
-        .expect("the clock moves");
+        sqlx::query("update millstream.jobs set updated_at = now() - interval '31 s' where entry_id is null")
+            .execute(&world.sql)
+            .await
+            .expect("the clock moves");
         let worker = world.reviewer(offline(), World::engine());
         let accepted = self.accepted.into_inner().expect("nobody panicked");
+        until_within(
+            ALL_ENDED_WITHIN,
+            Duration::from_millis(100),
+            "all have ended",
+            || async { (count(world, "millstream.jobs where live").await == 0).then_some(()) },
+        )
+        .await;
         for id in &accepted {
-            world.until_state(*id, JobState::Done).await;
+            assert_eq!(world.job(*id).await.status, JobState::Done.word());
         }
         worker.drain().await;
         let ids: HashSet<&JobId> = accepted.iter().collect();
@@ -165,12 +173,12 @@ async fn while_servers_are_cut_off_every_submission_is_answered_and_every_accept
             line.cut();
             // While Valkey is away it accepts all the same; while Postgres is away somebody is told so.
             if std::ptr::eq(line, &valkey) {
-                load.accepts(20).await;
+                load.accepts(10).await;
             } else {
                 load.is_missed().await;
             }
             line.mend();
-            load.accepts(20).await;
+            load.accepts(10).await;
         }
     })
     .await;
@@ -184,12 +192,12 @@ async fn while_servers_are_slow_every_submission_is_answered_and_every_accepted_
     load.under(async {
         // Slower than the second that an enqueue may take: what is accepted is owed.
         valkey.slow_down(Duration::from_millis(700));
-        load.accepts(20).await;
+        load.accepts(10).await;
         valkey.slow_down(Duration::ZERO);
-        load.accepts(20).await;
+        load.accepts(10).await;
         // Of four connections each takes seconds for a submission: who finds none in time is told to come back.
         postgres.slow_down(Duration::from_millis(500));
-        load.answers(20).await;
+        load.answers(10).await;
         postgres.slow_down(Duration::ZERO);
     })
     .await;
@@ -204,7 +212,7 @@ async fn while_valkey_is_started_anew_every_submission_is_answered_and_every_acc
     let load = Load::on(&producer);
     load.under(async {
         servers.kill_valkey().await.expect("it is ours");
-        load.accepts(20).await;
+        load.accepts(10).await;
         servers.restart_valkey().await.expect("it comes back");
     })
     .await;

@@ -1,8 +1,11 @@
 //! How fast and how much: a bucket for each client, and a queue that is full.
 
 use futures_util::StreamExt;
+use millstream::domain::WorkerId;
+use millstream::engine::reconcile::Reconciler;
 use millstream::queue::Wire;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Producer, ask, count};
 use crate::support::World;
@@ -79,18 +82,48 @@ async fn burst(count: usize, limit: u64) {
         "{statuses:?}"
     );
     let accepted = statuses.iter().filter(|status| **status == 202).count() as u64;
-    println!("burst: {accepted} of {} accepted, the others got a 429", statuses.len());
+    println!(
+        "burst: {accepted} of {} accepted, the others got a 429",
+        statuses.len()
+    );
     assert!(
         (limit..limit + 200).contains(&accepted),
         "those that were on their way are let through: {accepted}"
     );
     assert_eq!(rows(&world, "reviews").await, accepted);
+    // On a machine that is busy an enqueue may take longer than a submission waits for: it is owed, and paid.
+    pay(&world).await;
     assert_eq!(
         rows(&world, "millstream.jobs where entry_id is not null").await,
         accepted
     );
+    // One whose answer came too late stands there twice, and runs once.
     let depth = world.queue.depth().await.expect("valkey is there");
-    assert_eq!(depth.entries, accepted);
+    assert!(
+        (accepted..accepted + 64).contains(&depth.entries),
+        "{} entries",
+        depth.entries
+    );
+}
+
+/// Enqueues what is owed, as the reconciler does once it is no longer the producer's business.
+async fn pay(world: &World) {
+    let sql = "update millstream.jobs set updated_at = now() - interval '31 s' where entry_id is null";
+    sqlx::query(sql)
+        .execute(&world.sql)
+        .await
+        .expect("postgres is there");
+    let reconciler = Reconciler {
+        queue: world.queue.clone(),
+        store: world.store.clone(),
+        worker: WorkerId::fresh(),
+        stop: CancellationToken::new(),
+    };
+    let known = &mut None;
+    reconciler
+        .round(true, known)
+        .await
+        .expect("both servers are there");
 }
 
 async fn rows(world: &World, table: &str) -> u64 {

@@ -166,10 +166,7 @@ async fn a_person_signs_in_with_a_token_and_out_again() {
 async fn a_callback_can_be_named_on_the_page_where_callbacks_are_taken() {
     let (world, plain) = world_and_producer().await;
     assert!(!ask(plain.get("/")).await.body.contains("callbackUrl"));
-    let untaken = [
-        ("patch", CLEAN),
-        ("callbackUrl", "https://example.com/hooks"),
-    ];
+    let untaken = [("patch", CLEAN), ("callbackUrl", "https://example.com/hooks")];
     let refused = post(&plain, "/reviews", &untaken).await;
     assert!(
         refused.status == 400 && refused.body.contains("WEBHOOK_SECRET is not set"),

@@ -81,13 +81,13 @@ fn callback(typed: Option<&Typed>, reach: CallbackReach, wrong: bool) -> Markup 
     let text = typed.map_or("", |typed| &typed.callback);
     html! {
         details open[!text.is_empty()] {
-            summary { "and tell an address of the end" }
+            summary { "and be told of the end by a webhook" }
             label for="callback" { "Callback" }
             input #callback type="text" inputmode="url" name="callbackUrl" value=(text) autocomplete="off" spellcheck="false"
                 placeholder="https://example.com/hooks" aria-invalid=[wrong.then_some("true")]
                 aria-describedby=(if wrong { "refused callback-hint" } else { "callback-hint" });
             p #callback-hint .hint {
-                "Gets the result as a signed webhook. "
+                "This address gets the result, signed. "
                 @match reach {
                     CallbackReach::Public => "It starts with https:// and leads to a public address.",
                     CallbackReach::Anywhere => "It may lead into this network.",
@@ -126,7 +126,10 @@ mod tests {
         assert!(!none.contains("callbackUrl"), "{none}");
         let html = submit(Some(&typed), Callbacks::Taken(CallbackReach::Public)).into_string();
         assert!(html.contains("http://example.com/&quot;"), "{html}");
-        let wrong: Vec<&str> = html.split("<input").filter(|input| input.contains("aria-invalid")).collect();
+        let wrong: Vec<&str> = html
+            .split("<input")
+            .filter(|input| input.contains("aria-invalid"))
+            .collect();
         assert!(wrong.len() == 1 && wrong[0].contains("callbackUrl"), "{html}");
     }
 }
