@@ -147,7 +147,8 @@ async fn follow(address: &str, id: &str) -> TcpStream {
 #[ignore = "a measurement: run it by `just bench-web`"]
 async fn what_a_thousand_open_streams_keep_in_memory() {
     let world = World::with(Wire::REVIEW).await;
-    let web = Home::beside(&world).start("web", &[("PORT", "0"), ("SUBMIT_RATE", "0")], &["web"]);
+    let home = Home::beside(&world);
+    let web = home.start("web", &[("PORT", "0"), ("SUBMIT_RATE", "0")], &["web"]);
     web.until_said("listening on ").await;
     let log = web.stderr();
     let (_, rest) = log.split_once("listening on http://").expect("it listens");
