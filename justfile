@@ -41,9 +41,14 @@ console-memory *arguments:
 console-pending *arguments:
     scripts/console-pending {{arguments}}
 
-# Submissions over HTTP beside the same insert and XADD alone, in one run.
+# Submissions over HTTP beside the same insert and XADD alone, in one run; and what a thousand open streams keep.
 bench-web:
-    cargo test --release --locked -p millstream-tests --test suite -- --ignored --nocapture submissions_over_http
+    cargo build --release --locked
+    cargo test --release --locked -p millstream-tests --test suite -- --ignored --nocapture --test-threads 1 web::bench
+
+# Ten thousand submissions at once to a queue that takes a quarter of them.
+burst:
+    cargo test --locked -p millstream-tests --test suite -- --ignored --nocapture of_a_burst_of_ten_thousand
 
 # Requests of every kind against the web producer, made from its document: `just fuzz 10` for ten minutes.
 fuzz *arguments:

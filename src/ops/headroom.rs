@@ -1,16 +1,20 @@
 //! How much more a queue takes, and how soon a full one has room again.
 //!
 //! Counting the waiting jobs for each submission costs more than the submission, so the room that was counted is
-//! used up first. Several producers may each use up what they counted: together they overshoot the limit by what
+//! used up first, and one submission counts for all that come meanwhile. Several producers may each use up what they counted: together they overshoot the limit by what
 //! comes in within [`COUNTED_FOR`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex as Turn;
+
 use crate::store::{Store, StoreError};
 
 /// How long a count holds. Short enough that nobody is refused for long once workers have made room.
 const COUNTED_FOR: Duration = Duration::from_millis(100);
+/// Counting takes a tenth of Postgres' time for us at most: a slow count holds ten times as long as it took, up to this.
+const COUNTED_FOR_AT_MOST: Duration = Duration::from_secs(1);
 /// What a refused client is told to wait while nothing drains, so no rate is known.
 const NO_RATE: Duration = Duration::from_secs(30);
 /// Nobody is sent away for longer: the rate may be a better one by then.
@@ -20,11 +24,19 @@ const SHARE: u64 = 20;
 
 /// The room of one queue. Cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Headroom(Arc<Mutex<Counted>>);
+pub(super) struct Headroom(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    counted: Mutex<Counted>,
+    /// Whose turn it is to count.
+    turn: Turn<()>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counted {
-    at: Option<Instant>,
+    /// Until when it holds.
+    until: Option<Instant>,
     room: u64,
     /// When to come back, as far as it was asked.
     pause: Option<Duration>,
@@ -45,9 +57,22 @@ impl Headroom {
     /// # Errors
     /// When Postgres is away.
     pub(super) async fn take(&self, store: &Store, queue: &str, limit: u64) -> Result<Room, StoreError> {
-        if let Some(told) = self.told() {
+        if let Some(told) = self.told(Instant::now()) {
             return Ok(told);
         }
+        let turn = self.0.turn.try_lock();
+        if turn.is_err() {
+            // Somebody counts: what is left of the last count is as good meanwhile.
+            if let Some(told) = self.left() {
+                return Ok(told);
+            }
+            // Nobody keeps the turn who has waited for it: should Postgres be away, all are to learn that at once.
+            drop(self.0.turn.lock().await);
+            if let Some(told) = self.told(Instant::now()) {
+                return Ok(told);
+            }
+        }
+        let begun = Instant::now();
         let waiting = store.bounded(store.waiting_up_to(queue, limit)).await?;
         let room = limit.saturating_sub(waiting);
         let pause = if room == 0 {
@@ -55,21 +80,26 @@ impl Headroom {
         } else {
             None
         };
-        let mut counted = self.lock();
-        *counted = Counted {
-            at: Some(Instant::now()),
+        let now = Instant::now();
+        let holds = (now - begun) * 10;
+        *self.lock() = Counted {
+            until: Some(now + holds.clamp(COUNTED_FOR, COUNTED_FOR_AT_MOST)),
             room: room.saturating_sub(1),
             pause,
         };
         Ok(pause.map_or(Room::Taken, Room::Full))
     }
 
-    /// The answer that the last count still gives.
-    fn told(&self) -> Option<Room> {
+    /// The answer that the last count still gives at this time.
+    fn told(&self, now: Instant) -> Option<Room> {
+        let holds = self.lock().until.is_some_and(|until| now < until);
+        if holds { self.left() } else { None }
+    }
+
+    /// What is left of the last count, whether it holds still or not.
+    fn left(&self) -> Option<Room> {
         let mut counted = self.lock();
-        if counted.at?.elapsed() > COUNTED_FOR {
-            return None;
-        }
+        counted.until?;
         if let Some(pause) = counted.pause {
             return Some(Room::Full(pause));
         }
@@ -79,7 +109,7 @@ impl Headroom {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,22 +149,55 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_used_up_before_it_is_counted_again() {
-        let headroom = Headroom::default();
-        assert_eq!(headroom.told(), None, "nothing was counted yet");
+        let (headroom, now) = (Headroom::default(), Instant::now());
+        assert_eq!(headroom.told(now), None, "nothing was counted yet");
+        assert_eq!(headroom.left(), None);
         *headroom.lock() = Counted {
-            at: Some(Instant::now()),
+            until: Some(now + COUNTED_FOR),
             room: 2,
             pause: None,
         };
-        let told: Vec<_> = (0..3).map(|_| headroom.clone().told()).collect();
+        let told: Vec<_> = (0..3).map(|_| headroom.clone().told(now)).collect();
         assert_eq!(told, [Some(Room::Taken), Some(Room::Taken), None]);
-        let (long_ago, pause) = (
-            Instant::now().checked_sub(COUNTED_FOR * 2),
-            Duration::from_secs(7),
-        );
+        let pause = Duration::from_secs(7);
         headroom.lock().pause = Some(pause);
-        assert_eq!(headroom.told(), Some(Room::Full(pause)));
-        headroom.lock().at = long_ago;
-        assert_eq!(headroom.told(), None, "a count does not hold for long");
+        assert_eq!(headroom.told(now), Some(Room::Full(pause)));
+        let later = now + COUNTED_FOR;
+        assert_eq!(headroom.told(later), None, "a count does not hold for long");
+        assert_eq!(
+            headroom.left(),
+            Some(Room::Full(pause)),
+            "while somebody counts it is all that is known"
+        );
+    }
+
+    #[tokio::test]
+    async fn one_counts_for_all_that_come_meanwhile() {
+        let url = "postgres://127.0.0.1:1/none".into();
+        let store = Store::open(&url, "tests", 1).expect("an address");
+        let headroom = Headroom::default();
+        *headroom.lock() = Counted {
+            until: Some(Instant::now()),
+            room: 1,
+            pause: None,
+        };
+        let counting = headroom.0.turn.lock().await;
+        // Nobody listens there: whoever asked would fail.
+        let told = headroom.take(&store, "queue", 10).await;
+        assert_eq!(told.expect("what was left"), Room::Taken);
+        let (queue, waiter) = ("queue".to_owned(), headroom.clone());
+        let mut waiting = std::pin::pin!(waiter.take(&store, &queue, 10));
+        assert!(
+            futures_util::poll!(&mut waiting).is_pending(),
+            "it waits for the count"
+        );
+        *headroom.lock() = Counted {
+            until: Some(Instant::now() + COUNTED_FOR_AT_MOST),
+            room: 5,
+            pause: None,
+        };
+        drop(counting);
+        assert_eq!(waiting.await.expect("what was counted"), Room::Taken);
+        assert_eq!(headroom.lock().room, 4);
     }
 }

@@ -154,14 +154,14 @@ impl Submitter {
     }
 
     async fn accept(&self, job: NewJob) -> Result<Submitted, OpsError> {
-        // A repeat is answered before the limit is asked: it adds nothing to a full queue.
-        if let Some(key) = &job.idempotency
-            && let Some(known) = self.store.bounded(self.store.accepted_with(key)).await?
-        {
-            return self.repeated(known).await;
-        }
         let limit = self.settings.limit;
         if let Room::Full(retry_after) = self.headroom.take(&self.store, &job.queue, limit).await? {
+            // A repeat adds nothing to a full queue.
+            if let Some(key) = &job.idempotency
+                && let Some(known) = self.store.accepted_with(key).await?
+            {
+                return self.repeated(known).await;
+            }
             return Err(OpsError::QueueFull { limit, retry_after });
         }
         match self.store.bounded(self.store.accept(&job)).await? {

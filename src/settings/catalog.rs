@@ -117,8 +117,18 @@ pub const ALL: &[Variable] = &[
     ),
     variable(
         "WEBHOOK_CONCURRENCY",
-        "8",
+        "16",
         "webhooks that a worker delivers at a time",
+    ),
+    variable(
+        "WEBHOOK_CONCURRENCY_EACH",
+        "4",
+        "of them to one receiver, so that one that hangs holds up no other",
+    ),
+    variable(
+        "WEBHOOK_CA_FILE",
+        "",
+        "file of certificates in PEM that may vouch for a receiver beside Mozilla's roots",
     ),
     variable(
         "WEBHOOK_VISIBILITY_TIMEOUT",

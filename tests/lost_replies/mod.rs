@@ -95,8 +95,7 @@ fn chosen(places: &[Place]) -> Vec<(Place, Loss)> {
     let (mut must, mut may) = (Vec::new(), Vec::new());
     for place in places.iter().filter(|place| place.step.nth <= OF_EACH_NAME) {
         for loss in [Loss::Cut, Loss::Drop, Loss::Delay] {
-            let is_first =
-                loss == Loss::Cut && place.step.nth == 1 && !place.step.name.starts_with("prepare: ");
+            let is_first = loss == Loss::Cut && place.step.nth == 1 && !place.step.name.contains("prepare: ");
             if is_first { &mut must } else { &mut may }.push((place.clone(), loss));
         }
     }

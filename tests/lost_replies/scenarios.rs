@@ -14,9 +14,11 @@ use millstream::store::Asked;
 use millstream::store::actions::{ActionId, Intent};
 use millstream::store::dead::Exported;
 use millstream::store::runs::RunRow;
+use standardwebhooks::Webhook;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
 use super::jobs::address;
-use super::stage::{Hand, Stage, insist};
+use super::stage::{Hand, SECRET, Stage, insist};
 use crate::support::World;
 
 /// A scenario: what happens until its worker is asked to leave.
@@ -26,7 +28,7 @@ pub struct Scenario {
 }
 
 /// All of them; a step is tried out in the first one that has it.
-pub const ALL: [Scenario; 14] = [
+pub const ALL: [Scenario; 15] = [
     Scenario {
         name: "results",
         play: |stage| Box::pin(results(stage)),
@@ -78,6 +80,10 @@ pub const ALL: [Scenario; 14] = [
     Scenario {
         name: "a reference job",
         play: |stage| Box::pin(reference_job(stage)),
+    },
+    Scenario {
+        name: "a callback",
+        play: |stage| Box::pin(a_callback(stage)),
     },
     Scenario {
         name: "handed back",
@@ -479,6 +485,36 @@ async fn reference_job(stage: &mut Stage) -> Hand {
     let job = stage.world.post(&address("told")).await;
     stage.expected.push((job, JobState::Done));
     stage.work()
+}
+
+/// Whoever submitted a review is told how it ended: at least once, always by the same webhook, which is done once.
+async fn a_callback(stage: &mut Stage) -> Hand {
+    let receiver = MockServer::start().await;
+    let taken = Mock::given(matchers::method("POST")).respond_with(ResponseTemplate::new(204));
+    taken.mount(&receiver).await;
+    let (deliverer, hand) = (stage.deliver().await, stage.work());
+    let source = Source::PullRequest(address("plain").parse().expect("an address"));
+    let submission = Submission {
+        callback: Some(receiver.uri()),
+        ..Submission::now(source)
+    };
+    let review = stage.submit_this(submission, JobState::Done).await;
+    let hook = stage.until_told(review).await;
+    deliverer.drain(1).await;
+    let calls = receiver.received_requests().await.expect("they are recorded");
+    assert!(!calls.is_empty(), "the receiver was told");
+    let known = Webhook::new(SECRET).expect("a secret");
+    for call in &calls {
+        known
+            .verify(&call.body, &call.headers)
+            .expect("a signature of ours");
+        assert_eq!(
+            call.headers["webhook-id"].to_str().expect("text"),
+            hook.to_string()
+        );
+        assert_eq!(call.body, calls[0].body);
+    }
+    hand
 }
 
 /// A worker hands back what it runs, and another finishes it.

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use millstream::domain::{JobId, JobState, Priority};
-use millstream::engine::{EngineError, Identity, Stop, Worker};
+use millstream::domain::{CallbackReach, JobId, JobState, Priority};
+use millstream::engine::{EngineError, Handler, Identity, Job, Stop, Worker};
 use millstream::ops::submit::Source;
-use millstream::ops::{Operator, OpsError, Rights, Submission, Submitter};
+use millstream::ops::{Callbacks, Operator, OpsError, Rights, Submission, Submitter};
 use millstream::queue::{Patience, Queue, Wire};
 use millstream::settings::{EngineSettings, QueueSettings};
 use millstream::store::Store;
+use millstream_worker::webhook::resolve::SystemLookup;
+use millstream_worker::webhook::settings::WebhookSettings;
+use millstream_worker::webhook::sign::SigningKey;
+use millstream_worker::webhook::{WebhookHandler, WebhookJob};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::jobs::{Errand, Runner, address};
-use crate::support::lossy::{Book, GIVES_UP_AFTER, Loss, Lossy, Step};
+use crate::support::lossy::{Book, GIVES_UP_AFTER, Loss, Lossy, Named, Step};
 use crate::support::pg_frames::Postgres;
 use crate::support::resp_frames::Resp;
 use crate::support::{World, until_within};
@@ -27,6 +31,11 @@ const LOOKS_EVERY: Duration = Duration::from_millis(150);
 /// How often a move is made before the test fails.
 const TRIES: usize = 8;
 
+/// A receiver that nobody calls.
+const NOBODY: &str = "http://127.0.0.1:1/hooks";
+/// What webhooks are signed with.
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// What one scenario plays on.
 pub struct Stage {
     /// The same queue without any loss, to prepare and to look.
@@ -37,7 +46,12 @@ pub struct Stage {
     pub queue: Queue,
     pub store: Store,
     pub expected: Vec<(JobId, JobState)>,
+    /// Whoever waits for an answer is to give up soon.
+    waits: bool,
     _lines: (Lossy, Lossy),
+    /// The webhooks that were delivered, and the line of who delivered them.
+    pub delivered: Vec<JobId>,
+    _hooks_line: Option<Lossy>,
 }
 
 /// A worker on a stage.
@@ -109,7 +123,10 @@ impl Stage {
                 store
             },
             expected: Vec::new(),
+            waits,
             _lines: (valkey, postgres),
+            delivered: Vec::new(),
+            _hooks_line: None,
         };
         stage.steady().await;
         stage
@@ -124,35 +141,91 @@ impl Stage {
 
     /// Starts a worker on the lines. A process manager starts one again that could not reach its servers.
     pub fn work(&self) -> Hand {
-        let (queue, store, runner) = (self.queue.clone(), self.store.clone(), self.runner.clone());
-        let make = move || -> Worker<Errand, Runner, Store> {
-            let (queue, store) = (queue.clone(), store.clone());
-            Worker::new(
-                queue,
-                store,
-                runner.clone(),
-                Self::settings(),
-                Identity::default(),
-            )
-        };
-        let stop = Stop::new();
-        let asked = stop.clone();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut ended = make().run(asked.clone()).await;
-            for _ in 1..TRIES {
-                match ended {
-                    Err(EngineError::Queue(_) | EngineError::Store(_)) => {
-                        ended = make().run(asked.clone()).await;
-                    }
-                    other => return other,
-                }
-            }
-            ended
-        });
-        Hand { stop, ended: task }
+        let runner = self.runner.clone();
+        work_on::<Errand, _>(self.queue.clone(), self.store.clone(), runner, Self::settings())
     }
 
+    /// Starts a worker that delivers webhooks. What it does to its queue is what every worker does, so only what it
+    /// asks the store goes by a line on which replies are lost.
+    pub async fn deliver(&mut self) -> Hand {
+        let (world, book) = (&self.world, self.book.clone());
+        let frames = || Named("webhooks", Postgres::default());
+        let line = Lossy::to(&world.database_url, book, frames).await;
+        let url = line.through(&world.database_url);
+        let store = Store::open(&url.into(), "lossy webhooks", 3).expect("an address of ours");
+        let store = if self.waits {
+            store.answering_within(GIVES_UP_AFTER)
+        } else {
+            store
+        };
+        self._hooks_line = Some(line);
+        let hooks = world.settings.webhooks();
+        let queue = Queue::open(&world.valkey_url.clone().into(), &hooks, Wire::of(&hooks));
+        let key = SigningKey::parse(SECRET).expect("a secret");
+        let settings = WebhookSettings::with(vec![key], CallbackReach::Anywhere);
+        let handler = WebhookHandler::new(store.clone(), &settings, SystemLookup).expect("a client");
+        let queue = queue.expect("an address of ours");
+        work_on::<WebhookJob, _>(queue, store, handler, Self::settings())
+    }
+
+    /// The only webhook of a review, once it is delivered.
+    pub async fn until_told(&mut self, review: JobId) -> JobId {
+        let (world, hooks) = (&self.world, self.world.settings.webhooks());
+        let hook = self
+            .help_until("its webhook is delivered", || async {
+                let hook: Option<uuid::Uuid> =
+                    sqlx::query_scalar("select job_id from millstream.webhooks where review_id = $1")
+                        .bind(review.0)
+                        .fetch_optional(&world.sql)
+                        .await
+                        .expect("postgres is there");
+                let hook = JobId(hook?);
+                let row = world.store.find_job(&hooks.name, hook).await;
+                let row = row.expect("postgres is there")?;
+                (row.status == JobState::Done.word()).then_some(hook)
+            })
+            .await;
+        self.delivered.push(hook);
+        hook
+    }
+}
+
+/// Starts a worker. A process manager starts one again that could not reach its servers.
+fn work_on<J: Job, H: Handler<J> + Clone>(
+    queue: Queue,
+    store: Store,
+    handler: H,
+    settings: EngineSettings,
+) -> Hand {
+    let make = move || -> Worker<J, H, Store> {
+        let (queue, store) = (queue.clone(), store.clone());
+        Worker::new(
+            queue,
+            store,
+            handler.clone(),
+            settings.clone(),
+            Identity::default(),
+        )
+    };
+    let stop = Stop::new();
+    let asked = stop.clone();
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut ended = make().run(asked.clone()).await;
+        for _ in 1..TRIES {
+            match ended {
+                Err(EngineError::Queue(_) | EngineError::Store(_)) => {
+                    ended = make().run(asked.clone()).await;
+                }
+                other => return other,
+            }
+        }
+        ended
+    });
+    Hand { stop, ended: task }
+}
+
+impl Stage {
     /// An operator on the lines.
     pub fn operator(&self) -> Operator {
         Operator::new(
@@ -174,10 +247,13 @@ impl Stage {
         let key = format!("{}-{}", self.world.settings.name, self.expected.len());
         let submission = Submission {
             idempotency: Some(("tests".to_owned(), key)),
+            // Its end is told, once, whoever delivers that.
+            callback: submission.callback.or_else(|| Some(NOBODY.to_owned())),
             ..submission
         };
         let settings = self.world.settings.clone();
-        let submitter = Submitter::new(self.store.clone(), self.queue.clone(), settings, 1_000_000);
+        let submitter = Submitter::new(self.store.clone(), self.queue.clone(), settings, 1_000_000)
+            .with_callbacks(Callbacks::Taken(CallbackReach::Anywhere));
         let operator = self.operator();
         let submitted = insist("submit", async || {
             submitter.submit_as(&operator, submission.clone()).await

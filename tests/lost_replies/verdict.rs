@@ -25,6 +25,7 @@ impl Stage {
     /// Looks at both servers after the last worker has left.
     pub async fn judge(&self) {
         self.judge_rows().await;
+        self.judge_webhooks().await;
         self.judge_letters().await;
         self.judge_consumers().await;
     }
@@ -82,6 +83,30 @@ impl Stage {
             .expect("counts");
         let open = counts.scheduled + counts.waiting + counts.running + counts.retrying;
         assert_eq!(open, 0, "{counts:?}");
+    }
+
+    /// The end of each review that has a callback is told, once; and what was delivered is done, once.
+    async fn judge_webhooks(&self) {
+        for (job, end) in &self.expected {
+            let counts = "select callback_url is not null,
+                (select count(*) from millstream.webhooks w join millstream.jobs h on h.id = w.job_id
+                 where w.review_id = j.id and h.payload = $2)
+                from millstream.jobs j where id = $1";
+            let (wanted, told): (bool, i64) = sqlx::query_as(counts)
+                .bind(job.0)
+                .bind(format!("review.{} {job}", end.word()))
+                .fetch_one(&self.world.sql)
+                .await
+                .expect("its row");
+            // What is thrown away was told of when it died.
+            let expected = i64::from(wanted && *end != JobState::Dropped);
+            assert_eq!(told, expected, "{job} is told to be {end}");
+        }
+        for hook in &self.delivered {
+            let outcomes = self.world.outcomes(*hook).await;
+            let done = outcomes.iter().filter(|outcome| *outcome == "done").count();
+            assert_eq!(done, 1, "{hook} is done once: {outcomes:?}");
+        }
     }
 
     /// Each dead job has its letter, once; a letter of one that was put back or dropped may outlive a lost reply.

@@ -29,6 +29,20 @@ pub trait Frames: Send {
     fn reply(&mut self, buffer: &[u8]) -> Option<(usize, bool)>;
 }
 
+/// Frames whose steps are told apart from others' by a word.
+pub struct Named<F>(pub &'static str, pub F);
+
+impl<F: Frames> Frames for Named<F> {
+    fn request(&mut self, buffer: &[u8]) -> Option<(usize, Option<String>)> {
+        let (length, step) = self.1.request(buffer)?;
+        Some((length, step.map(|step| format!("{}: {step}", self.0))))
+    }
+
+    fn reply(&mut self, buffer: &[u8]) -> Option<(usize, bool)> {
+        self.1.reply(buffer)
+    }
+}
+
 /// How a reply is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Loss {

@@ -20,6 +20,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "WEBHOOK_ALLOW_PRIVATE",
         "lets whoever submits call into the private network",
     ),
+    (
+        "WEBHOOK_CA_FILE",
+        "receivers on the internet are vouched for by the web's own roots",
+    ),
     ("ALLOW_EVICTION", "lets the queue lose jobs"),
     ("AGENT_MODEL", "the keys decide"),
     ("MODEL_MEDIUM", "follows from the keys"),

@@ -1,5 +1,6 @@
-//! What a submission over HTTP costs beside the same insert and `XADD` alone. A measurement, not a promise: it is run
-//! by hand (`just bench-web`), since a busy machine would make it fail for no reason of ours.
+//! What a submission over HTTP costs beside the same insert and `XADD` alone, and what open streams keep in memory.
+//! Measurements, not promises: they are run by hand (`just bench-web`), since a busy machine would make them fail for no
+//! reason of ours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +12,21 @@ use millstream::queue::{NewEntry, Queue, Wire};
 use millstream::store::Store;
 use millstream::store::jobs::{NewJob, REVIEW};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::Producer;
-use crate::support::World;
+use crate::support::{Home, World, until};
 
 /// At a time.
 const CONNECTIONS: usize = 64;
 /// Of one measurement; both are measured in turns, so that what else the machine does falls on both.
 const STRETCH: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 3;
+/// Clients that follow reviews.
+const STREAMS: usize = 1_000;
+/// Reviews that they follow between them.
+const FOLLOWED: usize = 100;
 const PULL: &str = "https://github.com/acme/ledger/pull/7";
 
 /// How many, and how long each took.
@@ -113,4 +120,75 @@ async fn submissions_over_http_beside_their_insert_and_xadd_alone() {
         http.per_second() / alone.per_second()
     );
     assert_eq!(refused.load(Ordering::Relaxed), 0);
+}
+
+/// What a process keeps in memory, in MiB.
+fn resident(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse::<f64>().ok()).expect("a figure") / 1_024.0
+}
+
+/// Opens a stream and reads its first event.
+async fn follow(address: &str, id: &str) -> TcpStream {
+    let mut line = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET /api/reviews/{id}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    line.write_all(request.as_bytes()).await.expect("it is taken");
+    let mut said = Vec::new();
+    while !said.windows(12).any(|part| part == b"retry: 2000\n") {
+        let count = line.read_buf(&mut said).await.expect("an answer");
+        assert!(count > 0, "{}", String::from_utf8_lossy(&said));
+    }
+    line
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: run it by `just bench-web`"]
+async fn what_a_thousand_open_streams_keep_in_memory() {
+    let world = World::with(Wire::REVIEW).await;
+    let home = Home::beside(&world);
+    let web = home.start("web", &[("PORT", "0"), ("SUBMIT_RATE", "0")], &["web"]);
+    web.until_said("listening on ").await;
+    let log = web.stderr();
+    let (_, rest) = log.split_once("listening on http://").expect("it listens");
+    let address = rest.split_whitespace().next().expect("an address").to_owned();
+    let client = millstream_worker::http::builder().expect("TLS").no_proxy();
+    let client = client.build().expect("a client");
+    let mut ids = Vec::new();
+    for _ in 0..FOLLOWED {
+        let sent = client
+            .post(format!("http://{address}/api/reviews"))
+            .json(&json!({ "prUrl": PULL }));
+        let accepted: serde_json::Value = sent.send().await.expect("an answer").json().await.expect("JSON");
+        ids.push(accepted["id"].as_str().expect("an id").to_owned());
+    }
+    let before = resident(web.pid());
+    let mut lines = Vec::new();
+    for number in 0..STREAMS {
+        lines.push(follow(&address, &ids[number % FOLLOWED]).await);
+    }
+    // Each of them hears something, so whatever a stream needs to pass events on is there.
+    for id in &ids {
+        let told = json!({ "type": "phase", "phase": "prepare" }).to_string();
+        until("it is heard", || async {
+            let heard: i64 = redis::cmd("PUBLISH")
+                .arg(format!("review:{id}"))
+                .arg(&told)
+                .query_async(&mut world.valkey.clone())
+                .await
+                .expect("valkey is there");
+            (heard > 0).then_some(())
+        })
+        .await;
+    }
+    for line in &mut lines {
+        let mut piece = [0; 256];
+        assert!(line.read(&mut piece).await.expect("an event") > 0);
+    }
+    let after = resident(web.pid());
+    let each = (after - before) * 1_024.0 / STREAMS as f64;
+    println!(
+        "{STREAMS} open streams: {after:.1} MiB resident, {before:.1} MiB without them, {each:.1} KiB each"
+    );
 }

@@ -1,6 +1,7 @@
 //! The page in a real browser: it grows live, runs nothing that others wrote, and can be used by everybody.
 
 use millstream::domain::{JobId, JobState};
+use millstream::queue::Wire;
 use millstream::settings::process_environment;
 use millstream_worker::model::stub::{Stub, says};
 use serde_json::{Value, json};
@@ -193,7 +194,8 @@ async fn nothing_that_others_wrote_is_run() {
 
 #[tokio::test]
 async fn the_page_can_be_used_by_everybody_in_both_colours_at_both_sizes() {
-    let (world, producer) = world_and_producer().await;
+    let world = World::with(Wire::REVIEW).await;
+    let producer = Producer::start_with(&world, |web| web.callbacks.signed = true).await;
     let browser = Browser::start().await;
     browser.open(&producer.address).await;
     check_looks(&browser, "empty").await;
@@ -236,7 +238,56 @@ async fn the_page_can_be_used_by_everybody_in_both_colours_at_both_sizes() {
     check_looks(&browser, "span").await;
     browser.open(&format!("{}/login", producer.address)).await;
     check_looks(&browser, "login").await;
+    refuse_a_form(&browser, &producer).await;
+    check_looks(&browser, "refused").await;
+    crowd(&world, ids[0]).await;
+    browser.open(&producer.address).await;
+    check_looks(&browser, "long").await;
+    browser
+        .open(&format!("{}/reviews/{}", producer.address, ids[0]))
+        .await;
+    check_looks(&browser, "crowded").await;
     browser.quit().await;
+}
+
+/// Fills the form in with what is refused, and sends it.
+async fn refuse_a_form(browser: &Browser, producer: &Producer) {
+    browser.open(&producer.address).await;
+    let script = format!(
+        "for (const one of document.querySelectorAll('form.submit details')) one.open = true;
+         document.getElementById('patch').value = {CLEAN:?};
+         document.getElementById('callback').value = 'https://10.0.0.7/hooks';
+         document.querySelector('form.submit button').click()"
+    );
+    browser.ask(&script).await;
+    until("it is refused", || async {
+        text(browser, "#refused")
+            .await
+            .contains("this one is private")
+            .then_some(())
+    })
+    .await;
+    let wrong = browser
+        .ask("return [...document.querySelectorAll('[aria-invalid]')].map(one => one.id)")
+        .await;
+    assert_eq!(wrong, json!(["callback"]));
+}
+
+/// A name that breaks nowhere, and two hundred findings.
+async fn crowd(world: &World, id: JobId) {
+    for statement in [
+        "update reviews set pr_url = 'https://github.com/acme/' || repeat('ledger', 150) || '/pull/7' where id = $1",
+        "insert into millstream.findings (job_id, ord, agent, severity, file, line, note)
+         select $1, n + 1000, 'security', (array['block', 'warn', 'info'])[n % 3 + 1],
+                'src/' || repeat('deep/', n % 40) || 'mod.rs', n, repeat('what is wrong here ', n % 20 + 1)
+         from generate_series(1, 200) n",
+    ] {
+        sqlx::query(statement)
+            .bind(id.0)
+            .execute(&world.sql)
+            .await
+            .expect("postgres is there");
+    }
 }
 
 #[tokio::test]
@@ -263,6 +314,10 @@ async fn a_keyboard_is_enough() {
         let on = browser
             .ask("return document.activeElement.id || document.activeElement.textContent.trim()")
             .await;
+        let outline = browser
+            .ask("return getComputedStyle(document.activeElement).outlineStyle")
+            .await;
+        assert_eq!(outline, json!("solid"), "where one stands is seen: {on}");
         seen.push(on.as_str().unwrap_or_default().to_owned());
         if seen.last().is_some_and(|on| *on == format!("r-{id}")) {
             break;

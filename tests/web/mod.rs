@@ -428,10 +428,22 @@ async fn a_full_queue_says_when_to_come_back() {
     world.settings.limit = 2;
     let producer = Producer::start(&world, None).await;
     producer.submit(CLEAN).await;
-    producer.submit(CLEAN).await;
+    let keyed = || {
+        producer
+            .post(json!({ "patch": CLEAN }).to_string())
+            .header("idempotency-key", "k-1")
+    };
+    let last = ask(keyed()).await;
+    assert_eq!(last.status, 202, "{last:?}");
     let full = ask(producer.post(json!({ "patch": CLEAN }).to_string())).await;
     full.problem(429);
     assert_eq!(full.header("retry-after"), Some("30"));
+    let again = ask(keyed()).await;
+    assert_eq!(
+        (again.status.as_u16(), again.json()),
+        (202, last.json()),
+        "a repeat adds nothing to it"
+    );
     assert_eq!(count(&world, "reviews").await, 2);
 }
 

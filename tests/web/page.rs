@@ -2,11 +2,12 @@
 
 use millstream::domain::JobState;
 use millstream::queue::Wire;
+use millstream::settings::CallbackSettings;
 use reqwest::redirect::Policy;
 
 use super::{Answer, Producer, ask, count, offline, world_and_producer};
 use crate::support::World;
-use crate::support::reviews::{COMMITTED_KEY, KEY};
+use crate::support::reviews::{CLEAN, COMMITTED_KEY, KEY};
 
 /// A browser without scripts that does not follow redirects by itself.
 fn reader() -> reqwest::Client {
@@ -158,5 +159,65 @@ async fn a_person_signs_in_with_a_token_and_out_again() {
     assert!(
         left.header("set-cookie")
             .is_some_and(|value| value.contains("Max-Age=0"))
+    );
+}
+
+#[tokio::test]
+async fn a_callback_can_be_named_on_the_page_where_callbacks_are_taken() {
+    let (world, plain) = world_and_producer().await;
+    assert!(!ask(plain.get("/")).await.body.contains("callbackUrl"));
+    let untaken = [("patch", CLEAN), ("callbackUrl", "https://example.com/hooks")];
+    let refused = post(&plain, "/reviews", &untaken).await;
+    assert!(
+        refused.status == 400 && refused.body.contains("WEBHOOK_SECRET is not set"),
+        "{refused:?}"
+    );
+    let producer = Producer::start_with(&world, |web| {
+        web.callbacks = CallbackSettings {
+            signed: true,
+            allow_private: false,
+        };
+    })
+    .await;
+    assert!(
+        ask(producer.get("/"))
+            .await
+            .body
+            .contains(r#"name="callbackUrl""#)
+    );
+    let wrong = [("patch", CLEAN), ("callbackUrl", "https://10.0.0.7/hooks")];
+    let refused = post(&producer, "/reviews", &wrong).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    for part in [
+        "this one is private",
+        r#"value="https://10.0.0.7/hooks""#,
+        "diff --git",
+    ] {
+        assert!(refused.body.contains(part), "{part} in {}", refused.body);
+    }
+    assert_eq!(count(&world, "reviews").await, 0);
+    for callback in ["", " https://example.com/hooks "] {
+        let sent = post(
+            &producer,
+            "/reviews",
+            &[("patch", CLEAN), ("callbackUrl", callback), ("key", "k")],
+        )
+        .await;
+        assert_eq!(sent.status, 303, "{sent:?}");
+        let id = sent.header("location").and_then(|path| path.rsplit('/').next());
+        let id: millstream::domain::JobId = id.expect("an id").parse().expect("an id");
+        let stored: Option<String> =
+            sqlx::query_scalar("select callback_url from millstream.jobs where id = $1")
+                .bind(id.0)
+                .fetch_one(&world.sql)
+                .await
+                .expect("its row");
+        let expected = Some(callback.trim()).filter(|text| !text.is_empty());
+        assert_eq!(stored.as_deref(), expected);
+    }
+    assert_eq!(
+        count(&world, "reviews").await,
+        2,
+        "a callback is a part of what was sent"
     );
 }

@@ -127,6 +127,62 @@ async fn a_receiver_that_hangs_is_given_up_and_holds_up_nobody_for_long() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_hangs_holds_its_own_places_and_no_others() {
+    let hanging = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
+    let (yard, silent, ready) = (Yard::new().await, receiver(hanging, 9).await, willing().await);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(yard.cancelled(&silent.uri()).await);
+    }
+    let mut settings = settings();
+    settings.timeout = Duration::from_secs(100);
+    (settings.engine.concurrency, settings.per_receiver) = (2, 1);
+    // Who comes back has not failed.
+    settings.engine.max_attempts = 1;
+    let deliverer = yard.deliver(&settings);
+    until_got(&silent, 1).await;
+    let quick = yard.cancelled(&ready.uri()).await;
+    until_delivered(&yard, quick).await;
+    let told = until("all others were told to come back", || async {
+        let mut told = Vec::new();
+        for hook in &slow {
+            told.extend(yard.errors(*hook).await.pop());
+        }
+        (told.len() == 3).then_some(told)
+    })
+    .await;
+    for error in told {
+        assert!(
+            error.starts_with(&silent.uri()) && error.contains("1 times already"),
+            "{error}"
+        );
+    }
+    assert_eq!(got(&silent).await.len(), 1);
+    deliverer.drain().await;
+    for hook in &slow {
+        assert_ne!(yard.hooks.job(*hook).await.status, "dead");
+    }
+}
+
+#[tokio::test]
+async fn who_found_no_place_is_delivered_when_there_is_one() {
+    let (yard, ready) = (Yard::new().await, willing().await);
+    let mut hooks = Vec::new();
+    for _ in 0..6 {
+        hooks.push(yard.cancelled(&ready.uri()).await);
+    }
+    let mut settings = settings();
+    (settings.engine.concurrency, settings.per_receiver) = (6, 1);
+    settings.engine.max_attempts = 1;
+    let deliverer = yard.deliver(&settings);
+    for hook in hooks {
+        until_delivered(&yard, hook).await;
+    }
+    deliverer.drain().await;
+    assert_eq!(got(&ready).await.len(), 6, "each once");
+}
+
+#[tokio::test]
 async fn an_answer_of_any_length_costs_a_few_kilobytes_and_shows_no_secret() {
     let body = format!(
         "AWS key {} {}",
@@ -211,7 +267,9 @@ async fn what_ended_while_nobody_delivers_and_valkey_forgot_everything_is_delive
         .await
         .expect("valkey is there");
     // Two workers: one of them reconciles, and none delivers what the other has.
-    let deliverers = [yard.deliver(&settings()), yard.deliver(&settings())];
+    let mut settings = settings();
+    settings.per_receiver = 5;
+    let deliverers = [yard.deliver(&settings), yard.deliver(&settings)];
     for hook in &hooks {
         assert_eq!(until_delivered(&yard, *hook).await, 1);
     }

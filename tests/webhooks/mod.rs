@@ -4,6 +4,7 @@
 mod delivery;
 mod ends;
 mod reach;
+mod tls;
 
 use millstream::domain::{CallbackReach, JobId, JobState};
 use millstream::ops::submit::Source;

@@ -19,7 +19,7 @@ use crate::support::reviews::CLEAN;
 
 /// A name server that answers what it is told to, one answer after the other, and counts the questions.
 #[derive(Clone, Default)]
-struct Fickle(Arc<Mutex<Book>>);
+pub(super) struct Fickle(Arc<Mutex<Book>>);
 
 /// What it is going to answer, and what it was asked.
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Book {
 }
 
 impl Fickle {
-    fn answering(answers: &[&[&str]]) -> Self {
+    pub(super) fn answering(answers: &[&[&str]]) -> Self {
         let read = |text: &&str| text.parse().expect("an address");
         let answers = answers.iter().map(|one| one.iter().map(read).collect());
         Self(Arc::new(Mutex::new(Book {

@@ -39,11 +39,13 @@ pub struct ListQuery {
     pub before: Option<String>,
 }
 
-/// The states, for the document.
+/// The states, for the document; an empty word is any of them, as a form sends it.
 #[derive(Debug, utoipa::ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "it stands for the words in the document")]
 enum StateWord {
+    #[schema(rename = "")]
+    Any,
     Scheduled,
     Waiting,
     Running,

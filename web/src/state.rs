@@ -24,6 +24,8 @@ pub struct State {
     pub queue: Queue,
     /// Accepts a review.
     pub submitter: Submitter,
+    /// What becomes of a callback.
+    pub callbacks: Callbacks,
     /// Who may do what.
     pub access: Arc<Access>,
     /// How fast one client may submit; nothing for any speed.
@@ -44,17 +46,19 @@ impl State {
     /// The state of one web producer.
     #[must_use]
     pub fn new(store: Store, queue: Queue, queue_settings: &QueueSettings, web: &WebSettings) -> Self {
+        let callbacks = Callbacks::of(&web.callbacks);
         let submitter = Submitter::new(
             store.clone(),
             queue.clone(),
             queue_settings.clone(),
             web.max_patch,
         )
-        .with_callbacks(Callbacks::of(&web.callbacks));
+        .with_callbacks(callbacks);
         Self {
             store,
             queue,
             submitter,
+            callbacks,
             access: Arc::new(Access::new(web)),
             limits: Limits::new(web.submit_rate, web.submit_burst).map(Arc::new),
             hub: Hub::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use reqwest::header::HeaderMap;
 use reqwest::{ClientBuilder, Response};
+use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
 use crate::agent::trace;
@@ -17,9 +18,20 @@ const LONGEST_ERROR: usize = 300;
 /// # Errors
 /// When the versions of TLS that are compiled in do not fit together.
 pub fn builder() -> Result<ClientBuilder, rustls::Error> {
-    let roots = rustls::RootCertStore {
+    builder_trusting(&[])
+}
+
+/// The same, for servers too that one of these vouches for.
+///
+/// # Errors
+/// Also when one of them is no root.
+pub fn builder_trusting(more: &[CertificateDer<'static>]) -> Result<ClientBuilder, rustls::Error> {
+    let mut roots = rustls::RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
+    for root in more {
+        roots.add(root.clone())?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use millstream::domain::JobState;
+use millstream::ops::Callbacks;
 use millstream::store::listing::ListedRow;
 use millstream::untrusted::visible;
 
@@ -23,6 +24,8 @@ pub struct Listing<'a> {
     pub rows: &'a [ListedRow],
     /// The query of the next page.
     pub next: Option<String>,
+    /// What becomes of a callback that the form names.
+    pub callbacks: Callbacks,
     /// The clock.
     pub now: DateTime<Utc>,
 }
@@ -31,7 +34,7 @@ pub struct Listing<'a> {
 pub fn page(client: &Client, listing: &Listing<'_>, typed: Option<&Typed>) -> Markup {
     let main = html! {
         h1.unseen { "Reviews" }
-        @if client.may(Scope::Submit) { (forms::submit(typed)) }
+        @if client.may(Scope::Submit) { (forms::submit(typed, listing.callbacks)) }
         section aria-labelledby="list-title" {
             div.bar {
                 h2 #list-title { "Reviews" }

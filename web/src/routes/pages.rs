@@ -93,6 +93,7 @@ async fn list(
         query,
         rows: &rows,
         next,
+        callbacks: state.callbacks,
         now: clock::now(),
     };
     let (status, markup) = match typed {
@@ -160,7 +161,7 @@ pub async fn submit(
         Err(problem) => return refusal(Some(&client), &problem),
     };
     let mut typed = Typed::read(&body);
-    match accept(&state, &client, &typed).await {
+    match accept(&state, &client, &mut typed).await {
         Ok(id) => Redirect::to(&format!("/reviews/{id}")).into_response(),
         Err(problem) => {
             typed.refused = Some(problem.detail().to_owned());
@@ -173,7 +174,7 @@ pub async fn submit(
     }
 }
 
-async fn accept(state: &State, client: &Client, typed: &Typed) -> Result<JobId, Problem> {
+async fn accept(state: &State, client: &Client, typed: &mut Typed) -> Result<JobId, Problem> {
     client.must(Scope::Submit)?;
     if let Some(limits) = &state.limits {
         limits.take(client.bucket())?;
@@ -187,11 +188,20 @@ async fn accept(state: &State, client: &Client, typed: &Typed) -> Result<JobId, 
         (true, true) => return Err(Problem::invalid("name a pull request, or paste a patch")),
         (false, false) => return Err(Problem::invalid("name a pull request or paste a patch, not both")),
     };
+    let callback = (!typed.callback.is_empty()).then(|| typed.callback.clone());
+    // Asked for itself, so that the field that is wrong can be named.
+    if let Some(text) = &callback {
+        typed.is_callback = true;
+        let read = state.callbacks.read(text);
+        read.map_err(|refused| Problem::invalid(&refused.to_string()))?;
+        typed.is_callback = false;
+    }
     // A second press of the button is the same submission; another text behind the same form is another one.
     let content = etag_of(&[
         typed.key.as_bytes(),
         typed.url.as_bytes(),
         typed.patch.as_bytes(),
+        typed.callback.as_bytes(),
         &[u8::from(typed.urgent)],
     ]);
     let key = content
@@ -205,7 +215,7 @@ async fn accept(state: &State, client: &Client, typed: &Typed) -> Result<JobId, 
         } else {
             Priority::Normal
         },
-        callback: None,
+        callback,
         idempotency: key.ok().map(|key| (client.name().to_owned(), key)),
         traceparent: None,
     };

@@ -5,9 +5,10 @@
 //! the transaction in which the review ends, so there is one for each end, whatever happens to whom. It is delivered at
 //! least once; its id is the same in each delivery, which is how a receiver knows a repeat.
 //!
-//! [`sign`] is what a receiver checks, [`resolve`] what keeps us from calling where we must not, [`receiver`] the call
-//! and what its answer means.
+//! [`sign`] is what a receiver checks, [`resolve`] what keeps us from calling where we must not, [`places`] what keeps
+//! one receiver from holding up the others, [`receiver`] the call and what its answer means.
 
+pub mod places;
 pub mod receiver;
 pub mod resolve;
 pub mod settings;
@@ -20,6 +21,7 @@ use millstream::engine::{Handler, Job, JobContext};
 use millstream::store::Store;
 use millstream::store::webhooks::{WEBHOOK, WebhookRow};
 
+use places::{Place, Places};
 use receiver::Receivers;
 use resolve::Lookup;
 use settings::WebhookSettings;
@@ -54,6 +56,7 @@ impl Job for WebhookJob {
 pub struct WebhookHandler {
     store: Store,
     receivers: Receivers,
+    places: Places,
     keys: Arc<[SigningKey]>,
     reach: CallbackReach,
 }
@@ -66,9 +69,20 @@ impl WebhookHandler {
     pub fn new(store: Store, settings: &WebhookSettings, lookup: impl Lookup) -> Result<Self, String> {
         Ok(Self {
             store,
-            receivers: Receivers::new(settings.reach, settings.timeout, lookup)?,
+            receivers: Receivers::new(settings, lookup)?,
+            places: Places::new(settings.per_receiver),
             keys: settings.keys.clone().into(),
             reach: settings.reach,
+        })
+    }
+
+    /// A place with a receiver. Where none is free nothing is wrong with the webhook: it comes back.
+    fn place(&self, url: &CallbackUrl) -> Result<Place, Failure> {
+        let origin = url.origin();
+        self.places.take(&origin).map_err(|pause| {
+            let count = self.places.each();
+            let text = format!("{origin} is being called {count} times already, which is all that it gets");
+            Failure::waiting(FailureClass::Webhook, text, pause)
         })
     }
 
@@ -95,6 +109,7 @@ impl Handler<WebhookJob> for WebhookHandler {
         // What was allowed when it was submitted may not be any more.
         let url = CallbackUrl::parse(&row.url, self.reach)
             .map_err(|error| Failure::lasting(FailureClass::Webhook, error.to_string()))?;
+        let _place = self.place(&url)?;
         let headers = sign::headers(&self.keys, id, crate::agent::trace::now(), row.body.as_bytes());
         self.receivers.deliver(&url, headers, row.body).await
     }

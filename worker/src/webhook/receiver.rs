@@ -14,6 +14,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use super::resolve::{Checked, Lookup, NotPublic};
+use super::settings::WebhookSettings;
 use crate::agent::trace;
 use crate::http;
 
@@ -36,13 +37,14 @@ pub struct Receivers {
 }
 
 impl Receivers {
-    /// Calls receivers within this reach.
+    /// Calls receivers as far as they may be called.
     ///
     /// # Errors
     /// When no client can be made; it says why.
-    pub fn new(reach: CallbackReach, timeout: Duration, lookup: impl Lookup) -> Result<Self, String> {
+    pub fn new(settings: &WebhookSettings, lookup: impl Lookup) -> Result<Self, String> {
         const AGENT: &str = concat!("millstream/", env!("CARGO_PKG_VERSION"));
-        let client = http::builder()
+        let (reach, timeout) = (settings.reach, settings.timeout);
+        let client = http::builder_trusting(&settings.roots)
             .map_err(|error| error.to_string())?
             .dns_resolver(Arc::new(Checked::new(lookup, reach)))
             .redirect(redirect::Policy::none())

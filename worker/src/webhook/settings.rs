@@ -1,11 +1,17 @@
 //! The settings of webhooks: secrets, how far they may reach, and how their queue is run.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use millstream::backoff::Backoff;
 use millstream::domain::CallbackReach;
 use millstream::ops;
 use millstream::settings::{CallbackSettings, EngineSettings, Reader};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::sign::SigningKey;
 
@@ -13,6 +19,8 @@ const MS: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// One secret takes the place of another; more than a few are a mistake, and each makes the header longer.
 const MOST_KEYS: usize = 4;
+/// All roots that a system has are a quarter of it.
+const LARGEST_CA_FILE: u64 = 1 << 20;
 /// What an attempt needs beyond the call itself: the store is asked first.
 const BESIDE_THE_CALL: Duration = Duration::from_secs(15);
 
@@ -25,6 +33,10 @@ pub struct WebhookSettings {
     pub reach: CallbackReach,
     /// `WEBHOOK_TIMEOUT`: how long a receiver may take.
     pub timeout: Duration,
+    /// `WEBHOOK_CONCURRENCY_EACH`: how many deliveries one receiver has at a time.
+    pub per_receiver: usize,
+    /// `WEBHOOK_CA_FILE`: who may vouch for a receiver beside the web's own roots.
+    pub roots: Vec<CertificateDer<'static>>,
     /// How their queue is run.
     pub engine: EngineSettings,
 }
@@ -37,8 +49,10 @@ impl WebhookSettings {
             keys,
             reach,
             timeout: Duration::from_secs(15),
+            per_receiver: 4,
+            roots: Vec::new(),
             engine: EngineSettings {
-                concurrency: 8,
+                concurrency: 16,
                 max_attempts: 16,
                 backoff: Backoff {
                     first: Duration::from_secs(10),
@@ -70,12 +84,49 @@ impl WebhookSettings {
             deadline: timeout + BESIDE_THE_CALL,
             ..reviews.clone()
         };
-        (!usual.keys.is_empty()).then_some(Self {
+        let settings = Self {
             timeout,
+            per_receiver: reader.number("WEBHOOK_CONCURRENCY_EACH", usual.per_receiver, 1..=1024),
+            roots: roots(reader),
             engine,
             ..usual
-        })
+        };
+        (!settings.keys.is_empty()).then_some(settings)
     }
+}
+
+/// The roots in a file, with a fault noted for one that holds none.
+fn roots(reader: &mut Reader<'_>) -> Vec<CertificateDer<'static>> {
+    let Some(path) = reader.text("WEBHOOK_CA_FILE") else {
+        return Vec::new();
+    };
+    match read_roots(Path::new(&path)) {
+        Ok(roots) => roots,
+        Err(problem) => {
+            reader.fault("WEBHOOK_CA_FILE", problem);
+            Vec::new()
+        }
+    }
+}
+
+fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST_CA_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > LARGEST_CA_FILE {
+        return Err(format!("is larger than {LARGEST_CA_FILE} bytes"));
+    }
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let roots = read.map_err(|error| format!("is no file of certificates in PEM: {error}"))?;
+    if roots.is_empty() {
+        return Err("holds no certificate in PEM".to_owned());
+    }
+    for root in &roots {
+        let added = RootCertStore::empty().add(root.clone());
+        added.map_err(|error| format!("holds what is no root: {error}"))?;
+    }
+    Ok(roots)
 }
 
 /// The secrets, with a fault noted for one that is none. None of them is quoted.
@@ -138,6 +189,21 @@ mod tests {
             (46.0..48.0).contains(&hours),
             "{hours} h at most, about a day on the average"
         );
+    }
+
+    #[test]
+    fn a_file_of_roots_that_holds_none_is_a_fault() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (path, fault) in [
+            ("/nowhere/ca.pem", "cannot be read"),
+            (manifest, "holds no certificate in PEM"),
+        ] {
+            let faults = read(&[("WEBHOOK_SECRET", SECRET), ("WEBHOOK_CA_FILE", path)]).expect_err("wrong");
+            assert!(
+                faults.starts_with("WEBHOOK_CA_FILE: ") && faults.contains(fault),
+                "{faults}"
+            );
+        }
     }
 
     #[test]
