@@ -208,7 +208,10 @@ impl World {
         });
         match reached.await {
             Some(row) => row,
-            None => panic!("waited in vain until the job is {state}; it is {:?}", self.job(id).await),
+            None => panic!(
+                "waited in vain until the job is {state}; it is {:?}",
+                self.job(id).await
+            ),
         }
     }
 
