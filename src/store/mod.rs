@@ -13,7 +13,7 @@
 //! * [`owed`]: what the stream should hold and may not.
 //! * [`moves`], [`dead`], [`pauses`]: what operators do to jobs and queues. [`moved`]: the way back.
 //! * [`assess`], [`runs`]: what a plan can put back, and how far it got. [`replace`]: a dead job with another input.
-//! * [`postings`]: verdicts on their way to GitHub. [`tokens`]: who may come in over HTTP.
+//! * [`postings`]: verdicts on their way to GitHub. [`heads`]: which commit a review has read. [`tokens`]: who may come in over HTTP.
 //! * [`glass`], [`fleets`]: what was noted while Postgres was away; how many workers are asked for.
 //! * [`webhooks`]: who is told of an end.
 //! * [`checkpoints`], [`inputs`], [`actions`], [`stats`], [`leases`], [`migrate`]: what they say.
@@ -30,6 +30,7 @@ pub mod dead;
 pub mod error;
 pub mod fleets;
 pub mod glass;
+pub mod heads;
 pub mod inputs;
 pub mod jobs;
 pub mod leases;

@@ -344,8 +344,8 @@ async fn note(
     Ok(())
 }
 
-/// Everything that belongs to an end by hand; answers the last events.
-async fn end_jobs(
+/// Everything that belongs to an end by hand, of jobs that are locked; answers the last events.
+pub(super) async fn end_jobs(
     transaction: &mut PgConnection,
     ids: &[Uuid],
     end: &HandEnd<'_>,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use millstream::domain::{JobId, JobState, PrUrl};
 use millstream::ops::Submitter;
 use millstream::ops::submit::{Source, Submission};
+use millstream::queue::Holder;
+use millstream::store::Lease;
 use millstream_worker::agent::Limits;
 use millstream_worker::github::{Github, GithubSettings};
 use millstream_worker::job::{ReviewHandler, ReviewJob};
@@ -39,6 +41,8 @@ enum Post {
     /// It is refused as it stands; without remarks on lines and without a vote it is taken.
     OnlyPlain,
     Forbidden,
+    /// GitHub's limit is used up, for longer than a test and not too long for a parked entry.
+    Limited,
 }
 
 fn commit(digit: char) -> String {
@@ -56,6 +60,10 @@ fn answer(post: Post, body: &Value, count: usize) -> (ResponseTemplate, bool) {
             ResponseTemplate::new(403).set_body_string("Resource not accessible"),
             false,
         ),
+        Post::Limited => (
+            ResponseTemplate::new(429).insert_header("retry-after", "200"),
+            false,
+        ),
         _ => (done, true),
     }
 }
@@ -63,11 +71,15 @@ fn answer(post: Post, body: &Value, count: usize) -> (ResponseTemplate, bool) {
 impl Hub {
     /// The files are of commit 1; the head by the time of the post is another if it has moved.
     async fn start(post: Post, head: char) -> Self {
+        Self::with_files_of(post, '1', head).await
+    }
+
+    async fn with_files_of(post: Post, listed: char, head: char) -> Self {
         let server = MockServer::start().await;
         let posts = Arc::new(AtomicUsize::new(0));
         let files = json!([{
             "filename": "src/a.py", "status": "modified", "changes": 1,
-            "contents_url": format!("https://api.github.com/repos/acme/ledger/contents/src/a.py?ref={}", commit('1')),
+            "contents_url": format!("https://api.github.com/repos/acme/ledger/contents/src/a.py?ref={}", commit(listed)),
             "patch": format!("@@ -1,0 +1 @@\n+k = \"AKIA{}\"", "Q7FAKE2DEMO4KEY5"),
         }]);
         let get = |place: &str| Mock::given(method("GET")).and(path(format!("{PULL}{place}")));
@@ -110,7 +122,7 @@ impl Hub {
         let github = Github::new(settings).expect("settings that work");
         let model = Offline::new(Duration::ZERO, 0.0);
         let reviewer = Reviewer::new(Arc::new(model), github.clone(), Limits::default());
-        let poster = Poster::new(github, world.store.clone(), Votes::Both);
+        let poster = Poster::new(github, world.store.clone(), world.queue.clone(), Votes::Both);
         let handler = ReviewHandler::new(reviewer).posting(poster);
         world.run::<ReviewJob, _>(handler, World::engine())
     }
@@ -272,4 +284,90 @@ async fn what_github_refuses_is_posted_plain_or_said() {
         remarks(&world, id).await,
         ["Not posted on the pull request: GitHub answered 403 for acme/ledger#7: Resource not accessible."]
     );
+}
+
+/// A review of commit 1 that has been started, and waits until GitHub's limit is over.
+async fn limited(world: &World) -> JobId {
+    let hub = Hub::start(Post::Limited, '1').await;
+    let worker = hub.worker(world, Duration::from_secs(30));
+    let id = submit(world).await;
+    let job = world.until_state(id, JobState::Retrying).await;
+    let why = job.error.unwrap_or_default();
+    assert!(why.contains("GitHub"), "a job that waits says for what: {why}");
+    worker.drain().await;
+    id
+}
+
+#[tokio::test]
+async fn a_review_that_reads_a_newer_commit_ends_the_one_that_waits_with_an_older() {
+    let world = World::new().await;
+    let older = limited(&world).await;
+    let was = world.store.standing(&world.settings.name, &[older]).await;
+    let was = was.expect("postgres is there").remove(0);
+    let entry = was.entry.expect("it is parked");
+    assert_eq!(
+        world
+            .queue
+            .holder(was.lane, entry)
+            .await
+            .expect("valkey is there"),
+        Holder::Parked
+    );
+
+    let hub = Hub::with_files_of(Post::Answered, '2', '2').await;
+    let worker = hub.worker(&world, Duration::from_secs(30));
+    let newer = submit(&world).await;
+    world.until_state(newer, JobState::Done).await;
+    worker.drain().await;
+    let reason = format!("superseded by review {newer} of commit 2222222");
+    let row: (String, Option<String>, String, Option<String>) = sqlx::query_as(
+        "select j.state, j.error, r.status, r.reason from millstream.jobs j join reviews r on r.id = j.id
+         where j.id = $1",
+    )
+    .bind(older.0)
+    .fetch_one(&world.sql)
+    .await
+    .expect("a row");
+    let expected = ("cancelled", Some(reason.as_str()), "error", Some(reason.as_str()));
+    assert_eq!(
+        (row.0.as_str(), row.1.as_deref(), row.2.as_str(), row.3.as_deref()),
+        expected
+    );
+    let event: String = sqlx::query_scalar(
+        "select body->>'message' from millstream.events where job_id = $1 order by seq desc limit 1",
+    )
+    .bind(older.0)
+    .fetch_one(&world.sql)
+    .await
+    .expect("an event");
+    assert_eq!(event, reason);
+    assert_eq!(
+        world
+            .queue
+            .holder(was.lane, entry)
+            .await
+            .expect("valkey is there"),
+        Holder::Nobody
+    );
+    assert_eq!((hub.posts(), remarks(&world, newer).await), (1, vec![]));
+}
+
+#[tokio::test]
+async fn nothing_is_superseded_by_the_same_commit_nor_by_an_attempt_that_has_lost_its_job() {
+    let world = World::new().await;
+    let older = limited(&world).await;
+    let hub = Hub::start(Post::Answered, '1').await;
+    let worker = hub.worker(&world, Duration::from_secs(30));
+    let newer = submit(&world).await;
+    world.until_state(newer, JobState::Done).await;
+    let lost = Lease {
+        job: newer,
+        attempt: 1,
+        worker: worker.id,
+    };
+    worker.drain().await;
+    let pull = "https://github.com/acme/ledger/pull/7";
+    let ended = world.store.supersede(&lost, pull, &commit('2'), "late").await;
+    assert!(ended.expect("postgres is there").is_empty());
+    assert_eq!(world.job(older).await.status, "retrying");
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use futures_util::future::BoxFuture;
 use millstream::domain::{
-    Failure, FailureClass, JobId, Progress, ReviewInput, ReviewResult, SpanEnd, SpanStart,
+    Failure, FailureClass, JobId, PrUrl, Progress, ReviewInput, ReviewResult, SpanEnd, SpanStart,
 };
 use millstream::engine::{Handler, Job, JobContext};
 use millstream::queue::Wire;
@@ -20,6 +20,16 @@ use crate::review::{Reviewer, RunId, Source};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewJob {
     input: ReviewInput,
+}
+
+impl ReviewJob {
+    /// The pull request, if it is one.
+    const fn pull(&self) -> Option<&PrUrl> {
+        match &self.input {
+            ReviewInput::PullRequest(pull) => Some(pull),
+            ReviewInput::Stored(_) => None,
+        }
+    }
 }
 
 impl Job for ReviewJob {
@@ -99,6 +109,7 @@ impl Handler<ReviewJob> for ReviewHandler {
             context,
             traced,
             head: OnceLock::new(),
+            posting: self.poster.clone().zip(job.pull().cloned()),
         };
         let outcome = self.review(job, &sinks).await;
         if let Some(traced) = sinks.traced {
@@ -123,14 +134,10 @@ impl ReviewHandler {
             job: context.lease().job,
             attempt: context.lease().attempt,
         };
-        let pull = match &source {
-            Source::PullRequest(pull) => Some(pull.clone()),
-            Source::Diff(_) => None,
-        };
         let mut result = self.reviewer.review(run, source, sinks).await?;
-        if let (Some(poster), Some(pull)) = (&self.poster, pull) {
+        if let Some((poster, pull)) = &sinks.posting {
             let head = sinks.head.get().map(String::as_str);
-            poster.post(context.lease(), &pull, head, &mut result).await?;
+            poster.post(context.lease(), pull, head, &mut result).await?;
         }
         Ok(result)
     }
@@ -142,6 +149,8 @@ struct EngineSinks {
     traced: Option<Traced>,
     /// The commit under review.
     head: OnceLock<String>,
+    /// Who posts the verdict, and where.
+    posting: Option<(Poster, PrUrl)>,
 }
 
 impl Sinks for EngineSinks {
@@ -163,9 +172,15 @@ impl Sinks for EngineSinks {
         self.context.span_end(span);
     }
 
-    fn reviewing(&self, head: &str) {
-        // It is told once; a repeat would be the same commit.
-        let _told = self.head.set(head.to_owned());
+    fn reviewing<'a>(&'a self, head: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            // It is told once; a repeat would be the same commit.
+            let _told = self.head.set(head.to_owned());
+            match &self.posting {
+                Some((poster, pull)) => poster.supersede(self.context.lease(), pull, head).await,
+                None => Ok(()),
+            }
+        })
     }
 
     fn load_checkpoint<'a>(&'a self, step: &'a str) -> BoxFuture<'a, Result<Option<Value>, Failure>> {

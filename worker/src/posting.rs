@@ -3,12 +3,14 @@
 //! The intent is a row, written before anything is posted, and only by an attempt that holds its job.
 //! Who finds one there looks on GitHub for the marker first: a reply may have been lost, or a worker
 //! killed between the post and its record. What GitHub refuses for good costs the review nothing but
-//! the letter; the result says so.
+//! the letter; the result says so. A review that has read a newer commit ends those that wait with an older one.
 
-use millstream::domain::{Failure, FailureClass, PrUrl, Retry, ReviewResult};
+use millstream::domain::{EntryId, Failure, FailureClass, JobId, Lane, PrUrl, Retry, ReviewResult};
+use millstream::queue::Queue;
+use millstream::store::moves::Ended;
 use millstream::store::postings::Claim;
 use millstream::store::{Lease, Store, StoreError};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::agent::trace;
 use crate::github::Github;
@@ -23,14 +25,58 @@ const POST: &str = "post";
 pub struct Poster {
     github: Github,
     store: Store,
+    queue: Queue,
     votes: Votes,
 }
 
 impl Poster {
-    /// Posts on this GitHub, and takes down what it does in this store.
+    /// Posts on this GitHub, and takes down what it does in this store. The queue is the one of its reviews.
     #[must_use]
-    pub const fn new(github: Github, store: Store, votes: Votes) -> Self {
-        Self { github, store, votes }
+    pub const fn new(github: Github, store: Store, queue: Queue, votes: Votes) -> Self {
+        Self {
+            github,
+            store,
+            queue,
+            votes,
+        }
+    }
+
+    /// Takes down that an attempt has read this commit, and calls off earlier reviews of the pull request that wait
+    /// and have read another: each would read this one again, and post nothing.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn supersede(&self, lease: &Lease, pull: &PrUrl, head: &str) -> Result<(), Failure> {
+        let reason = format!("superseded by review {} of commit {}", lease.job, short(head));
+        let place = pull.to_string();
+        let ended = self.store.supersede(lease, &place, head, &reason).await;
+        let ended = ended.map_err(|error| away(&error))?;
+        for one in &ended {
+            info!(review.id = %one.was.job, "review {} is {reason}", one.was.job);
+        }
+        self.let_go(&ended).await;
+        Ok(())
+    }
+
+    /// Valkey's half. What it does not hear is not lost: whoever is delivered an entry of a job that has ended
+    /// acknowledges it unrun, and the event is in the store.
+    async fn let_go(&self, ended: &[Ended]) {
+        for lane in Lane::ALL {
+            let of_lane = ended.iter().filter(|one| one.was.lane == lane);
+            let entries: Vec<(EntryId, JobId)> = of_lane
+                .filter_map(|one| Some((one.was.entry?, one.was.job)))
+                .collect();
+            if let Err(error) = self.queue.withdraw(lane, &entries).await {
+                debug!("failed to {error}; the entries of superseded reviews are left to whoever gets them");
+            }
+        }
+        let told: Vec<(JobId, String)> = ended
+            .iter()
+            .filter_map(|one| Some((one.was.job, one.event.as_ref()?.to_string())))
+            .collect();
+        if let Err(error) = self.queue.publish(&told).await {
+            debug!("failed to {error}; who watches a superseded review asks the store");
+        }
     }
 
     /// Posts the result of a review of this commit. What stands in the way becomes a remark in it.

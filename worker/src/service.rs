@@ -127,7 +127,7 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
     let webhooks = webhook_worker(&settings, &store, &identity)?;
     let mut handler = ReviewHandler::new(reviewer);
     if let Some(votes) = review.post {
-        handler = handler.posting(Poster::new(github, store.clone(), votes));
+        handler = handler.posting(Poster::new(github, store.clone(), queue.clone(), votes));
     }
     let shipper = match settings.otlp.clone() {
         Some(otlp) => {

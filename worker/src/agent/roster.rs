@@ -38,16 +38,18 @@ impl Form {
         }
     }
 
-    /// The schema to which a provider can hold it. A list of findings follows a conversation with
-    /// tools, which no provider's mode allows in all its models.
+    /// The schema to which a provider can hold it. Calls of tools are not touched by it: only words are held.
     #[must_use]
-    pub const fn schema(self) -> Option<Schema> {
+    pub const fn schema(self) -> Schema {
         match self {
-            Self::Findings => None,
-            Self::Verdict => Some(Schema {
+            Self::Findings => Schema {
+                name: "findings",
+                json: include_str!("../../../assets/prompts/findings.schema.json"),
+            },
+            Self::Verdict => Schema {
                 name: "verdict",
                 json: include_str!("../../../assets/prompts/judge.schema.json"),
-            }),
+            },
         }
     }
 }
@@ -94,10 +96,15 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_can_be_read() {
-        let schema = Form::Verdict.schema().expect("one");
-        let read: serde_json::Value = serde_json::from_str(schema.json).expect("JSON");
-        assert_eq!(read["additionalProperties"], false, "strict modes ask for it");
+        for form in [Form::Verdict, Form::Findings] {
+            let read: serde_json::Value = serde_json::from_str(form.schema().json).expect("JSON");
+            assert_eq!(read["type"], "object", "strict modes ask for it");
+            assert_eq!(read["additionalProperties"], false, "strict modes ask for it");
+        }
         assert!(Form::Verdict.fits(r#"{"verdict":"approve","reason":""}"#));
+        assert!(
+            Form::Findings.fits(r#"{"findings":[{"severity":"info","file":null,"line":null,"note":"n"}]}"#)
+        );
         assert!(Form::Findings.fits("[]") && !Form::Findings.fits("fine"));
     }
 

@@ -257,7 +257,7 @@ impl<'a> Conversation<'a> {
             system: self.agent.prompt,
             messages: self.messages.clone(),
             tools: self.tools(),
-            schema: self.agent.form.schema(),
+            schema: Some(self.agent.form.schema()),
             must_answer: self.budget.is_last(number),
             max_tokens: self.stage.limits.answer_tokens,
         };

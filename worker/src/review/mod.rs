@@ -162,7 +162,7 @@ impl Reviewer {
         let listed = self.github.files(&pull).await?;
         let head = listed.head.clone();
         if let Some(head) = &head {
-            sinks.reviewing(head);
+            sinks.reviewing(head).await?;
         }
         let raw = if pull::lacks_patches(&listed) {
             self.github.raw(&pull).await?

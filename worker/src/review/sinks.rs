@@ -22,7 +22,12 @@ pub trait Sinks: Send + Sync {
     fn span_end(&self, span: SpanEnd);
 
     /// The commit under review is known: the head of the pull request when its files were listed.
-    fn reviewing(&self, _head: &str) {}
+    ///
+    /// # Errors
+    /// When that cannot be taken down.
+    fn reviewing<'a>(&'a self, _head: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// What an earlier attempt kept under this step.
     fn load_checkpoint<'a>(&'a self, step: &'a str) -> BoxFuture<'a, Result<Option<Value>, Failure>>;

@@ -74,7 +74,7 @@ fn for_judge() -> TurnRequest {
         tier: Tier::Large,
         system: "# Judge",
         tools: Vec::new(),
-        schema: crate::agent::roster::Form::Verdict.schema(),
+        schema: Some(crate::agent::roster::Form::Verdict.schema()),
         ..request()
     }
 }
@@ -244,6 +244,26 @@ async fn openais_format_is_spoken_with_its_tools_and_its_schema() {
         (&format["type"], &format["json_schema"]["strict"]),
         (&json!("json_schema"), &json!(true))
     );
+}
+
+#[tokio::test]
+async fn a_reviewer_is_held_to_its_schema_beside_its_tools() {
+    for (provider, place) in [
+        (Provider::Anthropic, "/output_config/format/schema"),
+        (Provider::OpenAi, "/response_format/json_schema/schema"),
+    ] {
+        let (played, hosted) = played(provider).await;
+        played.script(vec![Act::Says(r#"{"findings":[]}"#.into())]);
+        let held = TurnRequest {
+            schema: Some(crate::agent::roster::SECURITY.form.schema()),
+            ..request()
+        };
+        asked(&hosted, &held).await.expect("an answer");
+        let body = &played.seen()[0].body;
+        let schema = body.pointer(place).expect("a schema");
+        assert_eq!(schema["required"], json!(["findings"]));
+        assert_eq!(body["tools"].as_array().map(Vec::len), Some(1));
+    }
 }
 
 /// What three equal acts in a row come to: the failure's outcome, and how often it was asked.

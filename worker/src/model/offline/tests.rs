@@ -320,6 +320,53 @@ fn markup_that_shuts_people_out_is_found() {
 }
 
 #[test]
+fn fields_without_a_label_are_found_and_those_that_may_have_one_are_left_alone() {
+    for bad in [
+        "<input name=\"a\" placeholder=\"A\">",
+        "<label>B <input name=\"b\" title=\"b\"></label>\n<select\n  name=\"c\"\n>\n</select>",
+        "<textarea name=\"a\"></textarea>\n<label for=\"b\">B</label>",
+    ] {
+        assert_eq!(places(&UX, "a.html", bad).len(), 1, "{bad}");
+    }
+    for good in [
+        "<input id=\"a\" name=\"a\">",
+        "<input type=\"hidden\" name=\"a\"><input type='submit'>",
+        "<input name=\"a\" aria-label=\"A\">",
+        "<label>A\n<input name=\"a\">\n</label>",
+        "A <input name=\"a\"></label>",
+        "<Field label=\"A\">\n  <input name=\"a\" />\n</Field>",
+        "<input {...register('a')} />",
+        "<input-mask name=\"a\"></input-mask>",
+    ] {
+        assert_eq!(places(&UX, "a.tsx", good), [], "{good}");
+    }
+}
+
+#[test]
+fn buttons_that_show_only_an_icon_are_found_and_those_with_a_name_are_left_alone() {
+    for bad in [
+        "<button onClick={() => close()}><CloseIcon /></button>",
+        "<button>\n  <svg viewBox=\"0 0 8 8\"><path d=\"M0 0\" /></svg>\n</button>",
+        "<button><i className=\"fa fa-close\"></i></button>",
+        "<button><span className=\"icon-close\"></span></button>",
+    ] {
+        assert_eq!(places(&UX, "a.tsx", bad), [(Warn, Some(1))], "{bad}");
+    }
+    for good in [
+        "<button aria-label=\"Close\"><CloseIcon /></button>",
+        "<button><CloseIcon /> Close</button>",
+        "<button><CloseIcon />{text}</button>",
+        "<button><CloseIcon label=\"Close\" /></button>",
+        "<button><i class=\"x\"></i><span class=\"sr-only\">Close</span></button>",
+        "<button {...props}><CloseIcon /></button>",
+        "<button><Slot /></button>",
+        "<button onClick={close}><CloseIcon />",
+    ] {
+        assert_eq!(places(&UX, "a.tsx", good), [], "{good}");
+    }
+}
+
+#[test]
 fn only_so_many_pairs_are_measured_and_the_rest_is_counted() {
     let text: String = (0..25)
         .map(|n| format!(".a{n} {{ color: #0000{n:02x}; background: #fff; }}\n"))

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use millstream::domain::Severity;
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::{Value, json};
 
 use super::{Remark, counted, extension, is_test};
@@ -264,6 +264,24 @@ static FOCUS: LazyLock<Regex> =
 static NO_ZOOM: LazyLock<Regex> =
     LazyLock::new(|| form(r"(?i)user-scalable\s*=\s*(?:no|0)|maximum-scale\s*=\s*1(?:\.0)?\b"));
 
+static FIELD: LazyLock<Regex> = LazyLock::new(|| form(r"<(?:input|textarea|select)(?:[\s/>]|$)"));
+static BUTTON: LazyLock<Regex> = LazyLock::new(|| form(r"<button(?:[\s>]|$)"));
+/// A name of its own, or attributes that cannot be seen from here.
+static NAMED: LazyLock<Regex> =
+    LazyLock::new(|| form(r"\b(?:aria-label(?:ledby)?|title)\s*=|\{\s*\.\.\.|v-bind="));
+/// The label of a field with an id may stand anywhere in the file. The kinds named here have none, or are their own.
+static NEEDS_NO_LABEL: LazyLock<Regex> =
+    LazyLock::new(|| form(r#"(?i)\bid\s*=|\btype\s*=\s*[{"']*(?:hidden|submit|reset|button|image)\b"#));
+static LABEL_EDGE: LazyLock<Regex> = LazyLock::new(|| form(r"(?i)<(/?)label\b"));
+static LABEL_GIVEN: LazyLock<Regex> = LazyLock::new(|| form(r"(?i)\blabel\s*="));
+static ANY_TAG: LazyLock<Regex> = LazyLock::new(|| form(r"<[^<>]*>"));
+static ICON: LazyLock<Regex> =
+    LazyLock::new(|| form(r#"<(?:svg|img|i)[\s/>]|<\w*Icon\b|(?i:class(?:name)?\s*=\s*["'][^"']*\bicon)"#));
+/// What names an icon from within: its own attributes, or words for screen readers only.
+static ICON_NAMED: LazyLock<Regex> = LazyLock::new(|| {
+    form(r"(?i)label|\btitle\b|\balt\b|sr-only|visually-?hidden|\{\s*\.\.\.|v-bind|v-html|v-text")
+});
+
 /// What the markup and the rules of a hunk show.
 fn in_hunk(file: &FileDiff, hunk: &Hunk) -> Vec<Remark> {
     let lines: Vec<Line<'_>> = file
@@ -298,6 +316,24 @@ fn in_hunk(file: &FileDiff, hunk: &Hunk) -> Vec<Remark> {
                 "This can only be clicked with a mouse; a `button` is reached by keyboard and screen reader too.",
             );
         }
+        if seen
+            && FIELD
+                .find_iter(line.text)
+                .any(|tag| !is_labelled(&lines, place, tag.start()))
+        {
+            warn(
+                "This field has no label: a screen reader cannot say what to enter. Give it a `label`; a placeholder is none.",
+            );
+        }
+        if seen
+            && BUTTON
+                .find_iter(line.text)
+                .any(|tag| is_only_an_icon(&lines[place..], tag.start()))
+        {
+            warn(
+                "This button shows an icon and has no name: a screen reader cannot say what it does. Give it an `aria-label`.",
+            );
+        }
         if seen && NO_ZOOM.is_match(line.text) {
             warn("Zooming is switched off here; people who need it cannot read the page.");
         }
@@ -312,6 +348,65 @@ fn in_hunk(file: &FileDiff, hunk: &Hunk) -> Vec<Remark> {
 
 fn is_mouse_only(tag: &str) -> bool {
     CLICK.is_match(tag) && !ROLE.is_match(tag)
+}
+
+/// Whether a field has a label, or may have one that the hunk does not show.
+fn is_labelled(lines: &[Line<'_>], place: usize, start: usize) -> bool {
+    let tag = tag_at(&lines[place..], start);
+    if NAMED.is_match(&tag) || NEEDS_NO_LABEL.is_match(&tag) {
+        return true;
+    }
+    // A component around it takes its label as an attribute.
+    let around = &lines[place.saturating_sub(2)..place];
+    let before = lines[place].text.get(..start).unwrap_or_default();
+    if LABEL_GIVEN.is_match(before) || around.iter().any(|line| LABEL_GIVEN.is_match(line.text)) {
+        return true;
+    }
+    let last_edge = std::iter::once(before)
+        .chain(lines[..place].iter().rev().map(|line| line.text))
+        .find_map(|text| LABEL_EDGE.captures_iter(text).last());
+    if let Some(edge) = last_edge {
+        return opens(&edge);
+    }
+    // No label begins or ends above: if one ends below, it began before the hunk.
+    let after = lines[place].text.get(start..).unwrap_or_default();
+    std::iter::once(after)
+        .chain(lines[place + 1..].iter().map(|line| line.text))
+        .find_map(|text| LABEL_EDGE.captures(text))
+        .is_some_and(|edge| !opens(&edge))
+}
+
+fn opens(edge: &Captures<'_>) -> bool {
+    edge.get(1).is_none_or(|slash| slash.is_empty())
+}
+
+/// Whether a button holds an icon and nothing that names it.
+fn is_only_an_icon(lines: &[Line<'_>], start: usize) -> bool {
+    let tag = tag_at(lines, start);
+    if NAMED.is_match(&tag) || tag.ends_with('/') {
+        return false;
+    }
+    let mut text = lines[0].text.get(start..).unwrap_or_default().to_owned();
+    for line in lines
+        .iter()
+        .skip(1)
+        .take(TAG_LINES)
+        .take_while(|line| line.text.len() < 5_000)
+    {
+        text.push(' ');
+        text.push_str(line.text);
+    }
+    let Some(content) = text
+        .get(tag.len() + 1..)
+        .and_then(|rest| rest.split_once("</button"))
+        .map(|(content, _)| content)
+    else {
+        return false;
+    };
+    // Whatever stands in braces may be words.
+    ICON.is_match(content)
+        && !ICON_NAMED.is_match(content)
+        && ANY_TAG.replace_all(content, "").trim().is_empty()
 }
 
 /// Whether the lines around a removed outline show the focus in another way.
