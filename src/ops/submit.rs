@@ -158,7 +158,7 @@ impl Submitter {
         if let Room::Full(retry_after) = self.headroom.take(&self.store, &job.queue, limit).await? {
             // A repeat adds nothing to a full queue.
             if let Some(key) = &job.idempotency
-                && let Some(known) = self.store.accepted_with(key).await?
+                && let Some(known) = self.store.bounded(self.store.accepted_with(key)).await?
             {
                 return self.repeated(known).await;
             }
