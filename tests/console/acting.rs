@@ -353,7 +353,7 @@ async fn the_dead_go_for_ever_only_after_an_export_and_by_name() {
     terminal.until_shows("2 = in 1 group").await;
     // What nobody has a copy of stays, whatever is typed.
     terminal.press(":drop\r").await;
-    terminal.until_shows("rung 4 of 4").await;
+    terminal.until_shows("2 will be dropped").await;
     let name = world.settings.name.clone();
     terminal.press(&format!("\tcannot heal\t2\t{name}\t\r")).await;
     terminal.until_shows("not exported since it died").await;
@@ -370,7 +370,7 @@ async fn the_dead_go_for_ever_only_after_an_export_and_by_name() {
         assert!(text.contains(&id.to_string()), "{text}");
     }
     terminal.press(":drop\r").await;
-    terminal.until_shows("rung 4 of 4").await;
+    terminal.until_shows("2 will be dropped").await;
     terminal.press("\tcannot heal\t2\tanother name\t\r").await;
     terminal.until_shows("you typed another name").await;
     assert_eq!(state(&world, ids[0]).await, "dead");

@@ -163,9 +163,14 @@ async fn hastened(stage: &mut Stage) -> Hand {
 async fn paused(stage: &mut Stage) -> Hand {
     let hand = stage.work();
     let operator = stage.operator();
-    insist("pause", async || operator.pause(Some("a look"), Mode::Real).await).await;
+    // Twice: what stands already is wanted once more.
+    for _ in 0..2 {
+        insist("pause", async || operator.pause(Some("a look"), Mode::Real).await).await;
+    }
     stage.submit("told", JobState::Done).await;
-    insist("resume", async || operator.resume(Mode::Real).await).await;
+    for _ in 0..2 {
+        insist("resume", async || operator.resume(Mode::Real).await).await;
+    }
     hand
 }
 

@@ -16,6 +16,9 @@ pub fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     };
     match (dialog.focus, key) {
         (_, Key::Esc) => return cancel(model),
+        // It is still looked at what would happen: what is typed ahead is meant for what comes, and must neither close
+        // this nor reach the view below.
+        _ if dialog.awaits.is_some() => {}
         (_, Key::Tab | Key::Down) => dialog.step(true),
         (_, Key::BackTab | Key::Up) => dialog.step(false),
         (Focus::Field(_), Key::Enter) => dialog.step(true),
