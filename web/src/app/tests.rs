@@ -325,10 +325,11 @@ async fn a_client_that_is_too_fast_is_refused_before_the_form_is_read() {
             tokio::task::yield_now().await;
         }
     };
+    let form = silent_form();
     let refused = tokio::select! {
         biased;
         () = too_fast => unreachable!("it is endless"),
-        answer = ask_app(app(state), &silent_form()) => answer,
+        answer = ask_app(app(state), &form) => answer,
     };
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
 }
