@@ -67,6 +67,11 @@ pub const ALL: &[Variable] = &[
     ),
     variable("SUBMIT_BURST", "200", "how many of them may come at once"),
     variable(
+        "STREAMS_EACH",
+        "64",
+        "streams and waiting answers that one client of the web producer may have open",
+    ),
+    variable(
         "PROXIES",
         "0, or 1 on Render",
         "proxies in front of the web producer: so many last entries of X-Forwarded-For are believed",

@@ -23,6 +23,12 @@ pub const fn event_seq(attempt: i32, nth: u32) -> i64 {
     attempt as i64 * EVENTS_OF_AN_ATTEMPT + nth as i64
 }
 
+/// Whether an event with this number is the first of its attempt: then a gap before it says nothing.
+#[must_use]
+pub const fn opens_attempt(seq: i64) -> bool {
+    seq % EVENTS_OF_AN_ATTEMPT == 0
+}
+
 /// An event of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRow {

@@ -148,7 +148,8 @@ async fn follow(address: &str, id: &str) -> TcpStream {
 async fn what_a_thousand_open_streams_keep_in_memory() {
     let world = World::with(Wire::REVIEW).await;
     let home = Home::beside(&world);
-    let web = home.start("web", &[("PORT", "0"), ("SUBMIT_RATE", "0")], &["web"]);
+    let settings = [("PORT", "0"), ("SUBMIT_RATE", "0"), ("STREAMS_EACH", "1000")];
+    let web = home.start("web", &settings, &["web"]);
     web.until_said("listening on ").await;
     let log = web.stderr();
     let (_, rest) = log.split_once("listening on http://").expect("it listens");

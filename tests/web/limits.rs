@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{Producer, ask, count};
-use crate::support::World;
 use crate::support::reviews::CLEAN;
+use crate::support::{World, until};
 
 fn pull(number: usize) -> String {
     json!({ "prUrl": format!("https://github.com/acme/ledger/pull/{number}") }).to_string()
@@ -47,6 +47,41 @@ async fn a_client_that_is_too_fast_is_told_when_to_come_back() {
         "reading is not limited"
     );
     assert_eq!(count(&world, "reviews").await, 3);
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_the_places_of_all_others() {
+    let world = World::with(Wire::REVIEW).await;
+    let producer = Producer::start_with(&world, |web| {
+        web.token = Some("s3cret".into());
+        web.public_submit = true;
+    })
+    .await;
+    let path = format!("/api/reviews/{}", producer.submit(CLEAN).await);
+    let stream = || producer.get(&format!("{path}/stream"));
+    let open = async |_| stream().send().await.expect("an answer");
+    let mut held: Vec<_> = futures_util::stream::iter(0..64)
+        .map(open)
+        .buffer_unordered(16)
+        .collect()
+        .await;
+    assert!(held.iter().all(|answer| answer.status() == 200));
+    // A stream that is let in does not end, so it is asked for last.
+    for request in [producer.get(&format!("{path}?wait=1s")), stream()] {
+        let refused = ask(request).await;
+        assert!(refused.problem(429).contains("64 streams"), "{refused:?}");
+        assert_eq!(refused.header("retry-after"), Some("5"));
+    }
+    for free in ["/healthz", "/readyz", &path, &format!("{path}?wait=0")] {
+        assert_eq!(ask(producer.get(free)).await.status, 200, "{free}");
+    }
+    let other = stream().bearer_auth("s3cret").send().await.expect("an answer");
+    assert_eq!(other.status(), 200, "another client has places of its own");
+    held.pop();
+    until("the place is free again", || async {
+        (stream().send().await.expect("an answer").status() == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -154,7 +189,7 @@ async fn a_full_queue_drains_at_a_rate_and_that_is_what_a_client_is_told() {
     .execute(&world.sql)
     .await
     .expect("postgres is there");
-    let full = crate::support::until("the queue is seen to be full", || async {
+    let full = until("the queue is seen to be full", || async {
         let answer = ask(producer.post(json!({ "patch": CLEAN }).to_string())).await;
         (answer.status == 429).then_some(answer)
     })

@@ -182,6 +182,84 @@ async fn a_stream_ends_although_every_message_was_lost() {
     worker.drain().await;
 }
 
+/// Tells the listeners of an event, as a worker does before it stores it; answers how many producers heard it.
+async fn tell(world: &World, id: JobId, seq: i64) -> i64 {
+    let body = json!({ "type": "agent_start", "agent": "security", "attempt": 1, "seq": seq });
+    redis::cmd("PUBLISH")
+        .arg(format!("review:{id}"))
+        .arg(body.to_string())
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there")
+}
+
+/// Stores events, in one statement as a worker does.
+async fn store(world: &World, id: JobId, seqs: &[i64]) {
+    let sql = "insert into millstream.events (job_id, seq, attempt, at, body)
+               select $1, seq, 1, now(), jsonb_build_object('type', 'agent_start', 'seq', seq)
+               from unnest($2) seq";
+    sqlx::query(sql)
+        .bind(id.0)
+        .bind(seqs)
+        .execute(&world.sql)
+        .await
+        .expect("postgres is there");
+}
+
+async fn finish(world: &World, id: JobId) {
+    sqlx::query("update millstream.jobs set state = 'done', finished_at = now() where id = $1")
+        .bind(id.0)
+        .execute(&world.sql)
+        .await
+        .expect("postgres is there");
+}
+
+/// The number of the first event of the first attempt.
+const FIRST: i64 = 1_000_000;
+
+#[tokio::test]
+async fn an_event_that_is_heard_too_early_waits_until_those_ahead_of_it_are_stored() {
+    let (world, producer) = world_and_producer().await;
+    let id = producer.submit(CLEAN).await;
+    store(&world, id, &[FIRST]).await;
+    let mut client = Client::open(&producer, id, None).await;
+    // It has heard more, so for it nothing is missing: what it is told the other one has heard too.
+    let mut ahead = Client::open(&producer, id, Some(FIRST + 1)).await;
+    assert_eq!(client.next().await.expect("the first").id, Some(FIRST));
+    until("somebody listens", || async {
+        (tell(&world, id, FIRST).await > 0).then_some(())
+    })
+    .await;
+    for seq in [FIRST + 2, FIRST + 3] {
+        tell(&world, id, seq).await;
+        assert_eq!(ahead.next().await.expect("it is told").id, Some(seq));
+    }
+    store(&world, id, &[FIRST + 1, FIRST + 2, FIRST + 3]).await;
+    for seq in [FIRST + 1, FIRST + 2, FIRST + 3] {
+        assert_eq!(client.next().await.expect("it is told").id, Some(seq));
+    }
+    finish(&world, id).await;
+    let end = client.all().await;
+    assert_eq!(end.iter().map(|event| &event.name).collect::<Vec<_>>(), ["end"]);
+}
+
+#[tokio::test]
+async fn an_event_that_is_lost_for_ever_holds_up_those_behind_it_for_seconds_and_the_end_not_at_all() {
+    let (world, producer) = world_and_producer().await;
+    let id = producer.submit(CLEAN).await;
+    let mut client = Client::open(&producer, id, None).await;
+    until("somebody listens", || async {
+        (tell(&world, id, FIRST + 1).await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(client.next().await.expect("it is told").id, Some(FIRST + 1));
+    tell(&world, id, FIRST + 3).await;
+    finish(&world, id).await;
+    let rest = client.all().await;
+    let end = rest.last().expect("an end");
+    assert_eq!((end.name.as_str(), &end.data["state"]), ("end", &json!("done")));
+}
+
 #[tokio::test]
 async fn a_review_that_is_called_off_ends_its_stream() {
     let (world, producer) = world_and_producer().await;
@@ -230,11 +308,7 @@ async fn what_a_reference_worker_tells_is_passed_on_and_its_end_is_noticed() {
         event = client.next().await.expect("an event");
     }
     assert_eq!(event.data["phase"], "judge");
-    sqlx::query("update millstream.jobs set state = 'done', finished_at = now() where id = $1")
-        .bind(id.0)
-        .execute(&world.sql)
-        .await
-        .expect("postgres is there");
+    finish(&world, id).await;
     tell(r#"{"type":"phase","phase":"done"}"#).await;
     assert_eq!(client.next().await.expect("an event").data["phase"], "done");
     assert_eq!(client.next().await.expect("an end").name, "end");

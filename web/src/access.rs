@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -297,8 +297,20 @@ impl Access {
             .checked_sub(1)
             .and_then(|back| forwarded.iter().rev().nth(back).copied());
         match seen.or(peer.map(|Peer(address)| address.ip())) {
-            Some(address) => format!("address:{}", address.to_canonical()),
+            Some(address) => format!("address:{}", neighbourhood(address)),
             None => "address:unknown".to_owned(),
+        }
+    }
+}
+
+/// An address, or of one of version 6 the half that a provider gives out: its owner has 2^64 of the other half, and a
+/// bucket for each would be none.
+fn neighbourhood(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
+            format!("{network}/64")
         }
     }
 }
@@ -586,6 +598,21 @@ mod tests {
             assert_eq!(door.address(&forwarded, peer), format!("address:{expected}"));
         }
         assert_eq!(access(None, |_| {}).address(&forwarded, None), "address:unknown");
+    }
+
+    #[test]
+    fn a_network_of_version_6_is_one_client_however_many_addresses_it_sends_from() {
+        let door = access(None, |settings| settings.proxies = 1);
+        for (seen, expected) in [
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("::1", "::/64"),
+            ("::ffff:10.0.0.9", "10.0.0.9"),
+        ] {
+            let forwarded = headers(&[("x-forwarded-for", seen)]);
+            assert_eq!(door.address(&forwarded, None), format!("address:{expected}"));
+        }
     }
 
     #[test]

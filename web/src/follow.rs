@@ -1,13 +1,16 @@
 //! One client that follows a review: every event once and in order, from the first or from the one it names, and an end.
 //!
-//! What is heard live is passed on at once when it is the next one. Where a number is missing the store is read first.
-//! The stream ends once the store says that nothing moves the review on but an operator.
+//! What is heard live is passed on at once when it is the next one. Where a number is missing the store is read first;
+//! and since a worker tells an event before it stores it, it is read again until it has what is missing, or has answered
+//! so often that it never will. The stream ends once the store says that nothing moves the review on but an operator.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse;
 use millstream::domain::JobId;
+use millstream::store::telemetry::opens_attempt;
 use millstream::store::watch::Watched;
 use millstream::store::{Store, StoreError};
 use serde_json::{Value, json};
@@ -19,6 +22,11 @@ use crate::hub::{Event, Heard, Hub, Listening};
 
 /// When the store is asked again that was away.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// When the store is asked again that does not have yet what is missing: it is on its way there.
+const LOOK_SOON: Duration = Duration::from_millis(200);
+/// Answers without what is missing after which it is given up. In these five seconds a worker has tried again to store
+/// it, which it does every two at the latest; the time in which we cannot ask either does not count.
+const LOOKS_FOR_MISSING: u32 = 25;
 /// What an event says beyond where the review stands, and only who may read it is told.
 const GUARDED: [&str; 3] = ["note", "message", "detail"];
 
@@ -29,6 +37,14 @@ pub enum Detail {
     Full,
     /// Where the review stands, and nothing that may quote what is reviewed.
     Outline,
+}
+
+/// An event that was heard before one that comes ahead of it.
+#[derive(Debug)]
+struct Early {
+    event: Arc<Event>,
+    seq: i64,
+    looks_left: u32,
 }
 
 /// A client that follows a review.
@@ -42,7 +58,10 @@ pub struct Follower {
     /// The number of the last event that was passed on.
     last: i64,
     ready: VecDeque<sse::Event>,
-    /// When to look again, if the last look failed or there was more than it brought.
+    /// What was heard too early. While there is something, nothing else is listened to: the hub keeps it, or says that
+    /// it was too much.
+    early: Option<Early>,
+    /// When to look again, if the last look failed, or there was more than it brought, or something is missing.
     again: Option<Instant>,
     ended: bool,
 }
@@ -68,6 +87,7 @@ impl Follower {
             detail,
             last: behind.unwrap_or(-1),
             ready: VecDeque::new(),
+            early: None,
             again: None,
             ended: false,
         };
@@ -88,42 +108,87 @@ impl Follower {
             }
             let again = self.again;
             tokio::select! {
-                heard = self.listening.next() => match heard {
-                    Heard::Event(event) => self.hear(&event).await,
-                    Heard::Look => self.look_patiently().await,
+                heard = self.listening.next(), if self.early.is_none() => match heard {
+                    Heard::Event(event) => self.hear(event).await,
+                    Heard::Look => {
+                        self.look_patiently().await;
+                    }
                 },
-                () = until(again) => self.look_patiently().await,
+                () = until(again) => match self.early.take() {
+                    Some(early) => self.look_for_missing(early).await,
+                    None => {
+                        self.look_patiently().await;
+                    }
+                },
                 // The client comes back to another process, with the number of its last event.
                 () = self.stopping.cancelled() => return None,
             }
         }
     }
 
-    async fn hear(&mut self, event: &Event) {
+    async fn hear(&mut self, event: Arc<Event>) {
         match event.seq {
-            // A reference worker's.
-            None => self.push(None, event.body.clone()),
-            Some(seq) if seq <= self.last => return,
-            Some(seq) => {
-                if seq != self.last + 1 {
-                    self.look_patiently().await;
-                }
-                if seq > self.last && !self.ended {
-                    self.push(Some(seq), event.body.clone());
-                }
+            Some(seq) if seq <= self.last => {}
+            Some(seq) if seq > self.last + 1 => {
+                let looks_left = LOOKS_FOR_MISSING;
+                self.look_for_missing(Early {
+                    event,
+                    seq,
+                    looks_left,
+                })
+                .await;
             }
+            // The next one, or a reference worker's.
+            _ => self.pass_on(&event).await,
         }
-        if event.may_be_last() && !self.ended {
+    }
+
+    async fn pass_on(&mut self, event: &Event) {
+        // A look may have brought it.
+        if event.seq.is_none_or(|seq| seq > self.last) {
+            self.push(event.seq, event.body.clone());
+        }
+        if event.may_be_last() {
             self.look_patiently().await;
         }
     }
 
-    /// A look whose failure is made up by another one.
-    async fn look_patiently(&mut self) {
-        if let Err(error) = self.look().await {
+    /// Looks for what comes ahead of an event, and passes that on too unless something is missing still.
+    async fn look_for_missing(&mut self, mut early: Early) {
+        let before = self.last;
+        // All that is stored was read.
+        let complete = self.look_patiently().await && self.again.is_none();
+        if self.ended {
+            return;
+        }
+        if complete && self.last == before {
+            early.looks_left = early.looks_left.saturating_sub(1);
+        }
+        let given_up = early.looks_left == 0;
+        if given_up {
+            debug!(
+                "events of {} before {} were told and never stored",
+                self.id, early.seq
+            );
+        }
+        // An attempt ends when all that it told is stored, so before the next one's first event nothing is missing.
+        let nothing_missing = early.seq <= self.last + 1 || (complete && opens_attempt(early.seq));
+        if nothing_missing || given_up {
+            self.pass_on(&early.event).await;
+        } else {
+            self.again.get_or_insert_with(|| Instant::now() + LOOK_SOON);
+            self.early = Some(early);
+        }
+    }
+
+    /// A look whose failure is made up by another one; answers whether it was none.
+    async fn look_patiently(&mut self) -> bool {
+        let looked = self.look().await;
+        if let Err(error) = &looked {
             debug!("failed to {error}; the stream of {} waits for the store", self.id);
             self.again = Some(Instant::now() + LOOK_AGAIN);
         }
+        looked.is_ok()
     }
 
     /// Brings what the store has, and the end if it has come.

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 /// How long a request's head may take, and how long a connection without a request is kept.
 const HEAD_WITHIN: Duration = Duration::from_secs(20);
 /// Connections at a time: each costs some kilobytes, and a descriptor. More wait in the system's own line.
-const MOST_CONNECTIONS: usize = 4_096;
+pub const MOST_CONNECTIONS: usize = 4_096;
 /// Descriptors beside the connections: servers, files.
 const OTHER_DESCRIPTORS: u64 = 256;
 /// A breath when the system has no descriptor left.

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use millstream::settings::{CallbackSettings, Faults, LogSettings, QueueSettings, Reader, ServerSettings};
 use secrecy::SecretString;
 
+use crate::listen::MOST_CONNECTIONS;
+
 /// The reference's port.
 const PORT: u16 = 3000;
 /// Enough for any diff that a reviewer can make sense of (DESIGN 6.7).
@@ -16,6 +18,13 @@ const MOST_MAX_PATCH: usize = 64 << 20;
 const SUBMIT_RATE: u32 = 20;
 /// A pipeline's whole set of changes at once.
 const SUBMIT_BURST: u32 = 200;
+
+/// The open pages of a team behind one address, and few of the connections that all share.
+const STREAMS_EACH: usize = 64;
+/// Connections that streams and waiting answers leave to requests that are answered at once.
+const NEVER_WAITING: usize = 256;
+/// Streams and waiting answers of all clients.
+pub const MOST_WAITING: usize = MOST_CONNECTIONS - NEVER_WAITING;
 
 /// Everything that the web producer reads.
 #[derive(Debug, Clone)]
@@ -79,6 +88,8 @@ pub struct WebSettings {
     pub submit_rate: u32,
     /// `SUBMIT_BURST`: how many of them may come at once.
     pub submit_burst: u32,
+    /// `STREAMS_EACH`: how many streams and waiting answers one client may have open.
+    pub streams_each: usize,
     /// `PROXIES`: how many proxies of ours stand in front; so many entries of `X-Forwarded-For` are theirs.
     pub proxies: usize,
     /// `WEBHOOK_SECRET` and `WEBHOOK_ALLOW_PRIVATE`: whether callbacks are taken, and where they may lead.
@@ -96,6 +107,7 @@ impl Default for WebSettings {
             max_patch: MAX_PATCH,
             submit_rate: SUBMIT_RATE,
             submit_burst: SUBMIT_BURST,
+            streams_each: STREAMS_EACH,
             proxies: 0,
             callbacks: CallbackSettings::default(),
         }
@@ -131,6 +143,7 @@ impl WebSettings {
             max_patch: reader.number("MAX_PATCH", MAX_PATCH, 1..=MOST_MAX_PATCH),
             submit_rate: reader.number("SUBMIT_RATE", SUBMIT_RATE, 0..=1_000_000),
             submit_burst: reader.number("SUBMIT_BURST", SUBMIT_BURST, 1..=1_000_000),
+            streams_each: reader.number("STREAMS_EACH", STREAMS_EACH, 1..=MOST_WAITING),
             proxies: reader.number("PROXIES", proxies, 0..=8),
             callbacks: CallbackSettings::read(reader),
         }

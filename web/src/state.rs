@@ -13,7 +13,13 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::routes::health::Readiness;
-use crate::settings::WebSettings;
+use crate::routes::pages::form_limit;
+use crate::settings::{MOST_WAITING, WebSettings};
+use crate::shares::Shares;
+
+/// Bytes of large bodies that one client may have on their way: a burst of large diffs comes one after another. What is
+/// read from a body takes as much again, twice, before it is written.
+const BODIES_EACH: usize = 32 << 20;
 
 /// Shared by all requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,6 +36,10 @@ pub struct State {
     pub access: Arc<Access>,
     /// How fast one client may submit; nothing for any speed.
     pub limits: Option<Arc<Limits>>,
+    /// Streams and answers that wait.
+    pub waiting: Shares,
+    /// Bytes of large bodies that are on their way.
+    pub bodies: Shares,
     /// Hears the progress of reviews.
     pub hub: Hub,
     /// What is counted.
@@ -54,6 +64,8 @@ impl State {
             web.max_patch,
         )
         .with_callbacks(callbacks);
+        // Any one body that is allowed must fit.
+        let bodies_each = BODIES_EACH.max(form_limit(web.max_patch));
         Self {
             store,
             queue,
@@ -61,6 +73,8 @@ impl State {
             callbacks,
             access: Arc::new(Access::new(web)),
             limits: Limits::new(web.submit_rate, web.submit_burst).map(Arc::new),
+            waiting: Shares::new(web.streams_each, MOST_WAITING),
+            bodies: Shares::new(bodies_each, bodies_each.saturating_mul(2)),
             hub: Hub::default(),
             metrics: Arc::default(),
             readiness: Arc::default(),

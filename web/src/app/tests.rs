@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::time::Duration;
 
 use axum::serve::Listener;
 use millstream::queue::{Queue, Wire};
@@ -12,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 use crate::settings::WebSettings;
+use crate::shares::Shares;
 
 /// Hands out one connection.
 struct Pipe(Option<DuplexStream>);
@@ -65,16 +67,21 @@ impl Answer {
 
 /// Nothing listens on port 1, so what asks a server fails; what must not ask one does not notice.
 fn state(token: Option<&str>) -> State {
+    state_with(token, |_| {})
+}
+
+fn state_with(token: Option<&str>, change: impl FnOnce(&mut WebSettings)) -> State {
     let queue_settings = QueueSettings {
         name: "q".to_owned(),
         group: "g".to_owned(),
         limit: 1,
     };
-    let web = WebSettings {
+    let mut web = WebSettings {
         token: token.map(Into::into),
         max_patch: 1_000,
         ..WebSettings::default()
     };
+    change(&mut web);
     let queue =
         Queue::open(&"redis://127.0.0.1:1".into(), &queue_settings, Wire::REVIEW).expect("an address");
     let store = Store::open(&"postgres://127.0.0.1:1/x".into(), "test", 1).expect("an address");
@@ -292,6 +299,88 @@ async fn the_api_is_behind_the_door_and_health_is_not() {
         404
     );
     assert_eq!(ask("/healthz", &[]).await.status, 200);
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+/// The head of a form whose body never comes.
+fn silent_form() -> Vec<u8> {
+    request("POST", "/reviews", &[FORM, "Content-Length: 1000"], b"")
+}
+
+#[tokio::test]
+async fn who_may_not_submit_is_refused_before_the_form_is_read() {
+    let state = state_with(Some("s3cret"), |web| web.public_read = true);
+    assert_eq!(ask_app(app(state), &silent_form()).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_client_that_is_too_fast_is_refused_before_the_form_is_read() {
+    let state = state_with(None, |web| (web.submit_rate, web.submit_burst) = (1, 1));
+    let limits = state.limits.clone().expect("a rate");
+    // Its bucket stays empty, however slow this machine is.
+    let too_fast = async {
+        loop {
+            let _taken = limits.take("address:unknown");
+            tokio::task::yield_now().await;
+        }
+    };
+    let form = silent_form();
+    let refused = tokio::select! {
+        biased;
+        () = too_fast => unreachable!("it is endless"),
+        answer = ask_app(app(state), &form) => answer,
+    };
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+}
+
+#[tokio::test]
+async fn large_bodies_on_their_way_leave_room_for_others_and_small_ones_need_none() {
+    let mut state = state(None);
+    state.bodies = Shares::new(40_000, 60_000);
+    let (mut slow, server) = tokio::io::duplex(64 * 1024);
+    let holding = axum::serve(Pipe(Some(server)), app(state.clone())).into_future();
+    let submit = async |bytes: usize| {
+        let text = request("POST", "/api/reviews", &[JSON], &vec![b' '; bytes]);
+        ask_app(app(state.clone()), &text).await
+    };
+    let others = async {
+        let head = request("POST", "/api/reviews", &[JSON, "Content-Length: 60000"], b"");
+        slow.write_all(&head).await.expect("it is taken");
+        slow.write_all(&[b' '; 30_000]).await.expect("it is taken");
+        while state.bodies.held() < 30_000 {
+            tokio::task::yield_now().await;
+        }
+        let large = submit(30_000).await;
+        assert_eq!((large.status, large.header("retry-after")), (429, Some("1")));
+        assert!(large.problem()["detail"].to_string().contains("large bodies"));
+        assert_eq!(submit(1_000).await.status, 400, "it is read, and names nothing");
+        drop(slow);
+        while state.bodies.held() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(submit(30_000).await.status, 400, "there is room again");
+    };
+    let others = tokio::time::timeout(Duration::from_secs(30), others);
+    either(others, holding).await.expect("in time");
+}
+
+#[tokio::test]
+async fn figures_are_for_who_may_read() {
+    let figures = async |state: State, headers: &[&str]| {
+        ask_app(app(state), &request("GET", "/metrics", headers, b"")).await
+    };
+    let looks = |web: &mut WebSettings| web.public_read = true;
+    let refused = figures(state_with(Some("s3cret"), looks), &[]).await;
+    assert_eq!(refused.status, 401);
+    assert!(refused.problem()["detail"].to_string().contains("read"));
+    let shown = figures(
+        state_with(Some("s3cret"), looks),
+        &["Authorization: Bearer s3cret"],
+    )
+    .await;
+    assert_eq!(shown.status, 200);
+    assert_eq!(figures(state(None), &[]).await.status, 200, "on its own machine");
 }
 
 #[tokio::test]

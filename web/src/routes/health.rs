@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract;
+use axum::extract::{self, Extension};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use millstream::queue::Queue;
@@ -14,6 +14,7 @@ use millstream::store::Store;
 use serde::Serialize;
 use tracing::warn;
 
+use crate::access::{Client, Scope};
 use crate::metrics::CONTENT_TYPE;
 use crate::problem::Problem;
 use crate::state::State;
@@ -140,10 +141,14 @@ fn not_ready(detail: &str) -> Problem {
         crate::problem::Refused,
     )
 )]
-pub async fn metrics(extract::State(state): extract::State<State>) -> impl IntoResponse {
+pub async fn metrics(
+    extract::State(state): extract::State<State>,
+    Extension(client): Extension<Client>,
+) -> Result<impl IntoResponse, Problem> {
+    client.must(Scope::Read)?;
     let text = state
         .metrics
         .text(&state.store, &state.queue, state.hub.listeners())
         .await;
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }

@@ -12,7 +12,7 @@ use millstream::ops::{Outcome, Submission, Why};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::reviews::{away, body_limit, cancel_it, id_of, refuse, retry_it, unknown};
+use super::reviews::{away, body_limit, cancel_it, id_of, may_submit, refuse, retry_it, unknown};
 use crate::access::{Client, Scope, let_in};
 use crate::body;
 use crate::caching::etag_of;
@@ -23,6 +23,7 @@ use crate::page::run::Run;
 use crate::page::{self, answer, refusal};
 use crate::problem::Problem;
 use crate::query::{ListQuery, Page};
+use crate::shares::Share;
 use crate::state::State;
 use crate::submission;
 
@@ -150,13 +151,11 @@ pub async fn submit(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
-    let body = match form(
-        request,
-        body_limit(state.max_patch) * FORM_OVER_JSON,
-        state.max_patch,
-    )
-    .await
-    {
+    if let Err(problem) = may_submit(&state, &client) {
+        return refusal(Some(&client), &problem);
+    }
+    let (max_patch, mut room) = (state.max_patch, state.bodies.nothing(client.bucket()));
+    let body = match form(request, form_limit(max_patch), max_patch, &mut room).await {
         Ok(body) => body,
         Err(problem) => return refusal(Some(&client), &problem),
     };
@@ -175,10 +174,6 @@ pub async fn submit(
 }
 
 async fn accept(state: &State, client: &Client, typed: &mut Typed) -> Result<JobId, Problem> {
-    client.must(Scope::Submit)?;
-    if let Some(limits) = &state.limits {
-        limits.take(client.bucket())?;
-    }
     let source = match (typed.url.is_empty(), typed.patch.trim().is_empty()) {
         (false, true) => submission::pull_request(&typed.url)?,
         (true, false) => Source::Diff {
@@ -281,7 +276,9 @@ pub async fn login() -> Response {
 /// `POST /login`: a token that counts is kept in a cookie.
 pub async fn enter(extract::State(state): extract::State<State>, request: Request) -> Response {
     let headers = request.headers().clone();
-    let body = match form(request, LONGEST_LOGIN, state.max_patch).await {
+    // Nobody is a client before they have shown a token; what they type there is small.
+    let mut room = state.bodies.nothing("");
+    let body = match form(request, LONGEST_LOGIN, state.max_patch, &mut room).await {
         Ok(body) => body,
         Err(problem) => return refusal(None, &problem),
     };
@@ -315,9 +312,19 @@ pub async fn leave(headers: HeaderMap) -> Response {
     response
 }
 
+/// The largest form that is read.
+pub const fn form_limit(max_patch: usize) -> usize {
+    body_limit(max_patch).saturating_mul(FORM_OVER_JSON)
+}
+
 /// The body of a form.
-async fn form(request: Request, limit: usize, max_patch: usize) -> Result<Vec<u8>, Problem> {
-    body::collect(request.into_body(), limit)
+async fn form(
+    request: Request,
+    limit: usize,
+    max_patch: usize,
+    room: &mut Share,
+) -> Result<Vec<u8>, Problem> {
+    body::collect(request.into_body(), limit, room)
         .await
         .map_err(|unread| refuse(unread, limit, max_patch))
 }

@@ -19,9 +19,11 @@ use crate::access::{Client, Scope};
 use crate::body::{self, Unread};
 use crate::caching::{etag_of, is_known, unchanged};
 use crate::headers::{idempotency_key, is_json, traceparent};
+use crate::limits::Left;
 use crate::problem::{Body, Problem, Refused};
 use crate::query::{ListQuery, Page};
 use crate::shapes::{AcceptedBody, MovedBody, ReviewBody, ReviewDetail};
+use crate::shares::{Full, Share};
 use crate::state::State;
 use crate::submission::{self, SubmissionBody};
 
@@ -31,6 +33,10 @@ const BESIDE_THE_DIFF: usize = 64 * 1024;
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Events come in bunches: an answer that waited is put together once for all of a bunch.
 const BUNCH: Duration = Duration::from_millis(100);
+/// Bodies come and go within seconds.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
+/// Streams and waiting answers last longer.
+const PLACE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Submits a pull request or a patch for review; 202 once its row is committed.
 ///
@@ -51,7 +57,7 @@ const BUNCH: Duration = Duration::from_millis(100);
         (status = 413, description = "the body or the patch is too large", body = Body, content_type = "application/problem+json"),
         (status = 415, description = "the body is not declared as JSON", body = Body, content_type = "application/problem+json"),
         (status = 422, description = "the idempotency key came with another submission", body = Body, content_type = "application/problem+json"),
-        (status = 429, description = "the queue is full, or this client too fast; Retry-After says when to come back", body = Body, content_type = "application/problem+json"),
+        (status = 429, description = "the queue is full, or this client too fast, or too many of its large bodies are on their way; Retry-After says when to come back", body = Body, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -60,12 +66,10 @@ pub async fn submit(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Result<Response, Problem> {
-    client.must(Scope::Submit)?;
-    let left = match &state.limits {
-        Some(limits) => Some(limits.take(client.bucket())?),
-        None => None,
-    };
-    let submission = read_submission(request, &client, state.max_patch).await?;
+    let left = may_submit(&state, &client)?;
+    // Held until the answer, since what was read is as large as the body.
+    let mut room = state.bodies.nothing(client.bucket());
+    let submission = read_submission(request, &client, state.max_patch, &mut room).await?;
     let submitted = state.submitter.submit(submission).await?;
     let location = format!("/api/reviews/{}", submitted.id);
     let headers: [(HeaderName, String); 1] = [(header::LOCATION, location)];
@@ -79,6 +83,13 @@ pub async fn submit(
         response.headers_mut().insert(name, value);
     }
     Ok(response)
+}
+
+/// Whether the client may submit, now; asked before its body is read, so that nobody else's is held.
+pub fn may_submit(state: &State, client: &Client) -> Result<Option<Left>, Problem> {
+    client.must(Scope::Submit)?;
+    let taken = state.limits.as_ref().map(|limits| limits.take(client.bucket()));
+    taken.transpose()
 }
 
 /// Lists reviews, the newest first.
@@ -169,6 +180,7 @@ impl FindQuery {
          headers(("ETag" = String, description = "changes when the answer does"))),
         (status = 304, description = "nothing has changed"),
         (status = 404, description = "there is no such review", body = Body, content_type = "application/problem+json"),
+        (status = 429, description = "this client has too many streams and waiting answers open", body = Body, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -182,13 +194,39 @@ pub async fn find(
     client.must(Scope::Look)?;
     let Query(query) = query.map_err(|refused| Problem::invalid(&refused.body_text()))?;
     let (wait, id) = (query.wait()?, id_of(path)?);
+    let place = if wait.is_zero() {
+        None
+    } else {
+        Some(wait_in(&state, &client)?)
+    };
     let version = until_news(&state, &client, id, &headers, wait).await?;
+    drop(place);
     let etag = client.etag(&version);
     if is_known(&headers, &etag) {
         return Ok(unchanged(etag));
     }
     let detail = detail_of(&state.store, id).await?.shown(client.detail());
     Ok(([(header::ETAG, etag)], Json(detail)).into_response())
+}
+
+/// A place for a stream, or for an answer that waits: one client cannot take all connections.
+pub fn wait_in(state: &State, client: &Client) -> Result<Share, Problem> {
+    state.waiting.one(client.bucket()).map_err(|full| {
+        let (status, detail) = match full {
+            Full::Yours => {
+                let each = state.waiting.each();
+                (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    format!("{each} streams and waiting answers are open, which is what one client may have (STREAMS_EACH)"),
+                )
+            }
+            Full::Everybodys => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many streams and waiting answers are open; ask without waiting".to_owned(),
+            ),
+        };
+        Problem::new(status, &detail).retry_after(PLACE_AGAIN)
+    })
 }
 
 /// Waits until the review has ended, or differs from what the client knows, or the time is over.
@@ -345,13 +383,18 @@ pub fn id_of(path: Result<Path<String>, PathRejection>) -> Result<JobId, Problem
 }
 
 /// Reads the whole request before anything is written.
-async fn read_submission(request: Request, client: &Client, max_patch: usize) -> Result<Submission, Problem> {
+async fn read_submission(
+    request: Request,
+    client: &Client,
+    max_patch: usize,
+    room: &mut Share,
+) -> Result<Submission, Problem> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     check_type(headers, body.is_end_stream())?;
     let idempotency = idempotency_key(headers)?.map(|key| (client.name().to_owned(), key));
     let limit = body_limit(max_patch);
-    let bytes = body::collect(body, limit)
+    let bytes = body::collect(body, limit, room)
         .await
         .map_err(|unread| refuse(unread, limit, max_patch))?;
     let wanted = submission::parse(&bytes)?;
@@ -388,5 +431,15 @@ pub fn refuse(unread: Unread, limit: usize, max_patch: usize) -> Problem {
         Unread::TooLarge => Problem::body_too_large(limit, max_patch),
         Unread::TooSlow => Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
         Unread::Broken => Problem::invalid("the body broke off"),
+        Unread::NoRoom(Full::Yours) => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many large bodies of this client are on their way; send them one after another",
+        )
+        .retry_after(ROOM_AGAIN),
+        Unread::NoRoom(Full::Everybodys) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many large bodies are on their way, so this one was thrown away",
+        )
+        .retry_after(ROOM_AGAIN),
     }
 }

@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt as _, stream};
 
-use super::reviews::{id_of, unknown};
+use super::reviews::{id_of, unknown, wait_in};
 use crate::access::{Client, Scope};
 use crate::follow::Follower;
 use crate::headers::single;
@@ -45,6 +45,7 @@ const DO_NOT_COLLECT: (HeaderName, HeaderValue) = (
         (status = 200, description = "events until the review has ended", body = String, content_type = "text/event-stream"),
         (status = 204, description = "it has ended, and there is nothing more to tell"),
         (status = 404, description = "there is no such review", body = Body, content_type = "application/problem+json"),
+        (status = 429, description = "this client has too many streams and waiting answers open", body = Body, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -56,6 +57,7 @@ pub async fn stream(
 ) -> Result<Response, Problem> {
     client.must(Scope::Look)?;
     let id = id_of(path)?;
+    let place = wait_in(&state, &client)?;
     // What is no number of ours, as a client of another server may send, means from the beginning.
     let behind = single(&headers, &LAST_EVENT_ID).and_then(|text| text.parse().ok());
     if state.store.watched(&[id]).await?.is_empty() {
@@ -65,9 +67,10 @@ pub async fn stream(
     let Some(follower) = Follower::start(parts, id, behind, client.detail()).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let events = stream::unfold(follower, |mut follower| async move {
+    // The place goes when the stream does.
+    let events = stream::unfold((follower, place), |(mut follower, place)| async move {
         let event = follower.next().await?;
-        Some((Ok::<_, Infallible>(event), follower))
+        Some((Ok::<_, Infallible>(event), (follower, place)))
     });
     let first = stream::iter([Ok(Event::default().retry(COME_BACK))]);
     let alive = KeepAlive::new()
