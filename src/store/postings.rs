@@ -1,19 +1,28 @@
 //! Verdicts on their way to GitHub: who may post one, and which are there.
 
+use uuid::Uuid;
+
 use super::attempts::Lease;
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::JobId;
 
+/// Reviews of one commit whose letters are looked for.
+const MOST: i64 = 100;
+
 /// Whether an attempt may post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The attempt no longer holds its job.
     Closed,
     /// Nobody has tried before.
     Fresh,
-    /// Somebody has tried, and nobody knows what came of it: look first.
-    Again,
+    /// Somebody has tried, and nobody knows what came of it: look first for a letter of any of these. They are the
+    /// job itself, the one whose place it took, and all that have read this commit: whoever took a place and died
+    /// before it looked has hidden the one before.
+    Again(Vec<JobId>),
+    /// An earlier attempt of this job has posted, or another has found its letter.
+    Posted,
     /// Another review has posted for this commit, or is about to.
     Taken,
 }
@@ -21,12 +30,13 @@ pub enum Claim {
 impl Store {
     /// Takes down the intent to post for a commit of a pull request, if the attempt still holds its job.
     ///
-    /// A repeat by the same job is answered with [`Claim::Again`], whether or not the first answer was heard.
+    /// A repeat by the same job is answered with [`Claim::Again`], whether or not the first answer was heard, and with
+    /// [`Claim::Posted`] once its letter is known to be there.
     ///
     /// # Errors
     /// When the server is away.
     pub async fn claim_posting(&self, lease: &Lease, pull: &str, head: &str) -> Result<Claim, StoreError> {
-        let (held, fresh): (bool, Option<bool>) = sqlx::query_as(
+        let (held, fresh, posted, tried): (bool, Option<bool>, bool, Vec<Uuid>) = sqlx::query_as(
             "with held as (
                  select id from millstream.jobs
                  where id = $1 and attempt = $2 and worker = $3 and state = 'running'
@@ -37,42 +47,53 @@ impl Store {
                      select from millstream.jobs j where j.id = p.job_id and j.state = 'running'))
                  returning xmax = 0 as fresh
              )
-             select exists (select from held), (select fresh from claimed)",
+             select exists (select from held), (select fresh from claimed),
+                 exists (select from millstream.postings
+                         where pull = $4 and head = $5 and job_id = $1 and state = 'posted'),
+                 array (select $1
+                        union select job_id from millstream.postings where pull = $4 and head = $5
+                        union (select job_id from millstream.heads where pull = $4 and head = $5
+                               order by job_id desc limit $6))",
         )
         .bind(lease.job.0)
         .bind(lease.attempt)
         .bind(lease.worker.to_string())
         .bind(pull)
         .bind(head)
+        .bind(MOST)
         .fetch_one(&self.pool())
         .await?;
         Ok(match (held, fresh) {
             (false, _) => Claim::Closed,
             (true, Some(true)) => Claim::Fresh,
-            (true, Some(false)) => Claim::Again,
+            (true, Some(false)) => Claim::Again(tried.into_iter().map(JobId).collect()),
+            (true, None) if posted => Claim::Posted,
             (true, None) => Claim::Taken,
         })
     }
 
-    /// Takes down that the verdict is there. It is a fact, whoever holds the job by now.
+    /// Takes down that the verdict is there, in a letter of this author: of the job itself, or of one whose place it
+    /// took. It is a fact, whoever holds the job by now.
     ///
     /// # Errors
     /// When the server is away.
     pub async fn posted(
         &self,
         job: JobId,
+        author: JobId,
         pull: &str,
         head: &str,
         github_id: Option<i64>,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "update millstream.postings set state = 'posted', github_id = $4, at = now()
+            "update millstream.postings set state = 'posted', job_id = $5, github_id = $4, at = now()
              where job_id = $1 and pull = $2 and head = $3",
         )
         .bind(job.0)
         .bind(pull)
         .bind(head)
         .bind(github_id)
+        .bind(author.0)
         .execute(&self.pool())
         .await?;
         Ok(())

@@ -43,6 +43,8 @@ enum Post {
     Forbidden,
     /// GitHub's limit is used up, for longer than a test and not too long for a parked entry.
     Limited,
+    /// The first is done, and the answer says that the limit is used up.
+    DoneAndLimited,
 }
 
 fn commit(digit: char) -> String {
@@ -52,6 +54,7 @@ fn commit(digit: char) -> String {
 /// What GitHub answers to a post, and whether it keeps it.
 fn answer(post: Post, body: &Value, count: usize) -> (ResponseTemplate, bool) {
     let done = ResponseTemplate::new(200).set_body_json(json!({"id": 41 + count}));
+    let limit = ResponseTemplate::new(429).insert_header("retry-after", "200");
     let is_plain = body["event"] == "COMMENT" && body["comments"] == json!([]);
     match post {
         Post::Unheard(times) if count <= times => (done.set_delay(Duration::from_secs(3_600)), true),
@@ -60,10 +63,8 @@ fn answer(post: Post, body: &Value, count: usize) -> (ResponseTemplate, bool) {
             ResponseTemplate::new(403).set_body_string("Resource not accessible"),
             false,
         ),
-        Post::Limited => (
-            ResponseTemplate::new(429).insert_header("retry-after", "200"),
-            false,
-        ),
+        Post::Limited => (limit, false),
+        Post::DoneAndLimited if count == 1 => (limit, true),
         _ => (done, true),
     }
 }
@@ -241,6 +242,66 @@ async fn a_worker_killed_between_post_and_record_leaves_one_review() {
         (hub.posts(), row(&world).await),
         (1, ("posted".to_owned(), Some(42)))
     );
+}
+
+#[tokio::test]
+async fn who_takes_the_place_of_a_review_that_waits_looks_for_its_letter_too() {
+    let (world, hub) = (World::new().await, Hub::start(Post::DoneAndLimited, '1').await);
+    let worker = hub.worker(&world, Duration::from_secs(30));
+    let first = submit(&world).await;
+    world.until_state(first, JobState::Retrying).await;
+    assert_eq!(
+        (hub.posts(), row(&world).await),
+        (1, ("intended".to_owned(), None))
+    );
+    // Somebody who took the place and died before it could look hides the first one from the row.
+    let gone = JobId::fresh();
+    for place_of_a_dead_one in [false, true] {
+        if place_of_a_dead_one {
+            sqlx::query("update millstream.postings set job_id = $1, state = 'intended', github_id = null")
+                .bind(gone.0)
+                .execute(&world.sql)
+                .await
+                .expect("postgres is there");
+        }
+        let next = submit(&world).await;
+        world.until_state(next, JobState::Done).await;
+        assert_eq!(
+            (hub.posts(), row(&world).await),
+            (1, ("posted".to_owned(), Some(42)))
+        );
+        assert_eq!(
+            remarks(&world, next).await,
+            ["Not posted on the pull request: another review is the one for commit 1111111."]
+        );
+        let author: uuid::Uuid = sqlx::query_scalar("select job_id from millstream.postings")
+            .fetch_one(&world.sql)
+            .await
+            .expect("one row");
+        assert_eq!(JobId(author), first, "the letter is the first one's");
+    }
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn an_attempt_after_the_one_that_posted_has_nothing_to_add() {
+    let (world, hub) = (World::new().await, Hub::start(Post::Answered, '1').await);
+    let id = submit(&world).await;
+    // An earlier attempt has posted, and was killed before it could end.
+    sqlx::query(
+        "insert into millstream.postings (pull, head, job_id, state, github_id)
+         values ('https://github.com/acme/ledger/pull/7', $1, $2, 'posted', 42)",
+    )
+    .bind(commit('1'))
+    .bind(id.0)
+    .execute(&world.sql)
+    .await
+    .expect("postgres is there");
+    let worker = hub.worker(&world, Duration::from_secs(30));
+    world.until_state(id, JobState::Done).await;
+    worker.drain().await;
+    assert_eq!((hub.posts(), remarks(&world, id).await), (0, Vec::new()));
+    assert_eq!(row(&world).await, ("posted".to_owned(), Some(42)));
 }
 
 #[tokio::test]

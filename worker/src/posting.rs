@@ -1,8 +1,8 @@
 //! Posting a verdict on its pull request: once for each head commit, and never for one that is past.
 //!
 //! The intent is a row, written before anything is posted, and only by an attempt that holds its job.
-//! Who finds one there looks on GitHub for the marker first: a reply may have been lost, or a worker
-//! killed between the post and its record. What GitHub refuses for good costs the review nothing but
+//! Who finds one there looks on GitHub for the marker first, its own and that of each review of the commit that may
+//! have posted before it: a reply may have been lost, or a worker killed between the post and its record. What GitHub refuses for good costs the review nothing but
 //! the letter; the result says so. A review that has read a newer commit ends those that wait with an older one.
 
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, Lane, PrUrl, Retry, ReviewResult};
@@ -132,27 +132,27 @@ impl Poster {
                 let message = "the attempt has lost its job before it could post";
                 return Err(Failure::passing(FailureClass::Other, message));
             }
-            Claim::Taken => {
-                return Ok(Some(format!(
-                    "another review is the one for commit {}",
-                    short(head)
-                )));
-            }
-            Claim::Again => {
-                let marker = letter::marker(lease.job, head);
-                self.github.find_review(pull, &marker).await?
+            Claim::Taken => return Ok(Some(taken(head))),
+            Claim::Posted => return Ok(None),
+            Claim::Again(tried) => {
+                let marked = |job| (job, letter::marker(job, head));
+                let markers: Vec<(JobId, String)> = tried.into_iter().map(marked).collect();
+                self.github.find_review(pull, &markers).await?
             }
             Claim::Fresh => None,
         };
-        let id = match found {
-            Some(id) => Some(id),
+        let (author, id) = match found {
+            Some(found) => found,
             None => {
                 let (review, plain) = letter::write(result, lease.job, head, self.votes);
-                self.github.post_review(pull, &review, &plain).await?
+                (lease.job, self.github.post_review(pull, &review, &plain).await?)
             }
         };
-        let recorded = self.store.posted(lease.job, &place, head, id).await;
+        let recorded = self.store.posted(lease.job, author, &place, head, id).await;
         recorded.map_err(|error| away(&error))?;
+        if author != lease.job {
+            return Ok(Some(taken(head)));
+        }
         info!(review.id = %lease.job, "posted review {} on {}", lease.job, pull.short());
         Ok(None)
     }
@@ -162,6 +162,10 @@ impl Poster {
 fn say(result: &mut ReviewResult, why: &str) {
     let why = trace::presentable(&format!("Not posted on the pull request: {why}."));
     result.findings.push(findings::remark(POST, why));
+}
+
+fn taken(head: &str) -> String {
+    format!("another review is the one for commit {}", short(head))
 }
 
 fn short(commit: &str) -> &str {

@@ -2,7 +2,8 @@
 //!
 //! A model that keeps calling tools would run for ever and be paid for it. Turns, tokens and money
 //! count over all attempts, since a resumed conversation is the same conversation; what a failed turn
-//! has cost counts too. The time is that of one attempt.
+//! has cost counts too. The time is that of one attempt. An agent that reads a change in parts has one
+//! budget for all of them, but for the turns, which are those of each conversation.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub struct Limits {
     pub tokens: u64,
     /// US dollars that one agent costs.
     pub cost_usd: f64,
-    /// Time that one agent may take in one attempt.
+    /// Time that one agent may take in one attempt, its tools with it.
     pub wall: Duration,
     /// Tokens of one answer.
     pub answer_tokens: u32,

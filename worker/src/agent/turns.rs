@@ -36,6 +36,17 @@ const CALLS_PER_TURN: usize = 32;
 /// Characters of a tool's answer or of a model's text that are kept.
 const LONGEST_TEXT: usize = 100_000;
 
+/// A conversation may grow by what a model's prompt may hold, divided by this. A prompt is half of what the smallest model
+/// reads, so a quarter is left for what is not counted: instructions, schemas, and tokens of fewer characters.
+const GROWTH: usize = 2;
+
+/// What a model hears when its conversation has grown so far that its tools answer no more.
+const FULL: &str =
+    "the answers of this conversation's tools are as long as they may be: answer with what you have";
+
+/// What a model hears in the next attempt of a call for which this one had no time.
+const LATE: &str = "the time of this attempt was over: call again if you still need it";
+
 /// How often a growing answer is told of.
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 
@@ -81,8 +92,25 @@ struct Turn {
     results: Vec<ToolResult>,
 }
 
+impl Turn {
+    /// Characters by which it makes the conversation longer.
+    fn chars(&self) -> usize {
+        let results = self.results.iter().map(|result| result.content.chars().count());
+        chars(&self.answer) + results.sum::<usize>()
+    }
+}
+
+/// Characters of an answer, as the next turn repeats it.
+fn chars(answer: &TurnAnswer) -> usize {
+    let of_block = |block: &Block| match block {
+        Block::Text { text } => text.chars().count(),
+        Block::ToolCall(call) => call.arguments.to_string().chars().count(),
+    };
+    answer.blocks.iter().map(of_block).sum()
+}
+
 impl Stage<'_> {
-    /// Runs an agent to its answer.
+    /// Runs an agent to its answer, on what is left of its budget.
     ///
     /// # Errors
     /// When the model fails, the budget is used up or a checkpoint cannot be kept.
@@ -91,10 +119,12 @@ impl Stage<'_> {
         agent: &'static Agent,
         opening: Arc<str>,
         span_input: &Value,
+        budget: &mut Budget<'_>,
     ) -> Result<Answer, Failure> {
         let trace = Trace::new(self.sinks);
         let span = trace.begin(SpanKind::Agent, agent.name, None, span_input);
-        let result = Conversation::new(self, agent, opening).hold(&span).await;
+        let conversation = Conversation::new(self, agent, opening, budget);
+        let result = conversation.hold(&span).await;
         trace.settle(
             &span,
             &result,
@@ -104,13 +134,15 @@ impl Stage<'_> {
     }
 }
 
-struct Conversation<'a> {
+struct Conversation<'a, 'p> {
     stage: &'a Stage<'a>,
     trace: Trace<'a>,
     agent: &'static Agent,
     fingerprint: String,
     messages: Vec<Message>,
-    budget: Budget<'a>,
+    budget: &'a mut Budget<'p>,
+    /// Characters by which the conversation may still grow.
+    room: usize,
     /// What failed turns have cost, in this attempt and before.
     lost: Spent,
     paid: Usage,
@@ -121,15 +153,21 @@ struct Conversation<'a> {
     asked_again: bool,
 }
 
-impl<'a> Conversation<'a> {
-    fn new(stage: &'a Stage<'a>, agent: &'static Agent, opening: Arc<str>) -> Self {
+impl<'a, 'p> Conversation<'a, 'p> {
+    fn new(
+        stage: &'a Stage<'a>,
+        agent: &'static Agent,
+        opening: Arc<str>,
+        budget: &'a mut Budget<'p>,
+    ) -> Self {
         Self {
             stage,
             trace: Trace::new(stage.sinks),
             agent,
             fingerprint: fingerprint(&[agent.prompt, &opening]),
             messages: vec![Message::User(opening)],
-            budget: Budget::new(agent.name, stage.limits, stage.purse),
+            budget,
+            room: stage.model.prompt_chars() / GROWTH,
             lost: Spent::default(),
             paid: Usage::default(),
             cost_usd: 0.0,
@@ -148,6 +186,7 @@ impl<'a> Conversation<'a> {
             };
             self.budget
                 .count(Spent::of(turn.answer.usage, turn.answer.cost_usd));
+            self.room = self.room.saturating_sub(turn.chars());
             let next = if turn.answer.calls().next().is_some() {
                 Message::ToolResults(turn.results)
             } else if self.wants_repair(number, &turn.answer) {
@@ -187,17 +226,15 @@ impl<'a> Conversation<'a> {
     }
 
     /// Takes down a turn that came to nothing and was paid all the same.
-    async fn lose(&mut self, fault: TurnFault) -> Failure {
+    async fn lose(&mut self, fault: &TurnFault) -> Result<(), Failure> {
         let spent = Spent::of(fault.usage, fault.cost_usd);
         if spent == Spent::default() {
-            return fault.failure;
+            return Ok(());
         }
+        self.budget.count(spent);
         self.lost += spent;
         let kept = json!(self.lost);
-        match self.stage.sinks.save_checkpoint(&self.lost_step(), &kept).await {
-            Ok(()) => fault.failure,
-            Err(failure) => failure,
-        }
+        self.stage.sinks.save_checkpoint(&self.lost_step(), &kept).await
     }
 
     /// The turn as an earlier attempt has left it.
@@ -216,22 +253,20 @@ impl<'a> Conversation<'a> {
     /// Asks the model, runs the tools it asks for and writes both down.
     async fn paid_turn(&mut self, number: u32, span: &Span) -> Result<Turn, Failure> {
         self.budget.allows(number)?;
-        let llm = self
-            .trace
-            .begin(SpanKind::Llm, "llm", Some(span), &json!({ "iteration": number }));
-        let answer = match self.ask(number).await {
-            Ok(answer) => answer,
-            Err(fault) => {
-                self.trace.fail_turn(&llm, &fault);
-                return Err(self.lose(fault).await);
-            }
-        };
+        // A request that is given up as soon as it is sent may be paid all the same.
+        if Instant::now() >= self.budget.deadline() {
+            return Err(self.budget.late());
+        }
+        let (answer, llm) = self.answered(number, span).await?;
         self.paid += answer.usage;
         self.cost_usd += answer.cost_usd;
         self.trace.end_turn(&llm, &turn_output(&answer), &answer);
         let mut results = Vec::new();
+        let mut room = self.room.saturating_sub(chars(&answer));
         for (place, call) in answer.calls().enumerate() {
-            results.push(self.call(place, call, &llm).await?);
+            let result = self.call(place, call, room, &llm).await?;
+            room = room.saturating_sub(result.content.chars().count());
+            results.push(result);
         }
         let turn = Turn {
             conversation: self.fingerprint.clone(),
@@ -248,6 +283,26 @@ impl<'a> Conversation<'a> {
         Ok(turn)
     }
 
+    /// Asks the model, and once more without the tools of servers if the provider refuses a request with them: their
+    /// names and schemas are other people's, and what one of them says must not end every review.
+    async fn answered(&mut self, number: u32, span: &Span) -> Result<(TurnAnswer, Span), Failure> {
+        loop {
+            let input = json!({ "iteration": number });
+            let llm = self.trace.begin(SpanKind::Llm, "llm", Some(span), &input);
+            let with_servers = self.agent.tool.is_some() && self.stage.reach.offers_servers();
+            let fault = match self.ask(number).await {
+                Ok(answer) => return Ok((answer, llm)),
+                Err(fault) => fault,
+            };
+            self.trace.fail_turn(&llm, &fault);
+            self.lose(&fault).await?;
+            if !(fault.rejected && with_servers) {
+                return Err(fault.failure);
+            }
+            self.stage.reach.leave_servers_out();
+        }
+    }
+
     async fn ask(&self, number: u32) -> Result<TurnAnswer, TurnFault> {
         let request = TurnRequest {
             run: self.stage.run,
@@ -258,7 +313,7 @@ impl<'a> Conversation<'a> {
             messages: self.messages.clone(),
             tools: self.tools(),
             schema: Some(self.agent.form.schema()),
-            must_answer: self.budget.is_last(number),
+            must_answer: self.budget.is_last(number) || self.room == 0,
             max_tokens: self.stage.limits.answer_tokens,
         };
         let told = Mutex::new(Instant::now());
@@ -279,18 +334,32 @@ impl<'a> Conversation<'a> {
             .map_err(|_| self.budget.late())?
     }
 
-    /// Runs one call. What goes wrong in it is an answer to the model, not a failure of the review.
-    async fn call(&self, place: usize, call: &ToolCall, llm: &Span) -> Result<ToolResult, Failure> {
+    /// Runs one call, whose answer has so much room. What goes wrong in it is an answer to the model, not a failure of
+    /// the review; so is that its time is over, since the turn that asked for it is paid and must be kept.
+    async fn call(
+        &self,
+        place: usize,
+        call: &ToolCall,
+        room: usize,
+        llm: &Span,
+    ) -> Result<ToolResult, Failure> {
         let span = self
             .trace
             .begin(SpanKind::Tool, &call.name, Some(llm), &call.arguments);
-        let outcome = match self.agent.tool.filter(|tool| tool.name() == call.name) {
-            _ if place >= CALLS_PER_TURN => Err(format!("more than {CALLS_PER_TURN} calls in one turn")),
-            None => self.reached(call).await?,
-            Some(_) if call.arguments.is_string() => {
-                Err("the arguments are not valid JSON: call again with a JSON object".to_owned())
+        let deadline = self.budget.deadline();
+        let outcome = if place >= CALLS_PER_TURN {
+            Err(format!("more than {CALLS_PER_TURN} calls in one turn"))
+        } else if room == 0 {
+            Err(FULL.to_owned())
+        } else if Instant::now() >= deadline {
+            Err(LATE.to_owned())
+        } else {
+            match tokio::time::timeout_at(deadline, self.outcome(call)).await {
+                Ok(outcome) => outcome?
+                    .map(|text| fitting(text, room))
+                    .map_err(|text| fitting(text, room)),
+                Err(_) => Err(LATE.to_owned()),
             }
-            Some(tool) => self.invoke(tool, &call.arguments).await?,
         };
         let id = call.id.clone();
         Ok(match outcome {
@@ -311,6 +380,17 @@ impl<'a> Conversation<'a> {
                 }
             }
         })
+    }
+
+    /// What a call comes to: the tool's text, or what went wrong, in words for the model.
+    async fn outcome(&self, call: &ToolCall) -> Result<Result<String, String>, Failure> {
+        match self.agent.tool.filter(|tool| tool.name() == call.name) {
+            None => self.reached(call).await,
+            Some(_) if call.arguments.is_string() => Ok(Err(
+                "the arguments are not valid JSON: call again with a JSON object".to_owned(),
+            )),
+            Some(tool) => self.invoke(tool, &call.arguments).await,
+        }
     }
 
     /// The agent's own tool, and those that reach beyond the diff. An agent without a tool judges words.
@@ -348,6 +428,14 @@ impl<'a> Conversation<'a> {
 
     fn lost_step(&self) -> String {
         format!("{}/lost", self.agent.name)
+    }
+}
+
+/// As much of a tool's text as has room.
+fn fitting(text: String, room: usize) -> String {
+    match text.char_indices().nth(room) {
+        Some((end, _)) => format!("{}… (cut: there is no more room)", &text[..end]),
+        None => text,
     }
 }
 

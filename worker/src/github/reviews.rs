@@ -1,6 +1,6 @@
 //! Reviews on a pull request: finding one of ours, and posting one.
 
-use millstream::domain::{Failure, PrUrl};
+use millstream::domain::{Failure, JobId, PrUrl};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
@@ -60,11 +60,15 @@ struct Posted {
 }
 
 impl Github {
-    /// The number of the review whose words end in this marker.
+    /// The first review whose words end in one of these markers: whose marker it is, and the review's number.
     ///
     /// # Errors
     /// When GitHub does not list the reviews, or lists more than are searched.
-    pub async fn find_review(&self, pull: &PrUrl, marker: &str) -> Result<Option<i64>, Failure> {
+    pub async fn find_review(
+        &self,
+        pull: &PrUrl,
+        markers: &[(JobId, String)],
+    ) -> Result<Option<(JobId, Option<i64>)>, Failure> {
         let mut left = self.max_bytes;
         for page in 1..=PAGES {
             let mut address = self.place(pull, &["reviews"]);
@@ -78,16 +82,13 @@ impl Github {
                 break;
             };
             let reviews: Vec<Posted> = read(pull, "list of reviews", &bytes)?;
-            let ours = |review: &&Posted| {
-                review
-                    .body
-                    .as_deref()
-                    .unwrap_or_default()
-                    .trim_end()
-                    .ends_with(marker)
+            let author = |review: &Posted| {
+                let words = review.body.as_deref().unwrap_or_default().trim_end();
+                let ours = markers.iter().find(|(_, marker)| words.ends_with(marker));
+                ours.map(|(job, _)| (*job, review.id))
             };
-            if let Some(found) = reviews.iter().find(ours) {
-                return Ok(Some(found.id.unwrap_or_default()));
+            if let Some(found) = reviews.iter().find_map(author) {
+                return Ok(Some(found));
             }
             if !more {
                 return Ok(None);

@@ -379,6 +379,7 @@ impl Route {
         let pause = broken.pause.map(|pause| pause.max(Duration::from_secs(1)));
         let failure: Failure = broken.fault.failure(message, pause);
         TurnFault {
+            rejected: broken.fault == Fault::Rejected,
             failure,
             usage: wire::usage(spent),
             cost_usd: self.price.cost(spent),

@@ -91,6 +91,8 @@ pub struct TurnFault {
     pub cost_usd: f64,
     /// The model that was asked.
     pub model: Option<String>,
+    /// The provider refuses the request as it is written: another one may pass.
+    pub rejected: bool,
 }
 
 impl From<Failure> for TurnFault {
@@ -101,6 +103,7 @@ impl From<Failure> for TurnFault {
             usage: Usage::default(),
             cost_usd: 0.0,
             model: None,
+            rejected: false,
         }
     }
 }

@@ -210,7 +210,8 @@ fn fault(status: StatusCode, pause: Option<Duration>, body: &str) -> Fault {
     match status.as_u16() {
         402 => Fault::NoCredit,
         400 | 429 if says(&["insufficient_quota", "credit balance"]) => Fault::NoCredit,
-        429 | 503 | 529 if long => Fault::RateLimitedLong,
+        // Whatever it calls the trouble, it says when to come back: a slot is not for waiting that long.
+        408 | 429 | 500..=599 if long => Fault::RateLimitedLong,
         429 => Fault::RateLimited,
         503 | 529 => Fault::Overloaded,
         408 => Fault::Silent,
@@ -346,6 +347,10 @@ mod tests {
             (402, None, "", Fault::NoCredit),
             (529, None, "overloaded_error", Fault::Overloaded),
             (529, long, "", Fault::RateLimitedLong),
+            (500, long, "", Fault::RateLimitedLong),
+            (504, long, "", Fault::RateLimitedLong),
+            (408, long, "", Fault::RateLimitedLong),
+            (502, short, "", Fault::ServerError),
             (503, None, "", Fault::Overloaded),
             (500, None, "", Fault::ServerError),
             (502, None, "", Fault::ServerError),

@@ -2,6 +2,9 @@
 //!
 //! Only a path within the repository can be named, and only that commit is read, so it sees what the
 //! pull request's author could show anyway. All reviewers share one budget of files and characters.
+//!
+//! A file is masked as a whole, before any line is cut out of it: what makes a secret one (the beginning of its line,
+//! the head of a key above it) may lie outside the lines that are shown, and is gone once they are JSON.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +13,8 @@ use millstream::domain::PrUrl;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::agent::trace;
+use crate::aside::aside;
 use crate::github::Github;
 use crate::github::contents::Content;
 use crate::model::ToolSpec;
@@ -46,7 +51,7 @@ pub struct HeadFiles {
 /// What was read so far.
 #[derive(Default)]
 struct Kept {
-    /// Files by their path; what could not be read is an error for the model.
+    /// Files by their path, secrets masked; what could not be read is an error for the model.
     files: HashMap<String, Result<Arc<str>, String>>,
     /// Characters shown.
     shown: usize,
@@ -137,7 +142,10 @@ impl HeadFiles {
 
     async fn fetch(&self, parts: &[&str]) -> Result<Arc<str>, String> {
         match self.github.content(&self.pull, &self.head, parts).await {
-            Ok(Content::Text(text)) => Ok(text.into()),
+            // Masking a long text takes a while; it keeps the number of lines.
+            Ok(Content::Text(text)) => aside(move || trace::presentable(&text).into())
+                .await
+                .map_err(|failure| failure.message),
             Ok(Content::Missing) => Err("there is no such file at the commit under review".to_owned()),
             Ok(Content::Binary) => Err("the file is binary".to_owned()),
             Ok(Content::TooLarge) => Err("the file is too large to be read".to_owned()),

@@ -4,7 +4,7 @@ use super::tests::{first, github, stored, told};
 use super::*;
 use crate::model::Offline;
 use crate::model::stub::Stub;
-use millstream::domain::Severity;
+use millstream::domain::{Retry, Severity};
 use sinks::Recorded;
 use std::time::Duration;
 use wiremock::matchers::{header, method, path};
@@ -195,4 +195,34 @@ async fn a_change_larger_than_a_prompt_is_read_in_parts_within_the_budget() {
         .await
         .expect("a result");
     assert_eq!((stub.count("security", 0), stub.count("judge", 0)), (2, 1));
+}
+
+#[tokio::test]
+async fn the_parts_of_a_change_share_their_agents_budget() {
+    // Five files of which two fit into a prompt of the stub: three parts.
+    let text: String = (1..=5)
+        .map(|n| {
+            format!(
+                "--- a/f{n}\n+++ b/f{n}\n@@ -1,0 +1 @@\n+{}\n",
+                "x".repeat(150_000)
+            )
+        })
+        .collect();
+    // A turn of the stub costs 0.001, so the third part has nothing left.
+    let limits = Limits {
+        cost_usd: 0.0015,
+        ..Limits::default()
+    };
+    let stub = Stub::new();
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github("http://127.0.0.1:9"), limits);
+    let failure = reviewer
+        .review(first(), stored(&text), &Recorded::new())
+        .await
+        .expect_err("it is used up");
+    assert_eq!(
+        (failure.class, failure.retry),
+        (FailureClass::Budget, Retry::Never),
+        "{failure}"
+    );
+    assert_eq!((stub.count("security", 0), stub.count("judge", 0)), (2, 0));
 }

@@ -23,7 +23,7 @@ use millstream::domain::{
 };
 use serde_json::{Value, json};
 
-use crate::agent::budget::Purse;
+use crate::agent::budget::{Budget, Purse};
 use crate::agent::prompt::{self, Briefing};
 use crate::agent::roster::JUDGE;
 use crate::agent::{Agent, Answer, Limits, Stage, parts, trace};
@@ -134,11 +134,10 @@ impl Reviewer {
             .collect();
         // Every reviewer is waited for, also when one has failed: the next attempt then finds the
         // others' turns and pays for them no more.
-        let answers = join_all(
-            reviewers
-                .iter()
-                .map(|agent| reviewed(&stages, agent, &prepared.diff)),
-        )
+        let answers = join_all(reviewers.iter().map(|agent| {
+            let budget = Budget::new(agent.name, limits, &purse);
+            reviewed(&stages, agent, &prepared.diff, budget)
+        }))
         .await;
         let reports = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
         judged(&stage(sinks, &prepared.diff), reports, &prepared.left_out).await
@@ -171,11 +170,7 @@ impl Reviewer {
         };
         let (files, left_out) = aside(move || pull::read(listed, raw.as_deref())).await?;
         let files_at_head = head.map(|head| HeadFiles::new(self.github.clone(), pull, head));
-        let reach = Reach {
-            files: files_at_head,
-            ..Reach::default()
-        };
-        Ok((files, left_out, reach))
+        Ok((files, left_out, Reach::with_files(files_at_head)))
     }
 
     /// Takes the noise out and writes what the reviewers are shown.
@@ -231,11 +226,12 @@ struct Reviewed {
     cost_usd: f64,
 }
 
-/// Runs one reviewer from its first event to its last, part by part.
+/// Runs one reviewer from its first event to its last, part by part. Its parts share its budget.
 async fn reviewed(
     stages: &[(Stage<'_>, &Briefing)],
     agent: &'static Agent,
     diff: &Diff,
+    mut budget: Budget<'_>,
 ) -> Result<Reviewed, Failure> {
     let tell = |event| {
         if let Some((stage, _)) = stages.first() {
@@ -248,7 +244,12 @@ async fn reviewed(
     let (mut reports, mut usage, mut cost_usd) = (Vec::with_capacity(stages.len()), Usage::default(), 0.0);
     for (stage, briefing) in stages {
         let answer = stage
-            .run(agent, Arc::clone(&briefing.opening), &briefing.span_input)
+            .run(
+                agent,
+                Arc::clone(&briefing.opening),
+                &briefing.span_input,
+                &mut budget,
+            )
             .await?;
         reports.push(findings::read(agent.name, &answer.text, diff));
         usage += answer.usage;
@@ -338,7 +339,9 @@ async fn ask_judge(
         .iter()
         .map(|note| json!({ "agent": note.agent, "note": note.note }))
         .collect();
-    stage.run(&JUDGE, opening, &json!({ "findings": notes })).await
+    let mut budget = Budget::new(JUDGE.name, stage.limits, stage.purse);
+    let span_input = json!({ "findings": notes });
+    stage.run(&JUDGE, opening, &span_input, &mut budget).await
 }
 
 /// Adds to the judge's reason what nobody looked at, so that a reader of the verdict knows.

@@ -1,12 +1,16 @@
 //! Reviews whose reviewers look beyond the diff.
 
+use super::tests::hostile::hosted;
 use super::tests::{first, github, stored};
 use super::*;
 use crate::model::Message;
+use crate::model::played::{Act, Played};
 use crate::model::stub::{self, Stub};
+use crate::reach::mcp::tests::{PROGRAM, program, tool};
 use crate::reach::mcp::{McpServer, Way};
-use millstream::domain::Verdict;
+use millstream::domain::{Retry, Verdict};
 use sinks::Recorded;
+use std::time::Duration;
 use wiremock::matchers::{path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -112,4 +116,194 @@ async fn a_patch_has_no_head_to_read() {
         results(&stub, "security"),
         [("unknown tool \"read_file\"".to_owned(), true)]
     );
+}
+
+/// GitHub with a pull request whose repository has this file at its head.
+async fn serve(file: String) -> (MockServer, Source) {
+    let (server, head) = (MockServer::start().await, "1".repeat(40));
+    let files = json!([{"filename": "src/a.rs", "status": "modified", "changes": 1,
+                        "contents_url": format!("https://x/contents/src/a.rs?ref={head}"),
+                        "patch": "@@ -1 +1,2 @@\n a\n+b"}]);
+    Mock::given(path("/repos/acme/ledger/pulls/7/files"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(files))
+        .mount(&server)
+        .await;
+    Mock::given(path("/repos/acme/ledger/contents/deploy/all"))
+        .respond_with(ResponseTemplate::new(200).set_body_string(file))
+        .mount(&server)
+        .await;
+    let pull = "https://github.com/acme/ledger/pull/7"
+        .parse()
+        .expect("an address");
+    (server, Source::PullRequest(pull))
+}
+
+#[tokio::test]
+async fn secrets_that_their_line_or_a_line_above_gives_away_are_masked_in_a_file_too() {
+    // Put together here, so that no scanner finds them in this file.
+    let (env, yaml) = ("q7Zr2Vx9Lm4Tn8Kp3Ws6", "Yd1Hb5Jc0Fg7Ra2Qn8Kp");
+    let (key, tail) = (format!("AKIA{}", "Q7FAKE2DEMO4KEY5"), "Q7FAKE2DEMO4KEY5");
+    let body = [
+        "MIIEpAIBAAKCAQEAq7Zr2Vx9Lm4Tn8Kp3Ws6",
+        "Yd1Hb5Jc0Fg7Ra2QzXcVbNmAsDfGhJkL",
+    ];
+    let quoted = "Tn8Kp3Ws6Yd1Hb5Jc0Fg";
+    let lines = [
+        "name = ledger".to_owned(),
+        format!("DB_PASSWORD={env}"),
+        format!("api_key: {yaml}"),
+        key,
+        format!("password = \"{quoted}\""),
+        format!("-----BEGIN {} KEY-----", "PRIVATE"),
+        body[0].to_owned(),
+        body[1].to_owned(),
+        format!("-----END {} KEY-----", "PRIVATE"),
+        "the end".to_owned(),
+    ];
+    let (server, pull) = serve(lines.join("\n")).await;
+    let stub = Stub::new();
+    let calls = [
+        ("read_file", json!({"path": "deploy/all"})),
+        ("read_file", json!({"path": "deploy/all", "start": 4, "end": 4})),
+        ("read_file", json!({"path": "deploy/all", "start": 8, "end": 10})),
+    ];
+    stub.answer("security", stub::asks(&calls));
+    let sinks = Recorded::new();
+    Reviewer::new(Arc::new(stub.clone()), github(&server.uri()), Limits::default())
+        .review(first(), pull, &sinks)
+        .await
+        .expect("a result");
+    let told = results(&stub, "security");
+    // The lines are where they were.
+    for (answer, shown) in told.iter().zip([1..=10, 4..=4, 8..=10]) {
+        let answer: Value = serde_json::from_str(&answer.0).expect("JSON");
+        let text = answer["text"].as_str().expect("a text");
+        assert_eq!(
+            (text.lines().count(), &answer["end"], &answer["of"]),
+            (shown.clone().count(), &json!(shown.end()), &json!(10))
+        );
+        assert!(text.contains("(masked)"), "{text}");
+    }
+    assert!(told[0].0.contains("name = ledger") && told[2].0.contains("the end"));
+    // Prompts, spans and checkpoints.
+    let everywhere = format!("{:?}{}", stub.calls(), sinks.everything());
+    for secret in [env, yaml, tail, quoted, body[0], body[1]] {
+        assert!(!everywhere.contains(secret), "{secret} has leaked");
+    }
+}
+
+#[tokio::test]
+async fn tools_that_a_provider_refuses_are_left_out_and_the_review_goes_on() {
+    let played = Played::start().await.expect("a port");
+    played.direct(|seen| {
+        if seen.body["tools"].to_string().contains("mcp_t_echo") {
+            Act::status(400)
+        } else {
+            Act::usual(seen)
+        }
+    });
+    let servers = McpServers::new(vec![program(PROGRAM, &json!([tool("echo")]))]);
+    let reviewer = Reviewer::new(
+        Arc::new(hosted(&played)),
+        github("http://127.0.0.1:9"),
+        Limits::default(),
+    );
+    let result = reviewer
+        .with_servers(servers)
+        .review(first(), stored(PATCH), &Recorded::new())
+        .await
+        .expect("a result");
+    assert_eq!(result.verdict, Verdict::Approve);
+    let asked = |agent: &str| played.seen().iter().filter(|seen| seen.agent() == agent).count();
+    assert_eq!((asked("security"), asked("judge")), (2, 1));
+
+    // One that refuses them all the same is not asked for ever.
+    played.direct(|_| Act::status(400));
+    played.forget();
+    let servers = McpServers::new(vec![program(PROGRAM, &json!([tool("echo")]))]);
+    let reviewer = Reviewer::new(
+        Arc::new(hosted(&played)),
+        github("http://127.0.0.1:9"),
+        Limits::default(),
+    );
+    let failure = reviewer
+        .with_servers(servers)
+        .review(first(), stored(PATCH), &Recorded::new())
+        .await
+        .expect_err("it is refused");
+    assert_eq!((failure.retry, asked("security")), (Retry::Never, 2), "{failure}");
+}
+
+const PATCH: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
+
+#[tokio::test]
+async fn calls_end_with_the_agents_time_and_their_turn_is_kept() {
+    let stub = Stub::new();
+    let slow = ("mcp_t_slow", json!({}));
+    stub.answer("security", stub::asks(&[slow.clone(), slow]));
+    let servers = McpServers::new(vec![program(PROGRAM, &json!([tool("slow")]))]);
+    // Far less than the half minute that a call has.
+    let limits = Limits {
+        wall: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github("http://127.0.0.1:9"), limits);
+    let reviewer = reviewer.with_servers(servers);
+    let (run, sinks) = (first(), Recorded::new());
+    let failure = reviewer
+        .review(run, stored(PATCH), &sinks)
+        .await
+        .expect_err("its time is over");
+    assert_eq!(
+        (failure.class, failure.retry),
+        (FailureClass::Timeout, Retry::Later),
+        "{failure}"
+    );
+    assert!(
+        sinks.steps().contains(&"security/0".to_owned()),
+        "{:?}",
+        sinks.steps()
+    );
+    assert_eq!(sinks.starts().len(), sinks.ends().len(), "no span is left open");
+
+    let result = reviewer
+        .review(RunId { attempt: 2, ..run }, stored(PATCH), &sinks.resumed())
+        .await;
+    result.expect("a result");
+    assert_eq!(stub.count("security", 0), 1, "the turn is not paid again");
+    let told = results(&stub, "security");
+    for (content, wrong) in &told {
+        assert!(
+            *wrong && content.contains("call again if you still need it"),
+            "{content}"
+        );
+    }
+    assert_eq!(told.len(), 2);
+}
+
+#[tokio::test]
+async fn a_conversation_grows_so_far_and_then_must_be_answered() {
+    let line = format!("{}\n", "x".repeat(149));
+    let (server, pull) = serve(line.repeat(200)).await;
+    let stub = Stub::new();
+    let call = ("read_file", json!({"path": "deploy/all"}));
+    let calls: Vec<_> = std::iter::repeat_n(call, 9).collect();
+    stub.answer("security", stub::asks(&calls));
+    Reviewer::new(Arc::new(stub.clone()), github(&server.uri()), Limits::default())
+        .review(first(), pull, &Recorded::new())
+        .await
+        .expect("a result");
+    let told = results(&stub, "security");
+    let chars: usize = told.iter().map(|(content, _)| content.chars().count()).sum();
+    let room = stub.prompt_chars() / 2;
+    assert!(chars > room - 1_000 && chars < room + 1_000, "{chars}");
+    let (last, wrong) = told.last().expect("an answer");
+    assert!(*wrong && last.contains("answer with what you have"), "{last}");
+    let calls = stub.calls();
+    let must: Vec<bool> = calls
+        .iter()
+        .filter(|call| call.agent == "security")
+        .map(|call| call.must_answer)
+        .collect();
+    assert_eq!(must, [false, true]);
 }

@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 mod answers;
 mod budgets;
-mod hostile;
+pub(super) mod hostile;
 
 const SMALL: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
 

@@ -280,9 +280,12 @@ async fn three_times(provider: Provider, act: Act) -> (TurnFault, usize) {
 #[tokio::test]
 async fn every_fault_of_a_provider_comes_to_the_outcome_of_its_row() {
     let limited = |seconds: &str| Act::Status(429, vec![("retry-after", seconds.into())], String::new());
+    let asks_to_wait = |status| Act::Status(status, vec![("retry-after", "60".into())], String::new());
     for (act, fault) in [
         (limited("0.002"), Fault::RateLimited),
         (limited("60"), Fault::RateLimitedLong),
+        (asks_to_wait(502), Fault::RateLimitedLong),
+        (asks_to_wait(408), Fault::RateLimitedLong),
         (Act::status(529), Fault::Overloaded),
         (Act::ErrorEvent("overloaded_error"), Fault::Overloaded),
         (Act::status(500), Fault::ServerError),

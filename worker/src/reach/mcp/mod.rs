@@ -22,6 +22,7 @@ use connection::Connection;
 pub use settings::{McpServer, Way};
 
 use crate::agent::trace;
+use crate::aside::aside;
 use crate::http;
 use crate::model::ToolSpec;
 
@@ -57,6 +58,14 @@ const LARGEST_SCHEMA: usize = 8 * 1024;
 
 /// The longest answer, in characters.
 const LONGEST_ANSWER: usize = 30_000;
+
+/// What is looked at of an answer, in bytes: more than is shown, so that no secret is cut in two by this bound and
+/// shown in half.
+const LOOKED_AT: usize = 1024 * 1024;
+
+/// What a schema cannot have beside its members: one provider or the other refuses a request for it, and with it the
+/// whole review.
+const REFUSED_IN_SCHEMAS: [&str; 4] = ["oneOf", "anyOf", "allOf", "$ref"];
 
 /// The servers. Connections are kept from review to review.
 #[derive(Clone, Default)]
@@ -173,7 +182,7 @@ impl Known {
 fn spec(server: &str, tool: &Tool) -> Option<ToolSpec> {
     let name = format!("mcp_{server}_{}", tool.name);
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let schema = Value::Object(tool.input_schema.as_ref().clone());
+    let schema = schema(tool)?;
     if name.len() > LONGEST_NAME || !name.chars().all(plain) || schema.to_string().len() > LARGEST_SCHEMA {
         return None;
     }
@@ -188,6 +197,18 @@ fn spec(server: &str, tool: &Tool) -> Option<ToolSpec> {
     })
 }
 
+/// The schema of a tool's arguments, if it is one that both providers take: an object that says which members it has.
+fn schema(tool: &Tool) -> Option<Value> {
+    let mut schema = tool.input_schema.as_ref().clone();
+    if schema.get("type")? != "object" || REFUSED_IN_SCHEMAS.iter().any(|name| schema.contains_key(*name)) {
+        return None;
+    }
+    let members = schema
+        .entry("properties")
+        .or_insert_with(|| Value::Object(serde_json::Map::new()));
+    members.is_object().then_some(Value::Object(schema))
+}
+
 impl McpTool {
     /// What a model is told about it.
     #[must_use]
@@ -195,7 +216,7 @@ impl McpTool {
         &self.spec
     }
 
-    /// Calls it.
+    /// Calls it. The answer has its secrets masked.
     ///
     /// # Errors
     /// In words for the model.
@@ -210,21 +231,22 @@ impl McpTool {
         let called = tokio::time::timeout(call, self.connection.call(request)).await;
         let result = called.unwrap_or_else(|_| Err(format!("the tool did not answer within {call:?}")));
         let result = result.map_err(|why| trace::excerpt(&http::one_line(&why), 300))?;
-        let text = words(&result);
-        if result.is_error == Some(true) {
-            Err(text)
-        } else {
-            Ok(text)
-        }
+        let is_error = result.is_error == Some(true);
+        // Masking a long text takes a while.
+        let text = aside(move || words(&result))
+            .await
+            .map_err(|failure| failure.message)?;
+        if is_error { Err(text) } else { Ok(text) }
     }
 }
 
-/// The words of an answer, as far as they are kept.
+/// The words of an answer, as far as they are kept. Values of JSON are masked before they are text: a secret that its
+/// line gives away is not seen where the end of the line is two characters of a longer one.
 fn words(result: &CallToolResult) -> String {
     let mut text = String::new();
     for block in &result.content {
         match block {
-            ContentBlock::Text(block) => text.push_str(&block.text),
+            ContentBlock::Text(block) => text.push_str(&presentable(&block.text)),
             _ => text.push_str("(left out: not text)"),
         }
         text.push('\n');
@@ -232,7 +254,7 @@ fn words(result: &CallToolResult) -> String {
     if result.content.is_empty()
         && let Some(structured) = &result.structured_content
     {
-        text = structured.to_string();
+        text = trace::presentable_json(structured).to_string();
     }
     match text.char_indices().nth(LONGEST_ANSWER) {
         Some((end, _)) => format!("{}… (cut)", &text[..end]),
@@ -240,5 +262,14 @@ fn words(result: &CallToolResult) -> String {
     }
 }
 
+/// A text as it may be shown; many a server answers with JSON as its text.
+fn presentable(text: &str) -> String {
+    let text = &text[..text.floor_char_boundary(LOOKED_AT)];
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => trace::presentable_json(&value).to_string(),
+        _ => trace::presentable(text),
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

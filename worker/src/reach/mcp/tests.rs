@@ -7,7 +7,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::*;
 
 /// A server in a few lines of shell: it introduces itself, lists these tools, and answers calls by the tool's name.
-const PROGRAM: &str = r#"
+pub(crate) const PROGRAM: &str = r#"
 answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
 words() { answer "{\"content\":[{\"type\":\"text\",\"text\":\"$1\"}]$2}"; }
 while IFS= read -r line; do
@@ -20,6 +20,7 @@ while IFS= read -r line; do
     *'"name":"wrong"'*) words "it broke" ',"isError":true' ;;
     *'"name":"long"'*) words "$(printf '%070000d' 0)" ;;
     *'"name":"slow"'*) ;;
+    *'"name":"told"'*) answer "$TOLD" ;;
     *'"name":"gone"'*) exit 0 ;;
     *'"name":"echo"'*) words "$(printf '%s' "$line" | tr -d '"\\')" ;;
     *'"id":'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}\n' "$id" ;;
@@ -27,11 +28,11 @@ while IFS= read -r line; do
 done
 "#;
 
-fn tool(name: &str) -> Value {
+pub(crate) fn tool(name: &str) -> Value {
     json!({"name": name, "description": "d", "inputSchema": {"type": "object"}})
 }
 
-fn program(script: &str, tools: &Value) -> McpServer {
+pub(crate) fn program(script: &str, tools: &Value) -> McpServer {
     McpServer {
         name: "t".into(),
         way: Way::Program {
@@ -109,6 +110,60 @@ async fn what_a_server_offers_and_answers_is_bounded() {
         .await
         .expect("an answer");
     assert!(long.ends_with("… (cut)") && long.chars().count() < LONGEST_ANSWER + 10);
+}
+
+#[test]
+fn only_schemas_that_both_providers_take_are_offered() {
+    let offered = |schema: Value| {
+        let listed = json!({"name": "x", "inputSchema": schema});
+        let listed: Tool = serde_json::from_value(listed).expect("a tool");
+        spec("t", &listed).map(|spec| spec.parameters)
+    };
+    let members = json!({"at": {"anyOf": [{"type": "integer"}, {"type": "string"}]}});
+    let whole = json!({"type": "object", "properties": members, "required": ["at"]});
+    assert_eq!(offered(whole.clone()), Some(whole));
+    assert_eq!(
+        offered(json!({"type": "object"})),
+        Some(json!({"type": "object", "properties": {}}))
+    );
+    for odd in [
+        json!({}),
+        json!({"properties": {}}),
+        json!({"type": "string"}),
+        json!({"type": ["object", "null"]}),
+        json!({"type": "object", "properties": []}),
+        json!({"type": "object", "properties": {}, "oneOf": [{"required": ["a"]}]}),
+        json!({"type": "object", "anyOf": []}),
+        json!({"type": "object", "allOf": []}),
+        json!({"type": "object", "$ref": "#/$defs/x"}),
+    ] {
+        assert_eq!(offered(odd.clone()), None, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_json_is_masked_before_it_is_text() {
+    let secret = "q7Zr2Vx9Lm4Tn8Kp3Ws6";
+    let log = format!("one\nDB_PASSWORD={secret}\nthree");
+    for answer in [
+        json!({"content": [], "structuredContent": {"log": log}}),
+        json!({"content": [{"type": "text", "text": json!({"log": log}).to_string()}]}),
+        json!({"content": [{"type": "text", "text": log}], "isError": true}),
+    ] {
+        let mut server = program(PROGRAM, &json!([tool("told")]));
+        if let Way::Program { env, .. } = &mut server.way {
+            env.insert("TOLD".to_owned(), answer.to_string());
+        }
+        let tools = servers(vec![server]).tools().await;
+        let told = named(&tools, "mcp_t_told").call(&json!({})).await;
+        let told = told.unwrap_or_else(|wrong| wrong);
+        // What the conversation does with it.
+        let told = trace::presentable(&told);
+        assert!(
+            told.contains("three") && told.contains("(masked)") && !told.contains(secret),
+            "{told}"
+        );
+    }
 }
 
 #[tokio::test]
