@@ -78,7 +78,9 @@ async fn a_thousand_open_streams_fit_in_sixty_mebibytes() {
     use tokio::net::TcpStream;
 
     let lab = Lab::new().await;
-    let web = lab.home.start("web", &[("PORT", "0")], &["web"]);
+    let web = lab
+        .home
+        .start("web", &[("PORT", "0"), ("STREAMS_EACH", "1000")], &["web"]);
     web.until_said("listening on ").await;
     let address = address(&web.stderr());
     let sent = client()

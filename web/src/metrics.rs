@@ -87,6 +87,10 @@ impl Metrics {
         let settled = *self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         // As in `routes/health.rs`: it may outlive this question, so that its bound can replace the pool.
         let (asked, of) = (store.clone(), name.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends by its own bound when nobody waits for it any more, and its panic is passed on"
+        )]
         let counting = tokio::spawn(async move { asked.bounded(asked.counts_since(&of, settled)).await });
         let counting = async {
             counting

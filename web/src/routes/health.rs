@@ -47,6 +47,10 @@ impl Readiness {
         // Nobody waits longer than that for the answer, and yet it is waited for: a call that is dropped half way keeps
         // its connection from all others when the server has fallen silent, and only its bound replaces the pool.
         let asked = store.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends by its own bound when nobody waits for it any more, and its panic is passed on"
+        )]
         let schema = tokio::spawn(async move { asked.bounded(asked.check_schema()).await });
         let schema = async {
             schema
