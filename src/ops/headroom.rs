@@ -1,8 +1,8 @@
 //! How much more a queue takes, and how soon a full one has room again.
 //!
 //! Counting the waiting jobs for each submission costs more than the submission, so the room that was counted is
-//! used up first, and one submission counts for all that come meanwhile. Several producers may each use up what they counted: together they overshoot the limit by what
-//! comes in within [`COUNTED_FOR`].
+//! used up first, and one submission counts for all that come meanwhile. Several producers may each use up what they
+//! counted: together they overshoot the limit by what comes in within [`COUNTED_FOR`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -182,7 +182,7 @@ impl Look<'_> {
                 break;
             }
         }
-        let surplus = found.len().saturating_sub(self.limit);
+        let surplus = surplus(&found, self.limit);
         found.drain(..surplus);
         Ok(Window {
             rows: found,
@@ -333,6 +333,14 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+/// How many rows at the beginning are too many. Entries of several streams that have one id stay together: whoever goes
+/// on before the first id of a window would pass over those of them that were cut off.
+fn surplus(rows: &[Held], limit: usize) -> usize {
+    let least = rows.len().saturating_sub(limit);
+    let cuts_none = |at: &usize| *at == 0 || rows[at - 1].entry != rows[*at].entry;
+    (least..rows.len()).find(cuts_none).unwrap_or(least)
 }
 
 fn held(spot: usize, (entry, consumer, idle_ms, deliveries): Row) -> Result<Held, QueueError> {

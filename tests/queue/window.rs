@@ -90,6 +90,42 @@ async fn a_window_walks_three_streams_forwards_and_backwards_and_misses_nothing(
 }
 
 #[tokio::test]
+async fn entries_of_three_streams_with_one_id_are_not_passed_over_on_the_way_back() {
+    let world = World::with(Wire::REVIEW).await;
+    world.queue.ensure_groups().await.expect("groups");
+    let mut all = Vec::new();
+    for ms in 1..=20 {
+        for lane in Lane::ALL {
+            let id = EntryId { ms, seq: 0 };
+            let _: String = redis::cmd("XADD")
+                .arg(world.queue.keys().stream(lane))
+                .arg(id.to_string())
+                .arg(&["payload", "p"])
+                .query_async(&mut world.valkey.clone())
+                .await
+                .expect("valkey is there");
+            all.push((id, lane));
+        }
+    }
+    for lane in Lane::ALL {
+        deliver(&world, lane, "worker-1", 20).await;
+    }
+    for limit in [4, 10, 11] {
+        let (mut back, mut place) = (Vec::new(), Place::Last);
+        loop {
+            let window = look(&world, place, limit).await;
+            assert!(window.rows.len() <= limit);
+            back.splice(0..0, unseen(&window, &back));
+            if !window.before {
+                break;
+            }
+            place = Place::Before(window.rows[0].held.entry);
+        }
+        assert_eq!(back, all, "by {limit}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_says_who_holds_it_when_it_is_due_and_what_it_holds() {
     let (world, all) = pending(3).await;
     let (mut valkey, keys) = (world.valkey.clone(), world.queue.keys());

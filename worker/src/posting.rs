@@ -2,8 +2,9 @@
 //!
 //! The intent is a row, written before anything is posted, and only by an attempt that holds its job.
 //! Who finds one there looks on GitHub for the marker first, its own and that of each review of the commit that may
-//! have posted before it: a reply may have been lost, or a worker killed between the post and its record. What GitHub refuses for good costs the review nothing but
-//! the letter; the result says so. A review that has read a newer commit ends those that wait with an older one.
+//! have posted before it: a reply may have been lost, or a worker killed between the post and its record. What GitHub
+//! refuses for good costs the review nothing but the letter; the result says so. A review that has read a newer commit
+//! ends those that wait with an older one.
 
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, Lane, PrUrl, Retry, ReviewResult};
 use millstream::queue::Queue;
