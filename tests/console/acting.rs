@@ -22,12 +22,6 @@ async fn console(world: &World) -> Terminal {
     terminal
 }
 
-async fn leave(mut terminal: Terminal) {
-    terminal.press("q").await;
-    assert!(terminal.until_ended().await.success());
-    assert!(terminal.is_given_back(), "{}", terminal.shows());
-}
-
 async fn world() -> World {
     let world = World::with(Wire::REVIEW).await;
     world.queue.ensure_groups().await.expect("groups");
@@ -110,7 +104,7 @@ async fn a_waiting_job_is_called_off_by_y_and_by_nothing_less() {
     })
     .await;
     until_booked(&world, "cancel", 1).await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -131,7 +125,7 @@ async fn tab_and_enter_bury_with_the_reason_that_was_typed() {
     })
     .await;
     assert_eq!(entries(&world).await, 0);
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -165,7 +159,7 @@ async fn what_failed_and_waits_runs_now() {
     })
     .await;
     until_booked(&world, "retry", 1).await;
-    leave(terminal).await;
+    terminal.leave().await;
     worker.drain().await;
 }
 
@@ -197,7 +191,7 @@ async fn an_entry_that_nobody_renews_is_claimed_and_due_at_once() {
     })
     .await;
     until_booked(&world, "claim", 1).await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 /// Reviews that were given up by hand, of one cause, with what they work on.
@@ -255,7 +249,7 @@ async fn a_cause_is_re_queued_by_a_plan_with_a_canary_a_reason_and_its_number() 
     until_booked(&world, "requeue", 1).await;
     terminal.press("8").await;
     terminal.until_shows("slow model").await;
-    leave(terminal).await;
+    terminal.leave().await;
     worker.drain().await;
 }
 
@@ -294,7 +288,7 @@ async fn what_nobody_has_started_is_taken_back() {
         (entries(&world).await == 0).then_some(())
     })
     .await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -314,7 +308,7 @@ async fn of_two_consoles_the_slower_one_is_told_and_nothing_moves_twice() {
     terminal.until_shows("you typed 3, 2 will run").await;
     assert_eq!(state(&world, ids[1]).await, "dead", "nothing has moved");
     assert_eq!(entries(&world).await, 1, "once, by the faster one");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -341,7 +335,7 @@ async fn a_dead_review_of_an_address_is_edited_and_takes_its_place() {
             .await
             .expect("a new job");
     assert_eq!(fresh, "https://github.com/acme/ledger/pull/7");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -378,7 +372,7 @@ async fn the_dead_go_for_ever_only_after_an_export_and_by_name() {
     for id in ids {
         world.until_state(id, JobState::Dropped).await;
     }
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -416,7 +410,7 @@ async fn a_queue_is_paused_and_runs_again() {
         paused.is_none().then_some(())
     })
     .await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -436,7 +430,7 @@ async fn a_patch_is_submitted_by_the_words_of_the_command_line() {
         .expect("postgres is there");
     assert_eq!(counts.accepted, 1);
     assert_eq!(entries(&world).await, 1);
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -462,7 +456,7 @@ async fn without_write_no_key_and_no_word_changes_anything() {
         .await
         .expect("postgres is there");
     assert_eq!(actions, 0);
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -493,5 +487,5 @@ async fn a_hostile_title_reaches_neither_the_screen_nor_the_clipboard() {
         (terminal.copied().last() == Some(&id.to_string())).then_some(())
     })
     .await;
-    leave(terminal).await;
+    terminal.leave().await;
 }

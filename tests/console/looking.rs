@@ -17,12 +17,6 @@ async fn console(world: &World) -> Terminal {
     terminal
 }
 
-async fn leave(mut terminal: Terminal) {
-    terminal.press("q").await;
-    assert!(terminal.until_ended().await.success());
-    assert!(!terminal.is_taken());
-}
-
 /// Gives everything that is new on a stream to a consumer.
 async fn deliver(world: &World, lane: Lane, consumer: &str) {
     let _rows: redis::Value = redis::cmd("XREADGROUP")
@@ -64,7 +58,7 @@ async fn the_pending_list_shows_who_holds_what_and_goes_to_its_job() {
     terminal.until_shows("No entry matches").await;
     terminal.press("\u{1b}").await;
     terminal.until_shows(&entry).await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -95,7 +89,7 @@ async fn the_end_of_a_long_pending_list_is_one_key_away() {
     terminal.until_shows("the last").await;
     terminal.press("g").await;
     terminal.until_shows("1-0 ").await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -135,7 +129,7 @@ async fn the_dead_stand_under_their_causes_and_lead_to_their_jobs() {
     terminal
         .until("one cause", |screen| !screen.contains("no reply within # s"))
         .await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -154,7 +148,7 @@ async fn the_book_of_the_operators_is_open_to_all() {
     terminal.until_shows("deploy of the proxy").await;
     let shown = terminal.shows();
     assert!(shown.contains("cli:ada") && shown.contains("pause"), "{shown}");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -201,7 +195,7 @@ async fn streams_of_others_are_listed_with_a_lag_that_says_how_it_is_known() {
     terminal.until_shows("Consumers").await;
     terminal.press("\t").await;
     terminal.until_shows("40-0").await;
-    leave(terminal).await;
+    terminal.leave().await;
     servers.stop().await;
 }
 
@@ -257,7 +251,7 @@ async fn a_stream_has_the_screen_for_itself_with_its_many_consumers() {
     terminal.until_shows("is gone").await;
     terminal.press("\u{1b}").await;
     terminal.until_shows("No stream matches").await;
-    leave(terminal).await;
+    terminal.leave().await;
     servers.stop().await;
 }
 
@@ -304,5 +298,5 @@ async fn letters_of_entries_that_nobody_could_read_stand_among_the_dead() {
         .await
         .expect("valkey is there");
     terminal.until_shows("2,299 = without a job").await;
-    leave(terminal).await;
+    terminal.leave().await;
 }

@@ -19,12 +19,6 @@ fn write(home: &Home, path: &str, text: &str) {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("our file");
 }
 
-async fn leave(mut terminal: Terminal) {
-    terminal.press("q").await;
-    assert!(terminal.until_ended().await.success());
-    assert!(terminal.is_given_back(), "{}", terminal.shows());
-}
-
 /// Profiles of a world's servers: one that may be written to, one that may not.
 fn profiles(world: &World) -> String {
     let servers = format!(
@@ -53,7 +47,7 @@ async fn a_profile_names_servers_and_its_word_is_in_the_header() {
     terminal.press("X").await;
     terminal.until_shows("this profile says write = false").await;
     assert_eq!(world.job(id).await.status, "waiting");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -73,7 +67,7 @@ async fn a_profile_that_may_be_written_to_is_written_to() {
     terminal.until_shows(&short(id)).await;
     terminal.press("Xy").await;
     world.until_state(id, JobState::Cancelled).await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -113,7 +107,7 @@ async fn keys_of_ones_own_work_and_the_old_ones_do_not() {
     assert!(!terminal.shows().contains("Call off"), "the old key is nobody's");
     terminal.press("?xy").await;
     world.until_state(id, JobState::Cancelled).await;
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -143,7 +137,7 @@ async fn a_zone_is_told_in_the_header_and_a_wrong_one_is_refused() {
     let terminal = Terminal::start(Home::beside(&world), &["--tz", "Asia/Kolkata"]);
     terminal.until_shows("IST").await;
     terminal.until_shows("IN FLIGHT").await;
-    leave(terminal).await;
+    terminal.leave().await;
     let mut terminal = Terminal::start(Home::beside(&world), &["--tz", "Moon/Crater"]);
     assert_eq!(terminal.until_ended().await.code(), Some(64));
     assert!(terminal.shows().contains("IANA"), "{}", terminal.shows());
@@ -173,9 +167,9 @@ async fn the_mouse_is_heard_by_whoever_asks_for_it_and_given_back() {
         .press(&format!("\u{1b}[<0;10;{line}M\u{1b}[<0;10;{line}m"))
         .await;
     terminal.until_shows("Jobs › ").await;
-    leave(terminal).await;
+    terminal.leave().await;
     let terminal = Terminal::start(Home::beside(&world), &[]);
     terminal.until_shows("accepted 1").await;
     assert!(!terminal.hears_the_mouse(), "nobody asked for it");
-    leave(terminal).await;
+    terminal.leave().await;
 }

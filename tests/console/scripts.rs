@@ -23,12 +23,6 @@ async fn console(world: &World, args: &[&str]) -> Terminal {
     terminal
 }
 
-async fn leave(mut terminal: Terminal) {
-    terminal.press("q").await;
-    assert!(terminal.until_ended().await.success());
-    assert!(terminal.is_given_back(), "{}", terminal.shows());
-}
-
 /// Where the cursor stands: the line of the screen, and what is written there.
 fn cursor(screen: &str) -> Option<(usize, String)> {
     let mut lines = screen.lines().enumerate();
@@ -38,6 +32,11 @@ fn cursor(screen: &str) -> Option<(usize, String)> {
 /// Whether the cursor stands on the row of this job.
 fn is_on(screen: &str, id: JobId) -> bool {
     cursor(screen).is_some_and(|(_, line)| line.contains(&short(id)))
+}
+
+/// Whether the cursor stands on the judge's span.
+fn is_on_judge(screen: &str) -> bool {
+    cursor(screen).is_some_and(|(_, line)| line.contains("judge"))
 }
 
 /// How many jobs are over, and how many times they were started.
@@ -100,7 +99,7 @@ async fn a_run_whose_console_was_killed_goes_on_in_the_next_one_and_moves_each_j
         world.until_state(*id, JobState::Done).await;
     }
     assert_eq!(ended_and_started(&world).await, (40, 40), "each of them once");
-    leave(terminal).await;
+    terminal.leave().await;
     worker.drain().await;
 }
 
@@ -136,9 +135,7 @@ async fn who_ran_the_judge_and_how_long_is_two_views_away_and_back_on_the_same_r
     terminal.until_shows("invoke_agent security").await;
     terminal.press("/judge\r").await;
     terminal
-        .until("the judge's span under the cursor", |screen| {
-            cursor(screen).is_some_and(|(_, line)| line.contains("judge"))
-        })
+        .until("the judge's span under the cursor", is_on_judge)
         .await;
     terminal.press("J").await;
     terminal.until_shows("Findings").await;
@@ -148,7 +145,7 @@ async fn who_ran_the_judge_and_how_long_is_two_views_away_and_back_on_the_same_r
             is_on(screen, ids[1]) && !screen.contains("Findings")
         })
         .await;
-    leave(terminal).await;
+    terminal.leave().await;
     worker.drain().await;
 }
 
@@ -179,7 +176,7 @@ async fn without_valkey_nothing_is_sent_and_the_list_is_there_and_the_cursor_sta
     for id in &ids {
         assert_eq!(state(&world, *id).await, "dead", "R was not carried out later");
     }
-    leave(terminal).await;
+    terminal.leave().await;
     servers.stop().await;
 }
 
@@ -226,7 +223,7 @@ async fn rows_move_and_the_cursor_does_not() {
         .until("the newest in sight", |screen| !is_on(screen, chosen))
         .await;
     assert_ne!(last, chosen);
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -241,8 +238,7 @@ async fn a_screen_that_shrinks_to_nothing_and_grows_keeps_its_place_in_a_trace()
     terminal.press("t").await;
     terminal.until_shows("invoke_agent security").await;
     terminal.press("/judge\r").await;
-    let on_judge = |screen: &str| cursor(screen).is_some_and(|(_, line)| line.contains("judge"));
-    terminal.until("the judge's span", on_judge).await;
+    terminal.until("the judge's span", is_on_judge).await;
     for (rows, columns) in [(24, 80), (9, 39), (0, 0)] {
         terminal.resize(rows, columns);
     }
@@ -250,7 +246,7 @@ async fn a_screen_that_shrinks_to_nothing_and_grows_keeps_its_place_in_a_trace()
     terminal
         .until("the same span on a whole screen", |screen| {
             let widest = screen.lines().map(|line| line.chars().count()).max();
-            on_judge(screen) && widest == Some(120)
+            is_on_judge(screen) && widest == Some(120)
         })
         .await;
     terminal.press(":q\r").await;

@@ -314,6 +314,13 @@ impl Terminal {
         ending.await.expect("it ends in time").expect("our child")
     }
 
+    /// Leaves the console by its key: it ends well, and gives the terminal back.
+    pub async fn leave(mut self) {
+        self.press("q").await;
+        assert!(self.until_ended().await.success(), "{}", self.shows());
+        assert!(self.is_given_back(), "{}", self.shows());
+    }
+
     /// Waits for its end, and for the screen to show what it said last.
     pub async fn until_ended(&mut self) -> ExitStatus {
         let status = self.until_gone().await;
