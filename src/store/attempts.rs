@@ -5,7 +5,7 @@
 //! answer is [`Fence::Closed`].
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
@@ -195,6 +195,8 @@ impl Store {
         let Some((first, _)) = ends.first() else {
             return Ok(Vec::new());
         };
+        let mut connection = self.pool().acquire().await?;
+        let begun = Instant::now();
         let ended: Vec<Uuid> = sqlx::query_scalar(END_MANY)
             .bind(first.worker.to_string())
             .bind(ends.iter().map(|(lease, _)| lease.job.0).collect::<Vec<Uuid>>())
@@ -206,8 +208,9 @@ impl Store {
                     .map(|(_, event)| clean_value(event.body.clone()))
                     .collect::<Vec<_>>(),
             )
-            .fetch_all(&self.pool())
+            .fetch_all(&mut *connection)
             .await?;
+        self.mind_the_plan(&mut connection, begun, ends.len()).await;
         let ended: HashSet<Uuid> = ended.into_iter().collect();
         Ok(ends
             .iter()

@@ -1,8 +1,8 @@
 //! The pool of connections to Postgres.
 
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -19,6 +19,11 @@ const LIMITS: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; \
 /// A worker asks the same statements thousands of times, for a few rows or a few hundred. Postgres would plan the
 /// larger ones anew each time, which takes longer than to run them.
 const PLANNED_ONCE: &str = "set plan_cache_mode = force_generic_plan";
+/// What a statement for many rows takes at the most on any machine that is not overloaded, and each row of it.
+const STATEMENT_TAKES: Duration = Duration::from_millis(3);
+const ROW_TAKES: Duration = Duration::from_micros(100);
+/// How often a plan is given up at the most: a server that is slow for another reason is not made slower.
+const PLANNED_ANEW_EVERY: Duration = Duration::from_millis(100);
 /// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 /// How long the last connections have to close.
@@ -34,6 +39,8 @@ pub struct Store {
     answer_within: Duration,
     /// What each connection sets before its first statement.
     session: &'static str,
+    /// When a plan was given up last.
+    planned_anew: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
@@ -71,6 +78,7 @@ impl Store {
             pool,
             answer_within: ANSWER_WITHIN,
             session,
+            planned_anew: Arc::default(),
         })
     }
 
@@ -120,6 +128,25 @@ impl Store {
     /// was on its way answers none after it either, and the pool goes on handing it out.
     pub fn reconnect(&self) {
         self.replace(&self.pool());
+    }
+
+    /// Gives up this connection's plans when a statement for so many rows took longer than it should. A plan that was
+    /// made while a table held nothing reads the whole of it for each row, and Postgres keeps it until it next counts
+    /// the table: a minute later, when a burst has long filled it.
+    pub(super) async fn mind_the_plan(&self, connection: &mut PgConnection, asked: Instant, rows: usize) {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        if self.session != PLANNED_ONCE || asked.elapsed() < STATEMENT_TAKES + ROW_TAKES * rows {
+            return;
+        }
+        {
+            let mut before = self.planned_anew.lock().unwrap_or_else(PoisonError::into_inner);
+            if before.is_some_and(|before| before.elapsed() < PLANNED_ANEW_EVERY) {
+                return;
+            }
+            *before = Some(Instant::now());
+        }
+        // The answer is there already: what fails here fails the next statement too, which says so.
+        let _unheard = sqlx::raw_sql("discard plans").execute(connection).await;
     }
 
     /// Connects once, outside the pool: the pool only says that it waited too long, this says why.

@@ -1,5 +1,7 @@
 //! Starts: attempts are issued for a batch of entries, in one statement.
 
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use super::connect::Store;
@@ -95,7 +97,7 @@ with asked as (
         worker = $1, entry_id = g.entry, delivery = g.delivery, enqueued_at = coalesce(j.enqueued_at, now()),
         started_at = now(), run_at = null, updated_at = now()
     from judged g where g.id = j.id and g.answer = 'begin'
-    returning j.id, j.attempt, j.failures, j.crashes
+    returning j.id, j.attempt
 ), crashed as (
     update millstream.attempts t
     set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
@@ -115,12 +117,9 @@ with asked as (
     set state = 'done', finished_at = now(), updated_at = now(), worker = null
     from judged g where g.id = j.id and g.answer = 'foreign'
 )
-select coalesce(g.answer, 'unknown') as answer, coalesce(b.attempt, g.attempt) as attempt,
-       coalesce(b.failures, g.failures) as failures, coalesce(b.crashes, g.crashes) as crashes,
-       g.error, g.error_class
-from asked a
-left join judged g on g.id = a.id
-left join begun b on b.id = a.id
+select coalesce(g.answer, 'unknown') as answer, g.attempt + (g.answer = 'begin')::int as attempt, g.failures,
+       g.crashes + (g.answer = 'begin' and g.state = 'running')::int as crashes, g.error, g.error_class
+from asked a left join judged g on g.id = a.id
 order by a.ord";
 
 const ADOPT: &str = "
@@ -205,14 +204,17 @@ impl Store {
         let entries: Vec<String> = round.iter().map(|&i| asked[i].entry.to_string()).collect();
         let delivery = |&i: &usize| i32::try_from(asked[i].delivery).unwrap_or(i32::MAX);
         let deliveries: Vec<i32> = round.iter().map(delivery).collect();
+        let mut connection = self.pool().acquire().await?;
+        let begun = Instant::now();
         let rows: Vec<StartRow> = sqlx::query_as(START)
             .bind(worker.to_string())
             .bind(queue)
             .bind(&jobs)
             .bind(&entries)
             .bind(&deliveries)
-            .fetch_all(&self.pool())
+            .fetch_all(&mut *connection)
             .await?;
+        self.mind_the_plan(&mut connection, begun, round.len()).await;
         for (&i, row) in round.iter().zip(rows) {
             answers[i] = row.read();
         }

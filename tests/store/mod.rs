@@ -1,6 +1,7 @@
 //! The store on a real Postgres.
 
 mod causes;
+mod plans;
 
 use std::time::Duration;
 
