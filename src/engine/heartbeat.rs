@@ -88,10 +88,6 @@ impl Heart {
                 rhythm.heard_since = None;
                 self.duty.send_replace(None);
                 warn!("failed to {error}; this worker's heartbeat is not heard");
-                // One that timed out once may never come back by itself.
-                if let Err(error) = self.queue.reconnect() {
-                    warn!("failed to {error}");
-                }
             }
         }
     }

@@ -233,14 +233,7 @@ impl Operator {
             let withdrawn = match patient(self.queue.withdraw(lane, &entries)).await {
                 // Its reply may be all that was lost. Those that are gone are not withdrawn a second time, and stand
                 // for nothing either: their letters are written here.
-                Err(error) if error.is_passing() => {
-                    let again = patient(self.queue.withdraw(lane, &entries)).await;
-                    if again.is_err() {
-                        // A connection that was refused remembers the refusal; whoever comes next is to ask anew.
-                        self.queue.reconnect()?;
-                    }
-                    again?
-                }
+                Err(error) if error.is_passing() => patient(self.queue.withdraw(lane, &entries)).await?,
                 other => other?,
             };
             let stands = patient(self.queue.stands(lane, &entries))

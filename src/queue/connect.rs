@@ -1,10 +1,9 @@
 //! The connection to Valkey, and the look at the server before anything is trusted to it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{Client, InfoDict, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,11 +13,9 @@ use super::Wire;
 use super::error::QueueError;
 use super::keys::Keys;
 use super::reader::{Reader, connection_name};
+use super::shared::{Connection, Shared};
 use crate::domain::{Lane, WorkerId};
 use crate::settings::QueueSettings;
-
-/// A server that does not accept a connection in this time is away.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a queue waits for its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +41,7 @@ impl Default for Patience {
 pub struct Queue {
     client: Client,
     patience: Patience,
-    /// Replaced as a whole when it stays dead: see [`Queue::reconnect`].
-    connection: Arc<RwLock<ConnectionManager>>,
-    /// How often it was replaced: who listens on a connection of its own connects anew as well.
-    replaced: watch::Sender<u64>,
+    shared: Shared,
     keys: Keys,
     wire: Wire,
     /// Counts fetches: each asks the other stream first.
@@ -113,13 +107,12 @@ impl Queue {
         // Small commands must not wait for one another's acknowledgement.
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(wrong)?;
-        let connection = Arc::new(RwLock::new(lazy_connection(&client, patience)?));
+        let shared = Shared::new(client.clone(), patience)?;
         let keys = Keys::new(&settings.name, &settings.group);
         Ok(Self {
             client,
             patience,
-            connection,
-            replaced: watch::Sender::new(0),
+            shared,
             keys,
             wire,
             turns: Arc::default(),
@@ -138,29 +131,23 @@ impl Queue {
         self.wire
     }
 
-    pub(super) fn connection(&self) -> ConnectionManager {
-        self.connection
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(super) fn connection(&self) -> Connection {
+        self.shared.connection()
     }
 
-    /// Puts a fresh connection in the place of the shared one. A connection whose server has fallen silent
-    /// only times out, and one whose reconnection was refused keeps the refusal: neither comes back alone.
+    /// Puts a fresh connection in the place of the shared one. A command that finds it dead does so by itself; this is
+    /// for who knows it sooner.
     ///
     /// # Errors
     /// When no connection can be prepared.
     pub fn reconnect(&self) -> Result<(), QueueError> {
-        let fresh = lazy_connection(&self.client, self.patience)?;
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        self.replaced.send_modify(|count| *count += 1);
-        Ok(())
+        Ok(self.shared.replace()?)
     }
 
     /// Tells each time the shared connection is replaced.
     #[must_use]
     pub fn replacements(&self) -> watch::Receiver<u64> {
-        self.replaced.subscribe()
+        self.shared.replacements()
     }
 
     /// Gives the shared connection the worker's name in `CLIENT LIST`, which tells others that it lives.
@@ -183,6 +170,10 @@ impl Queue {
 
     pub(super) const fn patience(&self) -> Patience {
         self.patience
+    }
+
+    pub(super) const fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     pub(super) const fn client(&self) -> &Client {
@@ -290,17 +281,6 @@ impl Queue {
         }
         Ok(())
     }
-}
-
-/// A connection that connects with its first command.
-fn lazy_connection(client: &Client, patience: Patience) -> Result<ConnectionManager, QueueError> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        .set_response_timeout(Some(patience.answer))
-        // Callers retry by their own rules; a long wait in here would hide the outage from them.
-        .set_number_of_retries(1)
-        .set_max_delay(Duration::from_millis(500));
-    Ok(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
 }
 
 /// The client knows `redis://`; `valkey://` means the same.

@@ -60,22 +60,25 @@ fn is_no_group(text: &str) -> bool {
     text.contains("NOGROUP") || text.contains("UNBLOCKED") || text.contains("no such key")
 }
 
+/// Whether the server cannot be reached, or says that it cannot serve yet.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_timeout()
+        || error.is_connection_dropped()
+        || error.is_connection_refusal()
+        || matches!(
+            error.code(),
+            Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN")
+        )
+}
+
 impl From<RedisError> for QueueError {
     fn from(error: RedisError) -> Self {
         let text = crate::untrusted::one_line(&error.to_string(), 300);
         if is_no_group(&text) {
             return Self::NoGroup(text);
         }
-        let code = error.code().unwrap_or_default();
-        let away = error.is_io_error()
-            || error.is_timeout()
-            || error.is_connection_dropped()
-            || error.is_connection_refusal()
-            || matches!(
-                code,
-                "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN"
-            );
-        if away {
+        if is_away(&error) {
             return Self::Unreachable(text);
         }
         match error.kind() {

@@ -37,6 +37,7 @@ pub mod progress;
 pub mod reader;
 mod scripts;
 pub mod settle;
+mod shared;
 pub mod streams;
 pub mod takeover;
 pub mod window;

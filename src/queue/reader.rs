@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use redis::AsyncConnectionConfig;
-use redis::aio::{ConnectionManager, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 
 use super::connect::Queue;
 use super::entry::Entry;
 use super::error::QueueError;
 use super::fetch::read_entry;
 use super::keys::Keys;
+use super::shared::Shared;
 use crate::domain::{Lane, WorkerId};
 
 /// The name under which a worker's blocking connection stands in `CLIENT LIST`.
@@ -28,7 +29,7 @@ pub struct Reader {
     worker: WorkerId,
     client_id: i64,
     block: Duration,
-    commands: ConnectionManager,
+    commands: Shared,
 }
 
 impl std::fmt::Debug for Reader {
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Reader {
 #[derive(Clone)]
 pub struct Waker {
     client_id: i64,
-    commands: ConnectionManager,
+    commands: Shared,
 }
 
 impl std::fmt::Debug for Waker {
@@ -101,7 +102,7 @@ impl Reader {
             worker,
             client_id,
             block: patience.block,
-            commands: queue.connection(),
+            commands: queue.shared().clone(),
         })
     }
 
@@ -157,7 +158,7 @@ impl Waker {
         let () = redis::cmd("CLIENT")
             .arg("UNBLOCK")
             .arg(self.client_id)
-            .query_async(&mut self.commands.clone())
+            .query_async(&mut self.commands.connection())
             .await?;
         Ok(())
     }

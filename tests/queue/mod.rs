@@ -1,6 +1,7 @@
 //! The queue protocol on a real server: ownership, parking, takeover, and what a foreign hand does.
 
 mod bounds;
+mod silence;
 mod streams;
 mod window;
 
