@@ -17,6 +17,7 @@ use crate::domain::{DeadFilter, EntryId, JobId, JobRef, JobState};
 use crate::queue::NewEntry;
 use crate::store::StoreError;
 use crate::store::actions::{ActionId, Intent};
+use crate::store::assess::Death;
 use crate::store::dead::Exported;
 
 /// Jobs in one statement and one pipeline.
@@ -125,23 +126,29 @@ impl Operator {
         }
     }
 
-    /// Notes that somebody has a copy of these dead jobs by now.
+    /// Notes that somebody has a copy of these deaths by now. A job that has died anew since is not among them.
     ///
     /// # Errors
     /// When the operator may only read, or Postgres is away.
-    pub async fn note_export(&self, jobs: &[JobId]) -> Result<(), OpsError> {
+    pub async fn note_export(&self, deaths: &[Death]) -> Result<(), OpsError> {
         self.may_write()?;
-        if jobs.is_empty() {
+        if deaths.is_empty() {
             return Ok(());
         }
-        let intent = self.intent("dead export", texts(jobs), Value::default());
+        let ids = |deaths: &[Death]| {
+            deaths
+                .iter()
+                .map(|death| death.job.to_string())
+                .collect::<Vec<_>>()
+        };
+        let intent = self.intent("dead export", ids(deaths), Value::default());
         self.recorded(intent, async |action| {
             let mut outcome = Outcome::default();
-            for page in jobs.chunks(BATCH) {
+            for page in deaths.chunks(BATCH) {
                 self.store
                     .bounded(self.store.note_exported(self.name(), page, action))
                     .await?;
-                outcome.done.extend(texts(page));
+                outcome.done.extend(ids(page));
             }
             Ok(outcome)
         })

@@ -10,7 +10,7 @@ use super::outcome::Refusal;
 use crate::domain::{DeadFilter, JobId};
 use crate::store::actions::hash_of;
 use crate::store::assess::{Chosen, Death, Estimate, Verdict};
-use crate::store::dead::DeadPage;
+use crate::store::dead::{DeadPage, DeadRow};
 
 /// The most jobs of one plan.
 pub const MOST_PLANNED: usize = 10_000;
@@ -189,10 +189,7 @@ impl Operator {
             let page = self.store.dead_page(self.name(), filter, now, after, PAGE);
             let page = self.store.bounded(page).await?;
             let DeadPage { rows, next } = page;
-            deaths.extend(rows.into_iter().map(|row| Death {
-                job: JobId(row.id),
-                died_at: row.died_at,
-            }));
+            deaths.extend(rows.iter().map(DeadRow::death));
             if deaths.len() > MOST_PLANNED {
                 deaths.truncate(MOST_PLANNED);
                 return Ok((deaths, true));

@@ -8,6 +8,7 @@ use super::{AttemptReport, ReportError};
 use crate::domain::{DeadFilter, JobId};
 use crate::queue::{Letter, Queue, QueueError};
 use crate::store::Store;
+use crate::store::assess::Death;
 use crate::store::dead::{DeadCursor, DeadRow};
 
 /// Rows that are looked at in one statement.
@@ -53,6 +54,9 @@ pub struct DeadExport {
     /// What the list says.
     #[serde(flatten)]
     pub dead: DeadReport,
+    /// The death that it tells of; nothing for a letter that stands alone.
+    #[serde(skip)]
+    pub death: Option<Death>,
     /// Its job type.
     pub kind: Option<String>,
     /// The stream it travelled on.
@@ -206,6 +210,7 @@ pub async fn export_letters(
 fn bare(dead: DeadReport) -> DeadExport {
     DeadExport {
         dead,
+        death: None,
         kind: None,
         lane: None,
         payload: None,
@@ -228,6 +233,7 @@ async fn export(store: &Store, row: DeadRow, inputs: Inputs) -> Result<DeadExpor
         Inputs::Carried => store.load_input(job).await?.map(|diff| diff.text),
     };
     Ok(DeadExport {
+        death: Some(row.death()),
         kind: Some(row.kind.clone()),
         lane: Some(row.lane.clone()),
         payload: Some(row.payload.clone()),

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::actions::ActionId;
+use super::assess::Death;
 use super::connect::Store;
 use super::error::StoreError;
 use super::owed::Owed;
@@ -52,6 +53,15 @@ impl DeadRow {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         fingerprint(self.error_class.as_deref(), self.error.as_deref())
+    }
+
+    /// Which death it tells of.
+    #[must_use]
+    pub const fn death(&self) -> Death {
+        Death {
+            job: JobId(self.id),
+            died_at: self.died_at,
+        }
     }
 
     /// Whether a filter means it.
@@ -250,17 +260,19 @@ impl Store {
     pub async fn note_exported(
         &self,
         queue: &str,
-        jobs: &[JobId],
+        deaths: &[Death],
         action: ActionId,
     ) -> Result<u64, StoreError> {
         let noted = sqlx::query(
             "insert into millstream.exports (job_id, died_at, action_id)
-             select j.id, j.finished_at, $3 from millstream.jobs j
-             where j.queue = $1 and j.id = any($2) and j.state = 'dead' and j.finished_at is not null
+             select distinct j.id, j.finished_at, $4::bigint
+             from unnest($2::uuid[], $3::timestamptz[]) as d (id, died_at) join millstream.jobs j on j.id = d.id
+             where j.queue = $1 and j.state = 'dead' and j.finished_at = d.died_at
              on conflict (job_id, died_at) do update set at = now(), action_id = excluded.action_id",
         )
         .bind(queue)
-        .bind(jobs.iter().map(|job| job.0).collect::<Vec<Uuid>>())
+        .bind(deaths.iter().map(|death| death.job.0).collect::<Vec<Uuid>>())
+        .bind(deaths.iter().map(|death| death.died_at).collect::<Vec<_>>())
         .bind(action.0)
         .execute(&self.pool())
         .await?;

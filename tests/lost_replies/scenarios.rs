@@ -12,7 +12,8 @@ use millstream::ops::{Consent, Count, DriveEnd, Mode, OpsError, Refused, Selecti
 use millstream::queue::fetch::Want;
 use millstream::store::Asked;
 use millstream::store::actions::{ActionId, Intent};
-use millstream::store::dead::Exported;
+use millstream::store::assess::Death;
+use millstream::store::dead::{DeadRow, Exported};
 use millstream::store::runs::RunRow;
 use standardwebhooks::Webhook;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
@@ -243,7 +244,17 @@ async fn a_run(stage: &mut Stage) -> Hand {
     })
     .await;
     stage.until_in(dropped, &[JobState::Dead]).await;
-    insist("export", async || operator.note_export(&[dropped]).await).await;
+    let rows = stage
+        .world
+        .store
+        .dead_rows(&stage.world.settings.name, &[dropped])
+        .await;
+    let deaths: Vec<Death> = rows
+        .expect("postgres is there")
+        .iter()
+        .map(DeadRow::death)
+        .collect();
+    insist("export", async || operator.note_export(&deaths).await).await;
     let which = Selection::Named(named(dropped).to_vec());
     insist("drop", async || {
         operator
@@ -363,9 +374,13 @@ async fn broken_glass(stage: &mut Stage) -> Hand {
     }
     let operator = stage.operator();
     let hand = stage.work();
+    let nobody = [Death {
+        job: JobId::fresh(),
+        died_at: millstream::clock::now(),
+    }];
     stage
         .help_until("the notes are in the book", || async {
-            insist("export", async || operator.note_export(&[JobId::fresh()]).await).await;
+            insist("export", async || operator.note_export(&nobody).await).await;
             stage
                 .world
                 .queue

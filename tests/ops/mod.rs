@@ -21,9 +21,20 @@ use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobRef, Lane, Wo
 use millstream::ops::{Consent, Count, Operator, Outcome, Rights};
 use millstream::queue::fetch::Want;
 use millstream::queue::keys::lane_number;
+use millstream::store::assess::Death;
+use millstream::store::dead::DeadRow;
 use millstream::store::{Asked, Issued, Lease, Next, Start};
 
 use crate::support::{World, first_parking};
+
+/// The last deaths of these jobs.
+async fn deaths(world: &World, jobs: &[JobId]) -> Vec<Death> {
+    let rows = world.store.dead_rows(&world.settings.name, jobs).await;
+    rows.expect("postgres is there")
+        .iter()
+        .map(DeadRow::death)
+        .collect()
+}
 
 /// A job that somebody has started.
 struct Held {

@@ -9,7 +9,7 @@ use millstream::store::actions::{ActionId, Wanted};
 use millstream::store::dead::Exported;
 use millstream::store::{Store, StoreError};
 
-use super::{ada, dead, footprint, held, named, parked, typed};
+use super::{ada, dead, deaths, footprint, held, named, parked, typed};
 use crate::support::World;
 use crate::tidy::source::read;
 
@@ -183,7 +183,7 @@ async fn who_may_read_sees_everything_and_both_servers_refuse_every_write() {
     is_refused(reader.claim(&named([runs.job]), Mode::Real).await);
     is_refused(reader.requeue_dead(&named([buried]), Mode::Real).await);
     is_refused(reader.drop_dead(&which, None, Exported::Waived, Mode::Real).await);
-    is_refused(reader.note_export(&[buried]).await);
+    is_refused(reader.note_export(&deaths(&world, &[buried]).await).await);
     is_refused(reader.resume(Mode::Real).await);
     is_refused(reader.begin_run(&plan, Terms::AT_ONCE).await);
     is_refused(reader.undo(ActionId(action)).await);

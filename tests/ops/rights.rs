@@ -7,7 +7,7 @@ use millstream::store::actions::ActionId;
 use millstream::store::dead::Exported;
 
 use super::dead::{matching, pile};
-use super::{ada, dead, footprint, guarded, held, named, parked, typed};
+use super::{ada, dead, deaths, footprint, guarded, held, named, parked, typed};
 use crate::support::World;
 
 fn refused<T: std::fmt::Debug>(what: Result<T, OpsError>) -> Refused {
@@ -65,7 +65,7 @@ async fn who_may_only_look_is_refused_by_every_move() {
         refused(reader.claim(&named([runs.job]), Mode::Real).await),
         refused(reader.requeue_dead(&named([others[0]]), Mode::Real).await),
         refused(reader.drop_dead(&which, None, Exported::Waived, Mode::Real).await),
-        refused(reader.note_export(&others).await),
+        refused(reader.note_export(&deaths(&world, &others).await).await),
         refused(reader.pause(None, Mode::Real).await),
         refused(reader.resume(Mode::Real).await),
         refused(reader.begin_run(&plan, Terms::AT_ONCE).await),
@@ -145,7 +145,8 @@ async fn what_goes_for_ever_wants_its_name_and_an_export() {
         outcome.refused[0].why.to_string(),
         "not exported since it died: use `millstream dead export` first"
     );
-    operator.note_export(&[job]).await.expect("an export");
+    let seen = deaths(&world, &[job]).await;
+    operator.note_export(&seen).await.expect("an export");
     let outcome = operator
         .drop_dead(&which, None, Exported::Waived, Mode::Real)
         .await
@@ -159,15 +160,22 @@ async fn an_export_counts_for_the_death_that_it_shows() {
     let job = dead(&world, "one", "no such pull request").await;
     let which = Selection::Named(named([job]));
     let ada = ada(&world);
-    ada.note_export(&[job]).await.expect("an export");
+    let seen = deaths(&world, &[job]).await;
+    ada.note_export(&seen).await.expect("an export");
     sqlx::query("update millstream.jobs set finished_at = finished_at + interval '1 s' where id = $1")
         .bind(job.0)
         .execute(&world.sql)
         .await
         .expect("it died again");
-    let outcome = ada
-        .drop_dead(&which, None, Exported::Wanted, Mode::Real)
-        .await
-        .expect("an answer");
-    assert!(outcome.done.is_empty());
+    let drop_it = async || {
+        let outcome = ada.drop_dead(&which, None, Exported::Wanted, Mode::Real).await;
+        outcome.expect("an answer").done
+    };
+    assert!(drop_it().await.is_empty());
+    // A copy that was made before it died again is noted after.
+    ada.note_export(&seen).await.expect("an export");
+    assert!(drop_it().await.is_empty(), "nobody has seen this death");
+    let seen = deaths(&world, &[job]).await;
+    ada.note_export(&seen).await.expect("an export");
+    assert_eq!(drop_it().await, [job.to_string()]);
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use millstream::clock;
 use millstream::domain::JobId;
 use millstream::reports::{self, DeadExport, Inputs};
+use millstream::store::assess::Death;
 use millstream::untrusted::Untrusted;
 
 use super::orders::{Office, filter};
@@ -53,8 +54,8 @@ pub async fn export(office: &Office, subject: &Subject) -> Result<Came, Failure>
     let path = write_lines(&office.folder, &rows)?;
     if let Some(pen) = &office.pen {
         // What somebody has a copy of may be dropped.
-        let jobs: Vec<JobId> = done.iter().filter_map(|id| id.parse().ok()).collect();
-        pen.operator.note_export(&jobs).await?;
+        let deaths: Vec<Death> = rows.iter().filter_map(|row| row.death).collect();
+        pen.operator.note_export(&deaths).await?;
     }
     let mut notes = vec![Untrusted::new(format!("in {}", path.display()))];
     if cut {

@@ -6,6 +6,7 @@ use millstream::domain::{DeadFilter, JobId};
 use millstream::exit::Exit;
 use millstream::ops::{Mode, Refusal, Selection};
 use millstream::reports::{self, DeadExport, DeadReport, Inputs};
+use millstream::store::assess::Death;
 use millstream::store::dead::Exported;
 use millstream::untrusted::visible;
 
@@ -229,14 +230,15 @@ async fn export(args: &ExportArgs) -> Result<u8, Failure> {
     };
     let queue = &reach.settings.name;
     if let Some((jobs, refused)) = named(&args.which, &reach).await? {
-        let mut found = Vec::new();
+        let (mut found, mut deaths) = (Vec::new(), Vec::new());
         // One at a time: a diff can have megabytes.
         for job in &jobs {
             let rows = reports::export_of(&reach.store, queue, &[*job], inputs).await?;
             print(&rows)?;
+            deaths.extend(rows.iter().filter_map(|row| row.death));
             found.extend(rows.into_iter().map(|row| row.dead));
         }
-        note_export(&reach, found.iter()).await;
+        note_export(&reach, &deaths).await;
         return Ok(complain(&jobs, &refused, &found.iter().collect::<Vec<_>>()));
     }
     let filter = args.which.filter();
@@ -244,7 +246,8 @@ async fn export(args: &ExportArgs) -> Result<u8, Failure> {
     loop {
         let page = reports::export_page(&reach.store, queue, &filter, now, (after, inputs)).await?;
         print(&page.rows)?;
-        note_export(&reach, page.rows.iter().map(|row| &row.dead)).await;
+        let deaths: Vec<Death> = page.rows.iter().filter_map(|row| row.death).collect();
+        note_export(&reach, &deaths).await;
         after = page.next;
         if after.is_none() {
             break;
@@ -260,9 +263,8 @@ async fn export(args: &ExportArgs) -> Result<u8, Failure> {
 }
 
 /// Notes what somebody has a copy of by now. Who may only read has it all the same.
-async fn note_export(reach: &Reach, rows: impl Iterator<Item = &DeadReport>) {
-    let jobs: Vec<JobId> = rows.filter_map(|row| row.id.as_ref()?.parse().ok()).collect();
-    if let Err(error) = operator(reach).note_export(&jobs).await {
+async fn note_export(reach: &Reach, deaths: &[Death]) {
+    if let Err(error) = operator(reach).note_export(deaths).await {
         eprintln!("millstream: {error}; the export is not noted, and `dead drop` asks for one");
     }
 }
