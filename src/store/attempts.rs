@@ -84,7 +84,9 @@ const END: &str = "
 update millstream.jobs
 set state = $4, finished_at = case when $4 in ('done', 'dead') then now() end, updated_at = now(),
     failures = failures + $5, error = coalesce($6, error), error_class = coalesce($7, error_class),
-    fingerprint = $9, run_at = now() + make_interval(secs => $8), entry_id = case when $4 = 'scheduled' then null else entry_id end,
+    fingerprint = $9, run_at = now() + make_interval(secs => $8),
+    past_entry = case when $4 = 'scheduled' then coalesce(entry_id, past_entry) else past_entry end,
+    entry_id = case when $4 = 'scheduled' then null else entry_id end,
     delivery = case when $4 = 'scheduled' then 0 else delivery end
 where id = $1 and attempt = $2 and worker = $3 and state = 'running'";
 

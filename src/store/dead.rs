@@ -141,7 +141,8 @@ with locked as (
 ), back as (
     update millstream.jobs j
     set state = 'waiting', failures = 0, crashes = 0, error = null, error_class = null, fingerprint = null,
-        entry_id = null, delivery = 0, enqueued_at = null, run_at = null, finished_at = null, updated_at = now()
+        past_entry = coalesce(j.entry_id, j.past_entry), entry_id = null, delivery = 0, enqueued_at = null,
+        run_at = null, finished_at = null, updated_at = now()
     from locked l where j.id = l.id and j.state = 'dead'
     returning j.id, j.lane, j.payload, j.traceparent
 ), shown as (

@@ -149,7 +149,7 @@ update millstream.jobs j
 set state = case when (b.was ->> 'run_at')::timestamptz > now() then 'scheduled' else 'waiting' end,
     run_at = case when (b.was ->> 'run_at')::timestamptz > now() then (b.was ->> 'run_at')::timestamptz end,
     error = b.was ->> 'error', error_class = b.was ->> 'error_class', fingerprint = null, finished_at = null,
-    entry_id = null, delivery = 0, enqueued_at = null, updated_at = now()
+    past_entry = coalesce(entry_id, past_entry), entry_id = null, delivery = 0, enqueued_at = null, updated_at = now()
 from back b where j.id = b.id
 returning j.id, j.state";
 
@@ -193,9 +193,9 @@ impl Store {
     /// When the server is away.
     pub async fn left_of(&self, queue: &str, action: ActionId) -> Result<Left, StoreError> {
         let (mut left, mut after) = (Left::default(), None);
-        let mut connection = self.pool().acquire().await?;
         loop {
-            let notes = notes(&mut connection, action, after).await?;
+            // Given back before the next question: who holds one connection and waits for another can wait for himself.
+            let notes = notes(&mut *self.pool().acquire().await?, action, after).await?;
             let Some(last) = notes.last() else { return Ok(left) };
             after = Some(last.job_id);
             let jobs: Vec<JobId> = notes.iter().map(|note| JobId(note.job_id)).collect();

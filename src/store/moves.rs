@@ -261,6 +261,7 @@ impl Store {
         sqlx::query(
             "update millstream.jobs
              set run_at = case when state = 'retrying' then now() end,
+                 past_entry = case when state = 'retrying' then past_entry else coalesce(entry_id, past_entry) end,
                  entry_id = case when state = 'retrying' then entry_id end,
                  delivery = case when state = 'retrying' then delivery else 0 end,
                  state = case when state = 'retrying' then state else 'waiting' end, updated_at = now()

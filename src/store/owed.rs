@@ -93,8 +93,8 @@ impl Store {
     /// When the server is away.
     pub async fn promote_due(&self, queue: &str, limit: u32) -> Result<Vec<Owed>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
-            "update millstream.jobs set state = 'waiting', run_at = null, entry_id = null, delivery = 0,
-                 updated_at = now()
+            "update millstream.jobs set state = 'waiting', run_at = null, delivery = 0,
+                 past_entry = coalesce(entry_id, past_entry), entry_id = null, updated_at = now()
              where id in (select id from millstream.jobs
                           where queue = $1 and state = 'scheduled' and run_at <= now()
                           order by run_at limit $2 for update skip locked)
@@ -223,8 +223,8 @@ impl Store {
                  order by j.id for update of j
              ), lost as (
                  update millstream.jobs j
-                 set state = 'waiting', entry_id = null, delivery = 0, updated_at = now(),
-                     run_at = null, worker = null
+                 set state = 'waiting', past_entry = coalesce(entry_id, past_entry), entry_id = null, delivery = 0,
+                     updated_at = now(), run_at = null, worker = null
                  from locked l where j.id = l.id
                  returning j.id, j.attempt
              ), spans_closed as (

@@ -66,7 +66,7 @@ const START: &str = "
 with asked as (
     select * from unnest($3::uuid[], $4::text[], $5::int[]) with ordinality as a (id, entry, delivery, ord)
 ), locked as (
-    select j.id, j.state, j.entry_id, j.delivery as seen, j.worker, j.attempt, j.failures, j.crashes, j.error,
+    select j.id, j.state, j.entry_id, j.past_entry, j.delivery as seen, j.worker, j.attempt, j.failures, j.crashes, j.error,
            j.error_class, a.entry, a.delivery,
            (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
     -- Not `=`: on a table that was never analysed an index of the queue looks better than the key, and reads it all.
@@ -80,6 +80,9 @@ with asked as (
         when l.foreign_done then 'foreign'
         -- Held in Postgres until its time: an entry that was not let go of in time stands for nothing.
         when l.state = 'scheduled' then 'stale'
+        -- The job was put back, and is owed another entry. This one was taken off the stream before: who asks was frozen
+        -- in between, and nobody would be delivered it again.
+        when l.entry_id is null and l.entry = l.past_entry then 'stale'
         -- The entry has been delivered to somebody else since: who asks was frozen in between. Or the server has lost
         -- some of its deliveries.
         when l.entry_id = l.entry and l.delivery < l.seen then 'late'

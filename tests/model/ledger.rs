@@ -28,6 +28,8 @@ pub struct Job {
     pub row: Row,
     /// Its time has come, if it waits for one.
     pub ripe: bool,
+    /// The entry that stood for it before it was owed another one.
+    past: Option<EntryId>,
     /// Nothing has touched it for a long time.
     pub aged: bool,
 }
@@ -74,6 +76,7 @@ impl Job {
                 attempts: Vec::new(),
                 results: 0,
             },
+            past: None,
             ripe: false,
             aged: false,
         }
@@ -106,6 +109,7 @@ impl Job {
     }
 
     fn forget_entry(&mut self) {
+        self.past = self.row.entry.or(self.past);
         self.row.entry = None;
         self.row.delivery = 0;
     }
@@ -130,6 +134,7 @@ impl Ledger {
     pub fn start(&mut self, worker: &str, asked: &Asked) -> Expected {
         let delivery = i32::try_from(asked.delivery).expect("few deliveries");
         let job = self.job(asked.job);
+        let was_taken_off = job.row.entry.is_none() && job.past == Some(asked.entry);
         let row = &mut job.row;
         let same = row.entry == Some(asked.entry);
         let running = row.state == JobState::Running;
@@ -137,7 +142,7 @@ impl Ledger {
             return Expected::Dead;
         } else if row.state.is_final() {
             return Expected::Finished;
-        } else if row.state == JobState::Scheduled {
+        } else if row.state == JobState::Scheduled || was_taken_off {
             return Expected::Stale;
         } else if same && delivery < row.delivery {
             return Expected::Late;

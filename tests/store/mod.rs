@@ -258,6 +258,42 @@ async fn a_start_that_comes_late_or_twice_issues_nothing() {
 }
 
 #[tokio::test]
+async fn an_entry_that_was_taken_off_when_its_job_was_put_back_starts_nothing() {
+    let world = World::new().await;
+    let job = new_job(&world, "test", "p");
+    world.store.accept(&job).await.expect("accept");
+    let (queue, worker) = (&job.queue, WorkerId::fresh());
+    let start = async |ms| {
+        let answers = world.store.start(queue, worker, &[asked(job.id, ms)]).await;
+        answers.expect("start").remove(0)
+    };
+    let begin = |attempt| {
+        Start::Begin(Issued {
+            attempt,
+            failures: 0,
+            crashes: 0,
+        })
+    };
+    assert_eq!(start(5).await, begin(1));
+    let lease = Lease {
+        job: job.id,
+        attempt: 1,
+        worker,
+    };
+    let failure = Failure::lasting(FailureClass::Model, "a refusal");
+    let fence = world.store.fail(&lease, &failure, Next::Bury, None).await;
+    assert_eq!(fence.expect("postgres is there"), Fence::Open);
+    let owed = world.store.requeue_dead(queue, &[job.id], None).await;
+    assert_eq!(owed.expect("postgres is there").len(), 1, "it is owed an entry");
+    assert_eq!(
+        start(5).await,
+        Start::Stale,
+        "the old one was taken off the stream"
+    );
+    assert_eq!(start(6).await, begin(2));
+}
+
+#[tokio::test]
 async fn one_batch_answers_each_of_its_entries() {
     let world = World::new().await;
     let (fresh, done, unknown) = (
