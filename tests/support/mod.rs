@@ -1,9 +1,10 @@
 //! What the tests share: servers for the run, a world for each test, jobs with gates, the real reviews,
-//! a reference worker, and the built binary.
+//! a GitHub to post them on, a reference worker, and the built binary.
 
 pub mod browser;
 pub mod gated;
 pub mod hostile;
+pub mod hub;
 pub mod line;
 pub mod lossy;
 pub mod pg_frames;
