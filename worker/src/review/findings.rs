@@ -52,16 +52,18 @@ pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
     Report { findings, note }
 }
 
-/// The reports on the parts of a change as one; that on a change in one part stays as it is.
+/// The reports on the parts of a change as one, with the parts that were not read; that on a change in one part stays as
+/// it is.
 #[must_use]
-pub fn together(agent: &str, mut reports: Vec<Report>) -> Report {
-    if reports.len() == 1 {
+pub fn together(agent: &str, mut reports: Vec<Report>, unread: &[String]) -> Report {
+    if reports.len() == 1 && unread.is_empty() {
         return reports.remove(0);
     }
     let mut findings: Vec<Finding> = reports.into_iter().flat_map(|report| report.findings).collect();
     findings.sort_by(gravest_first);
     findings.dedup();
     cap(agent, &mut findings);
+    findings.extend(unread.iter().map(|part| not_reviewed(agent, part)));
     let note = note(&findings);
     Report { findings, note }
 }
@@ -95,6 +97,12 @@ pub fn remark(agent: &str, note: String) -> Finding {
         line: None,
         note,
     }
+}
+
+/// A finding about what nobody, or this reviewer, has looked at.
+#[must_use]
+pub fn not_reviewed(author: &str, what: &str) -> Finding {
+    remark(author, format!("Not reviewed: {what}."))
 }
 
 /// The list in an answer: the first array of objects, or of nothing; or what an object calls `findings`.

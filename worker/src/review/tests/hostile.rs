@@ -71,11 +71,7 @@ async fn no_secret_leaves_for_a_provider_and_no_order_leaves_its_block() {
         _ => Act::usual(seen),
     });
     let sinks = Recorded::new();
-    let reviewer = Reviewer::new(
-        Arc::new(hosted(&played)),
-        github("http://127.0.0.1:9"),
-        Limits::default(),
-    );
+    let reviewer = Reviewer::new(Arc::new(hosted(&played)), github(NOWHERE), Limits::default());
     let result = reviewer
         .review(first(), stored(&hostile()), &sinks)
         .await
