@@ -10,6 +10,7 @@ pub mod lossy;
 pub mod pg_frames;
 pub mod private;
 pub mod processes;
+pub mod python;
 pub mod reference;
 pub mod resp_frames;
 pub mod reviews;

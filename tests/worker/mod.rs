@@ -1,5 +1,6 @@
 //! Reviews through the real engine on real servers, with a model that the test holds at a gate.
 
+mod mcp;
 mod otlp;
 mod posting;
 mod provider;
