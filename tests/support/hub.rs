@@ -98,6 +98,8 @@ struct Kept {
     asked: Vec<Value>,
     /// Letters that were sent in, whether the answer was heard or not.
     sent: usize,
+    /// Lists show none of them yet.
+    unlisted: bool,
 }
 
 impl Kept {
@@ -204,6 +206,11 @@ impl Hub {
         locked(&self.kept).asked.clone()
     }
 
+    /// Lists are late from now on: they show no review yet. Who asks for one by its number gets it.
+    pub fn delay_lists(&self) {
+        locked(&self.kept).unlisted = true;
+    }
+
     /// Leaves a draft there, as an account may have one.
     pub fn leave_draft(&self, words: &str) {
         let mut kept = locked(&self.kept);
@@ -241,7 +248,11 @@ impl Respond for Desk {
         let parts: Vec<&str> = part.split('/').filter(|part| !part.is_empty()).collect();
         let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         match (request.method.as_str(), &parts[..]) {
-            ("GET", []) => ResponseTemplate::new(200).set_body_json(&locked(&self.kept).reviews),
+            ("GET", []) => {
+                let kept = locked(&self.kept);
+                let listed = if kept.unlisted { &[] } else { &kept.reviews[..] };
+                ResponseTemplate::new(200).set_body_json(listed)
+            }
             ("POST", []) => self.standing(Step::Draft, || self.draft(&asked)),
             ("GET", [id]) => match locked(&self.kept).find(number(id)) {
                 Some(review) => ResponseTemplate::new(200).set_body_json(review),

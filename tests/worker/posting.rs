@@ -277,9 +277,8 @@ async fn start(world: &World, job: JobId, attempt: i32) -> Lease {
 }
 
 /// Lets an attempt stand still in a step of its post while the heir does all of its own, and then go on.
-async fn stand_still(world: &World, head: char, step: Step, way: Way, heir: Heir) {
+async fn stand_still(world: &World, hub: &Hub, head: char, step: Step, way: Way, heir: Heir) {
     let what = format!("{step:?} {way:?}, {heir:?}");
-    let hub = Hub::start(Post::Answered, head).await;
     let (server, gate) = hub.gated(head, step, way).await;
     let pull: PrUrl = PULL.parse().expect("an address");
     let (slow, quick) = (
@@ -336,9 +335,20 @@ async fn an_attempt_that_stands_still_wherever_it_is_posts_no_second_review_when
         for step in [Step::Draft, Step::Send] {
             for way in [Way::There, Way::Back] {
                 let head = heads.next().expect("a commit for each");
-                stand_still(&world, head, step, way, heir).await;
+                let hub = Hub::start(Post::Answered, head).await;
+                stand_still(&world, &hub, head, step, way, heir).await;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_a_row_names_is_found_where_lists_are_late() {
+    let world = World::new().await;
+    for (head, way) in [('1', Way::There), ('2', Way::Back)] {
+        let hub = Hub::start(Post::Answered, head).await;
+        hub.delay_lists();
+        stand_still(&world, &hub, head, Step::Send, way, Heir::Attempt).await;
     }
 }
 

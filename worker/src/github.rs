@@ -5,9 +5,9 @@
 //! are bounded, and every answer that is not what was asked for becomes a failure that says whether, and when, trying
 //! again can help.
 //!
-//! [`files`] lists what a pull request changes, with [`raw`] for lines that the list does not show; [`head`] says what
-//! it is at this moment, [`contents`] reads a file of its repository, [`reviews`] posts on it; [`refusal`] reads the
-//! answers that are none.
+//! `files` lists what a pull request changes, with `raw` for lines that the list does not show; `head` says what it is at
+//! this moment, [`contents`] reads a file of its repository, [`reviews`] posts on it; `refusal` reads the answers that are
+//! none.
 
 pub mod contents;
 mod files;
@@ -163,8 +163,10 @@ async fn body(mut response: Response, left: &mut usize) -> Result<Option<Vec<u8>
 
 /// Reads an answer's JSON.
 fn read<T: DeserializeOwned>(pull: &PrUrl, what: &str, body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|e| {
-        let message = format!("GitHub's {what} for {} cannot be read: {e}", pull.short());
+    serde_json::from_slice(body).map_err(|error| {
+        // It may repeat what it cannot read.
+        let why = http::one_line(&error.to_string());
+        let message = format!("GitHub's {what} for {} cannot be read: {why}", pull.short());
         Fault::GithubGarbled.failure(message, None)
     })
 }

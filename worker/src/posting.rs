@@ -17,7 +17,6 @@ use millstream::store::postings::Claim;
 use millstream::store::{Lease, Store, StoreError};
 use tracing::{debug, info};
 
-use crate::agent::trace;
 use crate::fault::Fault;
 use crate::github::Github;
 use crate::review::findings;
@@ -233,9 +232,9 @@ fn lost() -> Failure {
     Failure::passing(FailureClass::Other, message)
 }
 
-/// Adds a remark to a result.
+/// Adds a remark to a result. What GitHub says in it was masked when it was read.
 fn say(result: &mut ReviewResult, why: &str) {
-    let why = trace::presentable(&format!("Not posted on the pull request: {why}."));
+    let why = format!("Not posted on the pull request: {why}.");
     result.findings.push(findings::remark(POST, why));
 }
 

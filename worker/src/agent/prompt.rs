@@ -43,7 +43,7 @@ pub struct Briefing {
     pub span_input: Value,
     /// What the tools work on.
     pub diff: Arc<Diff>,
-    /// The files that it shows, in a few words: who has not read it says so with them.
+    /// The files that it shows, in a few words, secrets masked: who has not read it says so with them.
     pub shows: String,
 }
 

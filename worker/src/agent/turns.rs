@@ -357,7 +357,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
                 Err(_) => Err(LATE.to_owned()),
             }
         };
-        let id = call.id.clone();
+        // As the answer keeps it, so that the two still belong together.
+        let id = kept_id(&call.id);
         Ok(match outcome {
             Ok(content) => {
                 self.trace.end(&span, &Value::String(content.clone()));
@@ -443,7 +444,7 @@ fn kept(answer: TurnAnswer) -> TurnAnswer {
             text: trace::excerpt(&text, LONGEST_TEXT),
         },
         Block::ToolCall(call) => Block::ToolCall(ToolCall {
-            id: trace::excerpt(&call.id, 200),
+            id: kept_id(&call.id),
             name: trace::excerpt(&call.name, 200),
             arguments: trace::presentable_json(&call.arguments),
         }),
@@ -452,6 +453,11 @@ fn kept(answer: TurnAnswer) -> TurnAnswer {
         blocks: answer.blocks.into_iter().map(presentable).collect(),
         ..answer
     }
+}
+
+/// A model's name for a call as it may be kept.
+fn kept_id(id: &str) -> String {
+    trace::excerpt(id, 200)
 }
 
 /// The reference's two shapes of a turn's output.

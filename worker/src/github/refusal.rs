@@ -190,6 +190,17 @@ mod tests {
             (FailureClass::Github, Retry::Later)
         );
 
+        let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+        for nonsense in [
+            ResponseTemplate::new(200).set_body_json(&key),
+            ResponseTemplate::new(403).set_body_string(format!("no:\n{key}")),
+        ] {
+            let server = serve(nonsense).await;
+            let failure = client(&server, |_| ()).files(&pull()).await.expect_err("no list");
+            let told = failure.message;
+            assert!(told.contains("AKIA…(masked)") && !told.contains(&key), "{told}");
+        }
+
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let gone = format!("http://{}", listener.local_addr().expect("its address"));
         drop(listener);

@@ -195,6 +195,7 @@ fn note(findings: &[Finding]) -> String {
 mod tests {
     use super::*;
     use crate::diff;
+    use serde_json::json;
 
     fn change() -> Diff {
         diff::parse("--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n").expect("a diff")
@@ -249,6 +250,25 @@ mod tests {
                 ),
                 (location, Severity::Warn, note)
             );
+        }
+    }
+
+    #[test]
+    fn no_secret_is_kept_wherever_an_answer_has_it() {
+        let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+        let named = format!("--- a/{key}.rs\n+++ b/{key}.rs\n@@ -1 +1,2 @@\n a\n+b\n");
+        let named = diff::parse(&named).expect("a diff");
+        for answer in [
+            json!([{"note": key}]),
+            json!([{"note": "n", "file": key}]),
+            json!([{"note": "n", "file": format!("{key}.rs"), "line": 2}]),
+            json!([{"note": "n", "file": "x.rs", "line": key}]),
+            json!(format!("it is {key}")),
+        ] {
+            for change in [&change(), &named] {
+                let report = read("security", &answer.to_string(), change);
+                assert!(!format!("{report:?}").contains("Q7FAKE"), "{report:?}");
+            }
         }
     }
 

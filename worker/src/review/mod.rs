@@ -259,11 +259,10 @@ async fn reviewed(
     }
     let unread = |(number, briefing, failure): &(usize, &Briefing, Failure)| {
         let (count, name, shows) = (stages.len(), agent.name, &briefing.shows);
-        let part = format!(
+        format!(
             "part {number} of {count} by {name} ({shows}), since {}",
             failure.message
-        );
-        trace::presentable(&part)
+        )
     };
     let unread: Vec<String> = over.iter().map(unread).collect();
     let report = findings::together(agent.name, reports, &unread);

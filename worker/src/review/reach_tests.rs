@@ -3,9 +3,9 @@
 use super::tests::hostile::hosted;
 use super::tests::{NOWHERE, SMALL, first, github, pull, second, stored};
 use super::*;
-use crate::model::Message;
 use crate::model::played::{Act, Played};
 use crate::model::stub::{self, Stub};
+use crate::model::{Block, Message, ToolCall, TurnAnswer};
 use crate::reach::mcp::tests::{PROGRAM, program, tool};
 use crate::reach::mcp::{McpServer, Way};
 use millstream::domain::{Retry, Verdict};
@@ -100,6 +100,56 @@ async fn a_reviewer_reads_a_file_at_the_head_with_its_secrets_masked() {
     };
     assert_eq!(offered("performance"), ["diff_stats", "read_file"]);
     assert!(offered("judge").is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_in_a_call_and_in_the_name_of_what_it_reads_is_masked() {
+    let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+    let named = format!("src/{key}.rs");
+    let server = serve(&named, "one\n".to_owned()).await;
+    let call = |id: &str, name: &str, arguments: Value| {
+        Block::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments,
+        })
+    };
+    let stub = Stub::new();
+    let answer = TurnAnswer {
+        blocks: vec![
+            call(&key, "scan_for_secrets", json!({ "file": "src/a.rs" })),
+            call("2", &key, json!({})),
+            call("3", "read_file", json!({ "path": named })),
+        ],
+        ..stub::asks(&[])
+    };
+    stub.answer("security", answer);
+    let sinks = Recorded::new();
+    reviewer(stub.clone(), &server.uri())
+        .review(first(), pull(), &sinks)
+        .await
+        .expect("a result");
+    let told = results(&stub, "security");
+    assert_eq!(told[1].0, "unknown tool \"AKIA…(masked)\"");
+    assert!(told[2].0.contains("src/AKIA…(masked).rs"), "{}", told[2].0);
+    // A call and its answer still belong together.
+    let calls = stub.calls();
+    let second = calls
+        .iter()
+        .find(|call| call.agent == "security" && call.turn == 1);
+    let [_, Message::Assistant(said), Message::ToolResults(answers)] =
+        &second.expect("a second turn").messages[..]
+    else {
+        panic!("{calls:?}");
+    };
+    for (said, answer) in said.iter().zip(answers) {
+        assert!(
+            matches!(said, Block::ToolCall(call) if call.id == answer.id),
+            "{said:?}"
+        );
+    }
+    let everywhere = format!("{calls:?}{}", sinks.everything());
+    assert!(!everywhere.contains("Q7FAKE"), "{everywhere}");
 }
 
 #[tokio::test]
