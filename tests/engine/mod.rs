@@ -263,8 +263,9 @@ async fn a_drain_finishes_what_runs_and_begins_nothing_new() {
 async fn what_outlives_the_grace_runs_on_another_worker() {
     let world = World::new().await;
     let (stuck, heir) = (Gated::shut(), Gated::open());
+    // A share of it is all that handing back has; a loaded machine needs more than a few milliseconds.
     let settings = millstream::settings::EngineSettings {
-        grace: Duration::from_millis(300),
+        grace: Duration::from_secs(5),
         ..World::engine()
     };
     let first = world.worker(&stuck, settings);

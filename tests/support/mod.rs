@@ -1,14 +1,16 @@
 //! What the tests share: servers for the run, a world for each test, jobs with gates, the real reviews,
-//! a reference worker, and the built binary.
+//! a GitHub to post them on, a reference worker, and the built binary.
 
 pub mod browser;
 pub mod gated;
 pub mod hostile;
+pub mod hub;
 pub mod line;
 pub mod lossy;
 pub mod pg_frames;
 pub mod private;
 pub mod processes;
+pub mod python;
 pub mod reference;
 pub mod resp_frames;
 pub mod reviews;

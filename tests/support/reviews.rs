@@ -22,16 +22,20 @@ pub const KEY: &str = concat!("AKIA", "Q7FAKE2DEMO4KEY5");
 pub const CLEAN: &str = include_str!("../../assets/demo/clean-rust.patch");
 
 impl World {
-    /// Accepts a patch as producers do.
-    pub async fn submit_patch(&self, text: &str) -> JobId {
+    /// Accepts a review as producers do.
+    pub async fn submit_review(&self, submission: Submission) -> JobId {
         let (store, queue) = (self.store.clone(), self.queue.clone());
         let submitter = Submitter::new(store, queue, self.settings.clone(), 1 << 20);
+        submitter.submit(submission).await.expect("accepted").id
+    }
+
+    /// Accepts a patch as producers do.
+    pub async fn submit_patch(&self, text: &str) -> JobId {
         let source = Source::Diff {
             label: None,
             text: text.to_owned(),
         };
-        let submitted = submitter.submit(Submission::now(source)).await;
-        submitted.expect("accepted").id
+        self.submit_review(Submission::now(source)).await
     }
 
     /// Starts a worker that reviews; it can reach no GitHub.

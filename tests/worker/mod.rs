@@ -1,5 +1,6 @@
 //! Reviews through the real engine on real servers, with a model that the test holds at a gate.
 
+mod mcp;
 mod otlp;
 mod posting;
 mod provider;
@@ -7,8 +8,6 @@ mod provider;
 use std::collections::HashMap;
 
 use millstream::domain::{Failure, FailureClass, JobId, JobState};
-use millstream::ops::Submitter;
-use millstream::ops::submit::{Source, Submission};
 use millstream::queue::Wire;
 use millstream::store::reviews::SpanRecord;
 use millstream_worker::model::Offline;
@@ -20,25 +19,6 @@ use crate::support::{World, until};
 
 /// What one turn of the stub costs: read, written.
 const TURN: (i32, i32) = (100, 20);
-
-/// Accepts a diff as a producer does.
-async fn submit(world: &World, text: &str) -> JobId {
-    let submitter = Submitter::new(
-        world.store.clone(),
-        world.queue.clone(),
-        world.settings.clone(),
-        1 << 20,
-    );
-    let source = Source::Diff {
-        label: None,
-        text: text.to_owned(),
-    };
-    submitter
-        .submit(Submission::now(source))
-        .await
-        .expect("accepted")
-        .id
-}
 
 /// Waits until these steps are kept, and their spans are written.
 async fn until_kept(world: &World, id: JobId, steps: &[&str]) {
@@ -108,7 +88,7 @@ fn check_spans(spans: &[SpanRecord]) {
 async fn a_turn_lies_inside_its_agent_and_a_tool_follows_its_turn() {
     let world = World::with(Wire::REVIEW).await;
     let worker = world.reviewer(Offline::new(std::time::Duration::ZERO, 0.0), World::engine());
-    let id = submit(&world, COMMITTED_KEY).await;
+    let id = world.submit_patch(COMMITTED_KEY).await;
     world.until_state(id, JobState::Done).await;
     let spans = world.store.spans_of(id).await.expect("postgres is there");
     check_spans(&spans);
@@ -132,7 +112,7 @@ async fn killed_between_two_turns() -> (World, Stub, JobId) {
     stub.answer("security", stub::asks(&[("scan_for_secrets", json!({}))]));
     let gate = stub.gate("security", 1);
     let victim = world.reviewer(stub.clone(), World::engine());
-    let id = submit(&world, CLEAN).await;
+    let id = world.submit_patch(CLEAN).await;
     gate.reached().await;
     until_kept(&world, id, &["performance/0", "security/0"]).await;
     victim.kill().await;
@@ -179,7 +159,7 @@ async fn the_tokens_of_failed_attempts_are_counted_and_what_was_paid_is_kept() {
         stub.fail("judge", Failure::passing(FailureClass::Model, "overloaded"));
     }
     let worker = world.reviewer(stub.clone(), World::engine());
-    let id = submit(&world, COMMITTED_KEY).await;
+    let id = world.submit_patch(COMMITTED_KEY).await;
     world.until_state(id, JobState::Done).await;
     assert_eq!(world.outcomes(id).await, ["failed", "failed", "done"]);
     assert_eq!(
@@ -209,7 +189,7 @@ async fn a_review_that_dies_keeps_what_it_has_paid() {
     let stub = Stub::new();
     stub.fail("judge", Failure::lasting(FailureClass::Model, "no such model"));
     let worker = world.reviewer(stub, World::engine());
-    let id = submit(&world, CLEAN).await;
+    let id = world.submit_patch(CLEAN).await;
     world.until_state(id, JobState::Dead).await;
     assert_eq!(tokens(&world, id).await, (2 * TURN.0, 2 * TURN.1));
     let review = world
@@ -232,13 +212,16 @@ async fn a_review_that_is_handed_back_is_finished_by_another_and_paid_once() {
     let world = World::with(Wire::REVIEW).await;
     let stub = Stub::new();
     let gate = stub.gate("judge", 0);
+    // Far more than it takes: a share of the grace is all that handing back has.
     let settings = millstream::settings::EngineSettings {
-        grace: std::time::Duration::from_millis(300),
+        grace: std::time::Duration::from_secs(60),
         ..World::engine()
     };
     let first = world.reviewer(stub.clone(), settings);
-    let id = submit(&world, CLEAN).await;
+    let id = world.submit_patch(CLEAN).await;
     gate.reached().await;
+    // Asked twice, it waits for nothing.
+    first.stop.ask();
     first.drain().await;
     gate.open();
     let second = world.reviewer(stub.clone(), World::engine());
@@ -258,7 +241,7 @@ async fn what_the_database_refuses_is_cleaned_and_the_result_is_recorded_once() 
         format!(r#"[{{"severity":"warn","file":"src/backoff.rs","line":8,"note":"a\u0000b {KEY}"}}]"#);
     stub.answer("security", stub::says(&remark));
     let worker = world.reviewer(stub, World::engine());
-    let id = submit(&world, CLEAN).await;
+    let id = world.submit_patch(CLEAN).await;
     world.until_state(id, JobState::Done).await;
     let notes = world.store.notes_of(id).await.expect("postgres is there");
     let agents: Vec<&str> = notes.iter().map(|note| note.agent.as_str()).collect();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::domain::JobState;
-use millstream::ops::Submitter;
 use millstream::ops::submit::{Source, Submission};
 use millstream_worker::agent::Limits;
 use millstream_worker::github::{Github, GithubSettings};
@@ -46,12 +45,6 @@ async fn the_trace_of_a_submission_reaches_the_collector_without_its_content() {
     let handler = ReviewHandler::new(reviewer).exporting(exporter);
     let worker = world.run::<ReviewJob, _>(handler, World::engine());
 
-    let submitter = Submitter::new(
-        world.store.clone(),
-        world.queue.clone(),
-        world.settings.clone(),
-        1 << 20,
-    );
     let source = Source::Diff {
         label: None,
         text: COMMITTED_KEY.to_owned(),
@@ -60,7 +53,7 @@ async fn the_trace_of_a_submission_reaches_the_collector_without_its_content() {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         ..Submission::now(source)
     };
-    let id = submitter.submit(submission).await.expect("accepted").id;
+    let id = world.submit_review(submission).await;
     world.until_state(id, JobState::Done).await;
     worker.drain().await;
     shipper.finish(Duration::from_secs(30)).await;

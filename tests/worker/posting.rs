@@ -1,161 +1,54 @@
 //! Verdicts posted on pull requests: once for each head commit, whatever gets lost on the way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millstream::domain::{JobId, JobState, PrUrl};
-use millstream::ops::Submitter;
+use millstream::domain::{JobId, JobState, PrUrl, ReviewResult, Usage, Verdict, WorkerId};
 use millstream::ops::submit::{Source, Submission};
 use millstream::queue::Holder;
 use millstream::store::Lease;
 use millstream_worker::agent::Limits;
-use millstream_worker::github::{Github, GithubSettings};
+use millstream_worker::github::Github;
 use millstream_worker::job::{ReviewHandler, ReviewJob};
 use millstream_worker::model::Offline;
 use millstream_worker::posting::Poster;
 use millstream_worker::review::Reviewer;
 use millstream_worker::review::letter::{Votes, marker};
-use serde_json::{Value, json};
-use wiremock::matchers::{method, path};
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+use serde_json::json;
 
-use crate::support::world::Running;
-use crate::support::{World, until};
-
-const PULL: &str = "/repos/acme/ledger/pulls/7";
-
-/// A GitHub with one pull request, that keeps what is posted.
-struct Hub {
-    server: MockServer,
-    /// Posts that were answered with success, whether the answer was heard or not.
-    posts: Arc<AtomicUsize>,
-}
-
-/// What becomes of a post.
-#[derive(Clone, Copy)]
-enum Post {
-    Answered,
-    /// It is done, and the answer comes when nobody listens any more: the first so many times.
-    Unheard(usize),
-    /// It is refused as it stands; without remarks on lines and without a vote it is taken.
-    OnlyPlain,
-    Forbidden,
-    /// GitHub's limit is used up, for longer than a test and not too long for a parked entry.
-    Limited,
-    /// The first is done, and the answer says that the limit is used up.
-    DoneAndLimited,
-}
-
-fn commit(digit: char) -> String {
-    digit.to_string().repeat(40)
-}
-
-/// What GitHub answers to a post, and whether it keeps it.
-fn answer(post: Post, body: &Value, count: usize) -> (ResponseTemplate, bool) {
-    let done = ResponseTemplate::new(200).set_body_json(json!({"id": 41 + count}));
-    let limit = ResponseTemplate::new(429).insert_header("retry-after", "200");
-    let is_plain = body["event"] == "COMMENT" && body["comments"] == json!([]);
-    match post {
-        Post::Unheard(times) if count <= times => (done.set_delay(Duration::from_secs(3_600)), true),
-        Post::OnlyPlain if !is_plain => (ResponseTemplate::new(422), false),
-        Post::Forbidden => (
-            ResponseTemplate::new(403).set_body_string("Resource not accessible"),
-            false,
-        ),
-        Post::Limited => (limit, false),
-        Post::DoneAndLimited if count == 1 => (limit, true),
-        _ => (done, true),
-    }
-}
+use crate::support::hub::{self, Hub, PULL, Post, Step, Way, commit};
+use crate::support::{PATIENCE, Running, World, until};
 
 impl Hub {
-    /// The files are of commit 1; the head by the time of the post is another if it has moved.
-    async fn start(post: Post, head: char) -> Self {
-        Self::with_files_of(post, '1', head).await
-    }
-
-    async fn with_files_of(post: Post, listed: char, head: char) -> Self {
-        let server = MockServer::start().await;
-        let posts = Arc::new(AtomicUsize::new(0));
-        let files = json!([{
-            "filename": "src/a.py", "status": "modified", "changes": 1,
-            "contents_url": format!("https://api.github.com/repos/acme/ledger/contents/src/a.py?ref={}", commit(listed)),
-            "patch": format!("@@ -1,0 +1 @@\n+k = \"AKIA{}\"", "Q7FAKE2DEMO4KEY5"),
-        }]);
-        let get = |place: &str| Mock::given(method("GET")).and(path(format!("{PULL}{place}")));
-        let listed = ResponseTemplate::new(200).set_body_json(files);
-        get("/files").respond_with(listed).mount(&server).await;
-        let described = json!({"head": {"sha": commit(head)}, "changed_files": 1});
-        let described = ResponseTemplate::new(200).set_body_json(described);
-        get("").respond_with(described).mount(&server).await;
-
-        let kept: Arc<std::sync::Mutex<Vec<Value>>> = Arc::default();
-        let (keeping, counting) = (kept.clone(), posts.clone());
-        let posting = move |request: &Request| {
-            let body: Value = serde_json::from_slice(&request.body).expect("JSON");
-            let count = counting.load(Ordering::SeqCst) + 1;
-            let (answer, is_kept) = answer(post, &body, count);
-            if is_kept {
-                counting.store(count, Ordering::SeqCst);
-                let mut kept = keeping.lock().expect("nobody panics with it");
-                kept.push(json!({"id": 41 + count, "body": body["body"]}));
-            }
-            answer
-        };
-        Mock::given(method("POST"))
-            .and(path(format!("{PULL}/reviews")))
-            .respond_with(posting)
-            .mount(&server)
-            .await;
-        let listing = move |_: &Request| {
-            let kept = kept.lock().expect("nobody panics with it").clone();
-            ResponseTemplate::new(200).set_body_json(kept)
-        };
-        get("/reviews").respond_with(listing).mount(&server).await;
-        Self { server, posts }
-    }
-
     /// A worker that reviews and posts.
     fn worker(&self, world: &World, patience: Duration) -> Running {
-        let mut settings = GithubSettings::at(self.server.uri().parse().expect("an address"));
-        settings.request_timeout = patience;
-        let github = Github::new(settings).expect("settings that work");
+        let github = self.client(patience);
         let model = Offline::new(Duration::ZERO, 0.0);
         let reviewer = Reviewer::new(Arc::new(model), github.clone(), Limits::default());
-        let poster = Poster::new(github, world.store.clone(), world.queue.clone(), Votes::Both);
-        let handler = ReviewHandler::new(reviewer).posting(poster);
+        let handler = ReviewHandler::new(reviewer).posting(poster(world, github));
         world.run::<ReviewJob, _>(handler, World::engine())
     }
+}
 
-    fn posts(&self) -> usize {
-        self.posts.load(Ordering::SeqCst)
-    }
-
-    /// What was sent to be posted, in order.
-    async fn sent(&self) -> Vec<Value> {
-        let requests = self.server.received_requests().await.unwrap_or_default();
-        let posts = requests
-            .iter()
-            .filter(|request| request.method.as_str() == "POST");
-        posts
-            .map(|request| serde_json::from_slice(&request.body).expect("JSON"))
-            .collect()
-    }
+fn poster(world: &World, github: Github) -> Poster {
+    Poster::new(github, world.store.clone(), world.queue.clone(), Votes::Both)
 }
 
 async fn submit(world: &World) -> JobId {
-    let submitter = Submitter::new(
-        world.store.clone(),
-        world.queue.clone(),
-        world.settings.clone(),
-        1 << 20,
-    );
-    let pull: PrUrl = "https://github.com/acme/ledger/pull/7"
-        .parse()
-        .expect("an address");
-    let submission = Submission::now(Source::PullRequest(pull));
-    submitter.submit(submission).await.expect("accepted").id
+    let pull: PrUrl = PULL.parse().expect("an address");
+    world
+        .submit_review(Submission::now(Source::PullRequest(pull)))
+        .await
+}
+
+/// One review in a world of its own, done by a worker that has left.
+async fn reviewed(hub: &Hub, patience: Duration) -> (World, JobId) {
+    let world = World::new().await;
+    let worker = hub.worker(&world, patience);
+    let id = submit(&world).await;
+    world.until_state(id, JobState::Done).await;
+    worker.drain().await;
+    (world, id)
 }
 
 /// The remarks about posting in the result.
@@ -178,12 +71,12 @@ async fn row(world: &World) -> (String, Option<i64>) {
 #[tokio::test]
 async fn a_verdict_is_posted_once_for_a_commit_with_remarks_on_its_lines() {
     let (world, hub) = (World::new().await, Hub::start(Post::Answered, '1').await);
-    let worker = hub.worker(&world, Duration::from_secs(30));
+    let worker = hub.worker(&world, PATIENCE);
     let id = submit(&world).await;
     world.until_state(id, JobState::Done).await;
-    let sent = hub.sent().await;
+    let sent = hub.seen();
     assert_eq!(
-        (&sent[0]["event"], &sent[0]["commit_id"]),
+        (&sent[0]["state"], &sent[0]["commit_id"]),
         (&json!("REQUEST_CHANGES"), &json!(commit('1')))
     );
     let comment = &sent[0]["comments"][0];
@@ -212,15 +105,15 @@ async fn a_verdict_is_posted_once_for_a_commit_with_remarks_on_its_lines() {
 
 #[tokio::test]
 async fn a_post_whose_answer_is_lost_is_found_and_not_repeated() {
-    let (world, hub) = (World::new().await, Hub::start(Post::Unheard(9), '1').await);
-    let worker = hub.worker(&world, Duration::from_millis(500));
-    let id = submit(&world).await;
-    world.until_state(id, JobState::Done).await;
-    worker.drain().await;
-    assert_eq!(
-        (hub.posts(), world.outcomes(id).await.join(" ")),
-        (1, "failed done".to_owned())
+    let hub = Hub::start(Post::Unheard(9), '1').await;
+    let (world, id) = reviewed(&hub, Duration::from_secs(1)).await;
+    let outcomes = world.outcomes(id).await.join(" ");
+    // A machine that is slow enough loses other answers too.
+    assert!(
+        outcomes.starts_with("failed ") && outcomes.ends_with(" done"),
+        "{outcomes}"
     );
+    assert_eq!(hub.posts(), 1);
     assert_eq!(row(&world).await, ("posted".to_owned(), Some(42)));
 }
 
@@ -233,9 +126,9 @@ async fn a_worker_killed_between_post_and_record_leaves_one_review() {
         (hub.posts() == 1).then_some(())
     })
     .await;
-    assert_eq!(row(&world).await, ("intended".to_owned(), None));
+    assert_eq!(row(&world).await, ("intended".to_owned(), Some(42)));
     victim.kill().await;
-    let heir = hub.worker(&world, Duration::from_secs(30));
+    let heir = hub.worker(&world, PATIENCE);
     world.until_state(id, JobState::Done).await;
     heir.drain().await;
     assert_eq!(
@@ -247,14 +140,15 @@ async fn a_worker_killed_between_post_and_record_leaves_one_review() {
 #[tokio::test]
 async fn who_takes_the_place_of_a_review_that_waits_looks_for_its_letter_too() {
     let (world, hub) = (World::new().await, Hub::start(Post::DoneAndLimited, '1').await);
-    let worker = hub.worker(&world, Duration::from_secs(30));
+    let worker = hub.worker(&world, PATIENCE);
     let first = submit(&world).await;
     world.until_state(first, JobState::Retrying).await;
     assert_eq!(
         (hub.posts(), row(&world).await),
-        (1, ("intended".to_owned(), None))
+        (1, ("intended".to_owned(), Some(42)))
     );
-    // Somebody who took the place and died before it could look hides the first one from the row.
+    // A row of an earlier version names no draft; somebody who took the place there and died before it could look hides
+    // the first one from it.
     let gone = JobId::fresh();
     for place_of_a_dead_one in [false, true] {
         if place_of_a_dead_one {
@@ -297,7 +191,7 @@ async fn an_attempt_after_the_one_that_posted_has_nothing_to_add() {
     .execute(&world.sql)
     .await
     .expect("postgres is there");
-    let worker = hub.worker(&world, Duration::from_secs(30));
+    let worker = hub.worker(&world, PATIENCE);
     world.until_state(id, JobState::Done).await;
     worker.drain().await;
     assert_eq!((hub.posts(), remarks(&world, id).await), (0, Vec::new()));
@@ -306,11 +200,8 @@ async fn an_attempt_after_the_one_that_posted_has_nothing_to_add() {
 
 #[tokio::test]
 async fn a_newer_head_keeps_an_older_verdict_to_itself() {
-    let (world, hub) = (World::new().await, Hub::start(Post::Answered, '2').await);
-    let worker = hub.worker(&world, Duration::from_secs(30));
-    let id = submit(&world).await;
-    world.until_state(id, JobState::Done).await;
-    worker.drain().await;
+    let hub = Hub::start(Post::Answered, '2').await;
+    let (world, id) = reviewed(&hub, PATIENCE).await;
     assert_eq!(hub.posts(), 0);
     assert_eq!(
         remarks(&world, id).await,
@@ -322,35 +213,149 @@ async fn a_newer_head_keeps_an_older_verdict_to_itself() {
 
 #[tokio::test]
 async fn what_github_refuses_is_posted_plain_or_said() {
-    let (world, hub) = (World::new().await, Hub::start(Post::OnlyPlain, '1').await);
-    let worker = hub.worker(&world, Duration::from_secs(30));
-    let id = submit(&world).await;
-    world.until_state(id, JobState::Done).await;
-    worker.drain().await;
-    let sent = hub.sent().await;
-    assert_eq!((sent.len(), hub.posts()), (2, 1));
-    let words = sent[1]["body"].as_str().expect("words");
+    let hub = Hub::start(Post::OnlyPlain, '1').await;
+    let (world, id) = reviewed(&hub, PATIENCE).await;
+    let seen = hub.seen();
+    assert_eq!((hub.asked().len(), seen.len()), (2, 1));
+    let words = seen[0]["body"].as_str().expect("words");
     assert!(words.contains("`src/a.py:1`") && remarks(&world, id).await.is_empty());
+    assert_eq!(seen[0]["state"], "COMMENT");
 
-    let (world, hub) = (World::new().await, Hub::start(Post::Forbidden, '1').await);
-    let worker = hub.worker(&world, Duration::from_secs(30));
-    let id = submit(&world).await;
-    world.until_state(id, JobState::Done).await;
-    worker.drain().await;
-    assert_eq!(
-        (hub.posts(), world.outcomes(id).await.join(" ")),
-        (0, "done".to_owned())
+    for refused in [Post::Forbidden, Post::OnlyDrafts] {
+        let hub = Hub::start(refused, '1').await;
+        let (world, id) = reviewed(&hub, PATIENCE).await;
+        assert_eq!(
+            (hub.posts(), hub.drafts(), world.outcomes(id).await.join(" ")),
+            (0, 0, "done".to_owned())
+        );
+        assert_eq!(
+            remarks(&world, id).await,
+            [
+                "Not posted on the pull request: GitHub answered 403 for acme/ledger#7: Resource not accessible."
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_draft_of_ours_that_was_left_makes_room_and_one_of_somebody_else_stays() {
+    let left = format!("Half a letter.\n\n{}", marker(JobId::fresh(), &commit('9')));
+    let hub = Hub::start(Post::Answered, '1').await;
+    hub.leave_draft(&left);
+    let (world, id) = reviewed(&hub, PATIENCE).await;
+    assert_eq!((hub.posts(), hub.drafts()), (1, 0));
+    assert!(remarks(&world, id).await.is_empty());
+
+    let hub = Hub::start(Post::Answered, '1').await;
+    hub.leave_draft("What I think of it:");
+    let (world, id) = reviewed(&hub, PATIENCE).await;
+    assert_eq!((hub.posts(), hub.drafts()), (0, 1));
+    let remarks = remarks(&world, id).await;
+    assert!(remarks[0].contains("one pending review"), "{remarks:?}");
+}
+
+/// Who takes over from an attempt that stands still.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Heir {
+    /// The next attempt of the same review.
+    Attempt,
+    /// Another review of the commit, while the first one waits.
+    Review,
+}
+
+/// Starts an attempt, as a worker does that takes a job over.
+async fn start(world: &World, job: JobId, attempt: i32) -> Lease {
+    let worker = WorkerId::fresh();
+    sqlx::query("update millstream.jobs set state = 'running', attempt = $2, worker = $3 where id = $1")
+        .bind(job.0)
+        .bind(attempt)
+        .bind(worker.to_string())
+        .execute(&world.sql)
+        .await
+        .expect("postgres is there");
+    Lease { job, attempt, worker }
+}
+
+/// Lets an attempt stand still in a step of its post while the heir does all of its own, and then go on.
+async fn stand_still(world: &World, hub: &Hub, head: char, step: Step, way: Way, heir: Heir) {
+    let what = format!("{step:?} {way:?}, {heir:?}");
+    let (server, gate) = hub.gated(head, step, way).await;
+    let pull: PrUrl = PULL.parse().expect("an address");
+    let (slow, quick) = (
+        poster(world, hub::client(&server, 3 * PATIENCE)),
+        poster(world, hub.client(PATIENCE)),
     );
-    assert_eq!(
-        remarks(&world, id).await,
-        ["Not posted on the pull request: GitHub answered 403 for acme/ledger#7: Resource not accessible."]
-    );
+    let result = || ReviewResult {
+        verdict: Verdict::Approve,
+        reason: "Nothing found.".to_owned(),
+        findings: Vec::new(),
+        notes: Vec::new(),
+        usage: Usage::default(),
+        cost_usd: 0.0,
+    };
+    let (job, commit) = (submit(world).await, commit(head));
+    let first = start(world, job, 1).await;
+    let mut late = result();
+    let standing = slow.post(&first, &pull, Some(&commit), &mut late);
+    let overtaking = async {
+        gate.reached().await;
+        let second = match heir {
+            Heir::Attempt => start(world, job, 2).await,
+            Heir::Review => {
+                sqlx::query("update millstream.jobs set state = 'retrying', worker = null where id = $1")
+                    .bind(job.0)
+                    .execute(&world.sql)
+                    .await
+                    .expect("postgres is there");
+                start(world, submit(world).await, 1).await
+            }
+        };
+        let posted = quick.post(&second, &pull, Some(&commit), &mut result()).await;
+        assert_eq!((posted, hub.posts()), (Ok(()), 1), "{what}");
+        gate.open();
+    };
+    let (woken, ()) = tokio::join!(standing, overtaking);
+    assert_eq!((hub.posts(), hub.drafts()), (1, 0), "{what}: {woken:?}");
+    let was_sent = (step, way) == (Step::Send, Way::Back);
+    assert_eq!(woken.is_ok(), was_sent, "{what}: {woken:?}");
+    let row: (String, Option<i64>) =
+        sqlx::query_as("select state, github_id from millstream.postings where head = $1")
+            .bind(&commit)
+            .fetch_one(&world.sql)
+            .await
+            .expect("one row");
+    assert_eq!(row, ("posted".to_owned(), hub.seen()[0]["id"].as_i64()), "{what}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_stands_still_wherever_it_is_posts_no_second_review_when_it_goes_on() {
+    let world = World::new().await;
+    let mut heads = '1'..='8';
+    for heir in [Heir::Attempt, Heir::Review] {
+        for step in [Step::Draft, Step::Send] {
+            for way in [Way::There, Way::Back] {
+                let head = heads.next().expect("a commit for each");
+                let hub = Hub::start(Post::Answered, head).await;
+                stand_still(&world, &hub, head, step, way, heir).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_a_row_names_is_found_where_lists_are_late() {
+    let world = World::new().await;
+    for (head, way) in [('1', Way::There), ('2', Way::Back)] {
+        let hub = Hub::start(Post::Answered, head).await;
+        hub.delay_lists();
+        stand_still(&world, &hub, head, Step::Send, way, Heir::Attempt).await;
+    }
 }
 
 /// A review of commit 1 that has been started, and waits until GitHub's limit is over.
 async fn limited(world: &World) -> JobId {
     let hub = Hub::start(Post::Limited, '1').await;
-    let worker = hub.worker(world, Duration::from_secs(30));
+    let worker = hub.worker(world, PATIENCE);
     let id = submit(world).await;
     let job = world.until_state(id, JobState::Retrying).await;
     let why = job.error.unwrap_or_default();
@@ -376,7 +381,7 @@ async fn a_review_that_reads_a_newer_commit_ends_the_one_that_waits_with_an_olde
     );
 
     let hub = Hub::with_files_of(Post::Answered, '2', '2').await;
-    let worker = hub.worker(&world, Duration::from_secs(30));
+    let worker = hub.worker(&world, PATIENCE);
     let newer = submit(&world).await;
     world.until_state(newer, JobState::Done).await;
     worker.drain().await;
@@ -418,7 +423,7 @@ async fn nothing_is_superseded_by_the_same_commit_nor_by_an_attempt_that_has_los
     let world = World::new().await;
     let older = limited(&world).await;
     let hub = Hub::start(Post::Answered, '1').await;
-    let worker = hub.worker(&world, Duration::from_secs(30));
+    let worker = hub.worker(&world, PATIENCE);
     let newer = submit(&world).await;
     world.until_state(newer, JobState::Done).await;
     let lost = Lease {
@@ -427,8 +432,7 @@ async fn nothing_is_superseded_by_the_same_commit_nor_by_an_attempt_that_has_los
         worker: worker.id,
     };
     worker.drain().await;
-    let pull = "https://github.com/acme/ledger/pull/7";
-    let ended = world.store.supersede(&lost, pull, &commit('2'), "late").await;
+    let ended = world.store.supersede(&lost, PULL, &commit('2'), "late").await;
     assert!(ended.expect("postgres is there").is_empty());
     assert_eq!(world.job(older).await.status, "retrying");
 }

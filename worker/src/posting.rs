@@ -1,10 +1,14 @@
 //! Posting a verdict on its pull request: once for each head commit, and never for one that is past.
 //!
-//! The intent is a row, written before anything is posted, and only by an attempt that holds its job.
-//! Who finds one there looks on GitHub for the marker first, its own and that of each review of the commit that may
-//! have posted before it: a reply may have been lost, or a worker killed between the post and its record. What GitHub
-//! refuses for good costs the review nothing but the letter; the result says so. A review that has read a newer commit
-//! ends those that wait with an older one.
+//! GitHub has no key that would make a repeat of a post safe. So a letter is written as a draft, which nobody sees, its
+//! number is put into the row of its pull request and commit, and then this number is sent in, which GitHub does once.
+//! Only an attempt that holds its job can put a number there, and who takes a row over first takes the draft back that
+//! stands in it: if that cannot be done any more, since it was sent in, the verdict is posted. So there is no moment at
+//! which an attempt could stand still for however long and post a second one when it goes on.
+//!
+//! A row from before these drafts has no number; then GitHub is searched for the marker of each review of the commit
+//! that may have posted. What GitHub refuses for good costs the review nothing but the letter; the result says so. A
+//! review that has read a newer commit ends those that wait with an older one.
 
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, Lane, PrUrl, Retry, ReviewResult};
 use millstream::queue::Queue;
@@ -13,10 +17,10 @@ use millstream::store::postings::Claim;
 use millstream::store::{Lease, Store, StoreError};
 use tracing::{debug, info};
 
-use crate::agent::trace;
+use crate::fault::Fault;
 use crate::github::Github;
 use crate::review::findings;
-use crate::review::letter::{self, Votes};
+use crate::review::letter::{self, Letter, Votes};
 
 /// The author of remarks about posting.
 const POST: &str = "post";
@@ -129,25 +133,19 @@ impl Poster {
             .await
             .map_err(|error| away(&error))?;
         let found = match claim {
-            Claim::Closed => {
-                let message = "the attempt has lost its job before it could post";
-                return Err(Failure::passing(FailureClass::Other, message));
-            }
+            Claim::Closed => return Err(lost()),
             Claim::Taken => return Ok(Some(taken(head))),
             Claim::Posted => return Ok(None),
-            Claim::Again(tried) => {
+            Claim::Again { tried, named } => {
                 let marked = |job| (job, letter::marker(job, head));
                 let markers: Vec<(JobId, String)> = tried.into_iter().map(marked).collect();
-                self.github.find_review(pull, &markers).await?
+                self.posted_before(lease, pull, &markers, named).await?
             }
             Claim::Fresh => None,
         };
         let (author, id) = match found {
             Some(found) => found,
-            None => {
-                let (review, plain) = letter::write(result, lease.job, head, self.votes);
-                (lease.job, self.github.post_review(pull, &review, &plain).await?)
-            }
+            None => (lease.job, Some(self.post_anew(lease, pull, head, result).await?)),
         };
         let recorded = self.store.posted(lease.job, author, &place, head, id).await;
         recorded.map_err(|error| away(&error))?;
@@ -157,11 +155,86 @@ impl Poster {
         info!(review.id = %lease.job, "posted review {} on {}", lease.job, pull.short());
         Ok(None)
     }
+
+    /// The letter that others see already, and whose it is. When there is none, none can appear any more: the draft that
+    /// the row names is taken back, and no other may be sent in.
+    async fn posted_before(
+        &self,
+        lease: &Lease,
+        pull: &PrUrl,
+        markers: &[(JobId, String)],
+        named: Option<i64>,
+    ) -> Result<Option<(JobId, Option<i64>)>, Failure> {
+        if let Some(id) = named
+            && let Some(words) = self.github.take_back(pull, id).await?
+        {
+            let author = markers.iter().find(|(_, marker)| words.ends_with(marker));
+            // Somebody may have edited it; it is the one of this commit all the same.
+            return Ok(Some((author.map_or(lease.job, |(job, _)| *job), named)));
+        }
+        self.github.find_review(pull, markers).await
+    }
+
+    /// Posts a letter, and answers GitHub's number for it.
+    async fn post_anew(
+        &self,
+        lease: &Lease,
+        pull: &PrUrl,
+        head: &str,
+        result: &ReviewResult,
+    ) -> Result<i64, Failure> {
+        let Letter { review, plain, event } = letter::write(result, lease.job, head, self.votes);
+        let draft = self
+            .github
+            .draft_review(pull, &review, &plain, letter::OURS)
+            .await?;
+        let named = self
+            .store
+            .name_draft(lease, &pull.to_string(), head, draft.id)
+            .await
+            .map_err(|error| away(&error))?;
+        if !named {
+            self.leave_no_draft(pull, draft.id).await;
+            return Err(lost());
+        }
+        match self.github.send_review(pull, &draft, event).await {
+            Ok(true) => Ok(draft.id),
+            Ok(false) => {
+                let message = format!(
+                    "the draft on {} was taken back before it was sent in",
+                    pull.short()
+                );
+                Err(Fault::GithubAway.failure(message, None))
+            }
+            Err(failure) => {
+                if failure.retry == Retry::Never {
+                    self.leave_no_draft(pull, draft.id).await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Takes back a draft that nobody will send in. One that stays is seen by nobody, and who drafts next takes it back.
+    async fn leave_no_draft(&self, pull: &PrUrl, id: i64) {
+        if let Err(failure) = self.github.take_back(pull, id).await {
+            debug!(
+                "the draft {id} on {} stays where it is: {}",
+                pull.short(),
+                failure.message
+            );
+        }
+    }
 }
 
-/// Adds a remark to a result.
+fn lost() -> Failure {
+    let message = "the attempt has lost its job before it could post";
+    Failure::passing(FailureClass::Other, message)
+}
+
+/// Adds a remark to a result. What GitHub says in it was masked when it was read.
 fn say(result: &mut ReviewResult, why: &str) {
-    let why = trace::presentable(&format!("Not posted on the pull request: {why}."));
+    let why = format!("Not posted on the pull request: {why}.");
     result.findings.push(findings::remark(POST, why));
 }
 

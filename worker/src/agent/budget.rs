@@ -103,6 +103,8 @@ pub struct Budget<'a> {
     spent: Spent,
     /// The dearest turn so far: the next one is likely to cost as much.
     dearest: Spent,
+    /// What was paid in this attempt, and not read from an earlier one.
+    paid: (Usage, f64),
 }
 
 impl<'a> Budget<'a> {
@@ -116,6 +118,7 @@ impl<'a> Budget<'a> {
             deadline: Instant::now() + limits.wall,
             spent: Spent::default(),
             dearest: Spent::default(),
+            paid: (Usage::default(), 0.0),
         }
     }
 
@@ -143,6 +146,18 @@ impl<'a> Budget<'a> {
         self.purse.add(spent);
         self.dearest.tokens = self.dearest.tokens.max(spent.tokens);
         self.dearest.cost_usd = self.dearest.cost_usd.max(spent.cost_usd);
+    }
+
+    /// Takes down what this attempt has paid, beside counting it.
+    pub fn pay(&mut self, usage: Usage, cost_usd: f64) {
+        self.paid.0 += usage;
+        self.paid.1 += cost_usd;
+    }
+
+    /// The tokens and US dollars that this attempt has paid, also for what came to nothing.
+    #[must_use]
+    pub const fn paid(&self) -> (Usage, f64) {
+        self.paid
     }
 
     /// Whether this turn may be paid at all.

@@ -43,6 +43,8 @@ pub struct Briefing {
     pub span_input: Value,
     /// What the tools work on.
     pub diff: Arc<Diff>,
+    /// The files that it shows, in a few words, secrets masked: who has not read it says so with them.
+    pub shows: String,
 }
 
 impl Briefing {
@@ -67,6 +69,8 @@ impl Briefing {
             })
             .collect();
         let span_input = span_input(&part, &shown);
+        let mut names: Vec<&str> = shown.iter().map(|piece| piece.file.as_str()).collect();
+        names.dedup();
         let which = if count == 1 {
             String::new()
         } else {
@@ -82,6 +86,7 @@ impl Briefing {
             opening: opening.into(),
             span_input,
             diff: part.diff,
+            shows: named(&names),
         })
     }
 }
@@ -129,6 +134,17 @@ pub fn files(message: &str) -> Vec<FileDiff> {
         .iter()
         .filter_map(|shown| FileDiff::named(&shown.file, Status::Modified, &shown.diff).ok())
         .collect()
+}
+
+/// The first names, and how many more there are.
+#[must_use]
+pub fn named<S: AsRef<str>>(names: &[S]) -> String {
+    const NAMED: usize = 5;
+    let first: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{}, and {more} more", first.join(", ")),
+    }
 }
 
 fn span_input(part: &Part, shown: &[ShownFile]) -> Value {

@@ -154,6 +154,9 @@ fn ended(span: &Span, status: SpanStatus, output: Value) -> SpanEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::StopReason;
+    use crate::review::sinks::Recorded;
+    use millstream::domain::FailureClass;
     use serde_json::json;
 
     #[test]
@@ -161,6 +164,32 @@ mod tests {
         let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
         assert_eq!(excerpt(&format!("x {key} y"), 8), "x AKIA…(…");
         assert_eq!(excerpt("short", 5), "short");
+    }
+
+    #[test]
+    fn no_part_of_a_span_tells_a_secret() {
+        let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+        let sinks = Recorded::new();
+        let trace = Trace::new(&sinks);
+        let begin = || trace.begin(SpanKind::Tool, &key, None, &json!({ "key": key }));
+        let answer = TurnAnswer {
+            blocks: vec![],
+            stop: StopReason::EndTurn,
+            usage: Usage::default(),
+            cached_tokens: 0,
+            cost_usd: 0.0,
+            model: "m".into(),
+        };
+        let failure = Failure::passing(FailureClass::Model, key.as_str());
+        trace.end(&begin(), &json!([key]));
+        trace.end_turn(&begin(), &json!([key]), &answer);
+        trace.fail(&begin(), &key);
+        trace.fail_turn(&begin(), &TurnFault::from(failure.clone()));
+        trace.settle(&begin(), &Err::<(), _>(failure), |()| Value::Null);
+        let told = sinks.everything();
+        assert!(!told.contains("Q7FAKE"), "{told}");
+        // Name and input of each of the five, and how it ended.
+        assert_eq!(told.matches("AKIA…(masked)").count(), 15);
     }
 
     #[test]

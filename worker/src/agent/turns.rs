@@ -77,10 +77,8 @@ pub struct Stage<'a> {
 pub struct Answer {
     /// Its words, secrets masked.
     pub text: String,
-    /// Tokens that this attempt paid.
+    /// Tokens that this attempt paid for it.
     pub usage: Usage,
-    /// What they cost.
-    pub cost_usd: f64,
 }
 
 /// A turn as its checkpoint keeps it.
@@ -146,7 +144,6 @@ struct Conversation<'a, 'p> {
     /// What failed turns have cost, in this attempt and before.
     lost: Spent,
     paid: Usage,
-    cost_usd: f64,
     /// Checkpoints may follow. After the first that is missing none can be of this conversation.
     resuming: bool,
     /// The model was told once that its answer cannot be read.
@@ -170,7 +167,6 @@ impl<'a, 'p> Conversation<'a, 'p> {
             room: stage.model.prompt_chars() / GROWTH,
             lost: Spent::default(),
             paid: Usage::default(),
-            cost_usd: 0.0,
             // The first attempt has nothing to resume: it spares itself the questions.
             resuming: stage.run.attempt > 1,
             asked_again: false,
@@ -196,7 +192,6 @@ impl<'a, 'p> Conversation<'a, 'p> {
                 return Ok(Answer {
                     text: turn.answer.text(),
                     usage: self.paid,
-                    cost_usd: self.cost_usd,
                 });
             };
             self.messages.push(Message::Assistant(turn.answer.blocks));
@@ -232,6 +227,7 @@ impl<'a, 'p> Conversation<'a, 'p> {
             return Ok(());
         }
         self.budget.count(spent);
+        self.budget.pay(fault.usage, fault.cost_usd);
         self.lost += spent;
         let kept = json!(self.lost);
         self.stage.sinks.save_checkpoint(&self.lost_step(), &kept).await
@@ -258,8 +254,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
             return Err(self.budget.late());
         }
         let (answer, llm) = self.answered(number, span).await?;
+        self.budget.pay(answer.usage, answer.cost_usd);
         self.paid += answer.usage;
-        self.cost_usd += answer.cost_usd;
         self.trace.end_turn(&llm, &turn_output(&answer), &answer);
         let mut results = Vec::new();
         let mut room = self.room.saturating_sub(chars(&answer));
@@ -361,7 +357,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
                 Err(_) => Err(LATE.to_owned()),
             }
         };
-        let id = call.id.clone();
+        // As the answer keeps it, so that the two still belong together.
+        let id = kept_id(&call.id);
         Ok(match outcome {
             Ok(content) => {
                 self.trace.end(&span, &Value::String(content.clone()));
@@ -447,7 +444,7 @@ fn kept(answer: TurnAnswer) -> TurnAnswer {
             text: trace::excerpt(&text, LONGEST_TEXT),
         },
         Block::ToolCall(call) => Block::ToolCall(ToolCall {
-            id: trace::excerpt(&call.id, 200),
+            id: kept_id(&call.id),
             name: trace::excerpt(&call.name, 200),
             arguments: trace::presentable_json(&call.arguments),
         }),
@@ -456,6 +453,11 @@ fn kept(answer: TurnAnswer) -> TurnAnswer {
         blocks: answer.blocks.into_iter().map(presentable).collect(),
         ..answer
     }
+}
+
+/// A model's name for a call as it may be kept.
+fn kept_id(id: &str) -> String {
+    trace::excerpt(id, 200)
 }
 
 /// The reference's two shapes of a turn's output.

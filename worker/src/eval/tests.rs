@@ -117,3 +117,33 @@ async fn what_is_found_missed_and_made_up_is_counted() {
     assert!((report.cost_usd - 0.009).abs() < 1e-9);
     assert_eq!((report.missed.len(), report.unlabelled.len()), (1, 2));
 }
+
+#[test]
+fn no_secret_is_in_a_report() {
+    use millstream::domain::{Failure, FailureClass, Finding, Severity, Usage, Verdict};
+    let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+    let made_up = Finding {
+        agent: "security".into(),
+        severity: Severity::Warn,
+        file: None,
+        line: None,
+        note: key.clone(),
+    };
+    let result = ReviewResult {
+        verdict: Verdict::Approve,
+        reason: String::new(),
+        findings: vec![made_up],
+        notes: vec![],
+        usage: Usage::default(),
+        cost_usd: 0.0,
+    };
+    let failure = Failure::passing(FailureClass::Model, key.as_str());
+    let outcomes = [Ok(result), Err(failure)].map(|result| Outcome {
+        case: case("one", Verdict::Approve, &[]),
+        result,
+        agents: BTreeMap::new(),
+    });
+    let report = score::report("m", &outcomes, Duration::ZERO);
+    assert_eq!(report.unlabelled[0].note, "AKIA…(masked)");
+    assert_eq!(report.failed[0].error, "AKIA…(masked)");
+}

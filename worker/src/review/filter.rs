@@ -4,6 +4,7 @@
 //! Binary files and those whose lines are not shown cannot be reviewed; they are counted apart,
 //! since unlike noise their absence matters.
 
+use crate::agent::prompt::named;
 use crate::diff::{Diff, FileDiff, Status};
 use crate::github::Cut;
 
@@ -159,16 +160,6 @@ impl LeftOut {
         }
         detail
     }
-}
-
-/// The first names, and how many more there are.
-fn named(paths: &[String]) -> String {
-    const NAMED: usize = 5;
-    let mut names: Vec<String> = paths.iter().take(NAMED).cloned().collect();
-    if paths.len() > NAMED {
-        names.push(format!("and {} more", paths.len() - NAMED));
-    }
-    names.join(", ")
 }
 
 /// Parts a change into what is reviewed and what is not; files without a changed line are in neither.

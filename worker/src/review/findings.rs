@@ -52,16 +52,18 @@ pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
     Report { findings, note }
 }
 
-/// The reports on the parts of a change as one; that on a change in one part stays as it is.
+/// The reports on the parts of a change as one, with the parts that were not read; that on a change in one part stays as
+/// it is.
 #[must_use]
-pub fn together(agent: &str, mut reports: Vec<Report>) -> Report {
-    if reports.len() == 1 {
+pub fn together(agent: &str, mut reports: Vec<Report>, unread: &[String]) -> Report {
+    if reports.len() == 1 && unread.is_empty() {
         return reports.remove(0);
     }
     let mut findings: Vec<Finding> = reports.into_iter().flat_map(|report| report.findings).collect();
     findings.sort_by(gravest_first);
     findings.dedup();
     cap(agent, &mut findings);
+    findings.extend(unread.iter().map(|part| not_reviewed(agent, part)));
     let note = note(&findings);
     Report { findings, note }
 }
@@ -95,6 +97,12 @@ pub fn remark(agent: &str, note: String) -> Finding {
         line: None,
         note,
     }
+}
+
+/// A finding about what nobody, or this reviewer, has looked at.
+#[must_use]
+pub fn not_reviewed(author: &str, what: &str) -> Finding {
+    remark(author, format!("Not reviewed: {what}."))
 }
 
 /// The list in an answer: the first array of objects, or of nothing; or what an object calls `findings`.
@@ -187,6 +195,7 @@ fn note(findings: &[Finding]) -> String {
 mod tests {
     use super::*;
     use crate::diff;
+    use serde_json::json;
 
     fn change() -> Diff {
         diff::parse("--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n").expect("a diff")
@@ -241,6 +250,25 @@ mod tests {
                 ),
                 (location, Severity::Warn, note)
             );
+        }
+    }
+
+    #[test]
+    fn no_secret_is_kept_wherever_an_answer_has_it() {
+        let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+        let named = format!("--- a/{key}.rs\n+++ b/{key}.rs\n@@ -1 +1,2 @@\n a\n+b\n");
+        let named = diff::parse(&named).expect("a diff");
+        for answer in [
+            json!([{"note": key}]),
+            json!([{"note": "n", "file": key}]),
+            json!([{"note": "n", "file": format!("{key}.rs"), "line": 2}]),
+            json!([{"note": "n", "file": "x.rs", "line": key}]),
+            json!(format!("it is {key}")),
+        ] {
+            for change in [&change(), &named] {
+                let report = read("security", &answer.to_string(), change);
+                assert!(!format!("{report:?}").contains("Q7FAKE"), "{report:?}");
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Pull requests as large as GitHub lists them: nothing is left out without a word.
 
-use super::tests::{first, github, stored, told};
+use super::tests::{NOWHERE, first, github, pull, second, stored, told};
 use super::*;
-use crate::model::Offline;
-use crate::model::stub::Stub;
+use crate::model::stub::{self, Stub};
+use crate::model::{Offline, TurnAnswer};
 use millstream::domain::{Retry, Severity};
 use sinks::Recorded;
 use std::time::Duration;
@@ -12,20 +12,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const PULL: &str = "/repos/acme/ledger/pulls/7";
 
-fn pull() -> Source {
-    Source::PullRequest(
-        "https://github.com/acme/ledger/pull/7"
-            .parse()
-            .expect("an address"),
-    )
-}
-
-fn reviewer(model: impl Model + 'static, server: &MockServer, tokens: u64) -> Reviewer {
-    let limits = Limits {
-        tokens,
-        ..Limits::default()
-    };
-    Reviewer::new(Arc::new(model), github(&server.uri()), limits)
+/// A reviewer that asks this GitHub.
+fn asking(server: &MockServer, model: impl Model + 'static) -> Reviewer {
+    Reviewer::new(Arc::new(model), github(&server.uri()), Limits::default())
 }
 
 /// GitHub with so many files of which it lists 3,000, and a key in the last of these.
@@ -70,7 +59,7 @@ async fn three_thousand_files_are_reviewed_and_those_beyond_are_a_finding() {
     let offline = || Offline::new(Duration::ZERO, 0.0);
     let server = serve_thousands(3_400).await;
     let sinks = Recorded::new();
-    let result = reviewer(offline(), &server, 1_000_000)
+    let result = asking(&server, offline())
         .review(first(), pull(), &sinks)
         .await
         .expect("a result");
@@ -84,7 +73,7 @@ async fn three_thousand_files_are_reviewed_and_those_beyond_are_a_finding() {
 
     let server = serve_thousands(3_000).await;
     let sinks = Recorded::new();
-    reviewer(offline(), &server, 1_000_000)
+    asking(&server, offline())
         .review(first(), pull(), &sinks)
         .await
         .expect("a result");
@@ -119,9 +108,7 @@ async fn lines_that_the_list_does_not_show_are_taken_from_the_raw_diff() {
             .mount(&server)
             .await;
         let sinks = Recorded::new();
-        let result = reviewer(Stub::new(), &server, 1_000_000)
-            .review(first(), pull(), &sinks)
-            .await;
+        let result = asking(&server, Stub::new()).review(first(), pull(), &sinks).await;
         let missing = 2 - kept;
         match result {
             Ok(_) => assert_eq!(
@@ -133,38 +120,48 @@ async fn lines_that_the_list_does_not_show_are_taken_from_the_raw_diff() {
     }
 }
 
-#[tokio::test]
-async fn a_change_larger_than_a_prompt_is_read_in_parts_within_the_budget() {
-    // Five files of which two fit into a prompt of the stub, and tokens for two parts.
-    let text: String = (1..=5)
-        .map(|n| {
-            format!(
-                "--- a/f{n}\n+++ b/f{n}\n@@ -1,0 +1 @@\n+{}\n",
-                "x".repeat(150_000)
-            )
-        })
-        .collect();
-    let stub = Stub::new();
-    for agent in ["security", "performance"] {
-        for part in [1, 3] {
-            let found = format!(r#"[{{"severity":"warn","file":"f{part}","line":1,"note":"n{part}"}}]"#);
-            stub.answer(agent, crate::model::stub::says(&found));
-        }
-    }
-    let server = MockServer::start().await;
-    let (run, sinks) = (first(), Recorded::new());
-    let reviewer = reviewer(stub.clone(), &server, 600_000);
-    let result = reviewer
-        .review(run, stored(&text), &sinks)
-        .await
-        .expect("a result");
-    let places: Vec<String> = result
+/// Five files, f1 to f5, of which two fit into a prompt of the stub: three parts.
+fn five_files() -> Source {
+    let file = |n| {
+        let line = "x".repeat(150_000);
+        format!("--- a/f{n}\n+++ b/f{n}\n@@ -1,0 +1 @@\n+{line}\n")
+    };
+    stored(&(1..=5).map(file).collect::<String>())
+}
+
+/// What a reviewer says that warns of the first line of a file.
+fn warns(file: &str) -> TurnAnswer {
+    let found = json!([{"severity": "warn", "file": file, "line": 1, "note": format!("in {file}")}]);
+    stub::says(&found.to_string())
+}
+
+/// Where the reviewers warn.
+fn warned(result: &ReviewResult) -> Vec<String> {
+    let warnings = result
         .findings
         .iter()
-        .filter(|finding| finding.severity == Severity::Warn)
-        .map(Finding::location)
-        .collect();
-    assert_eq!(places, ["f1:1", "f1:1", "f3:1", "f3:1"]);
+        .filter(|finding| finding.severity == Severity::Warn);
+    warnings.map(Finding::location).collect()
+}
+
+#[tokio::test]
+async fn a_change_larger_than_a_prompt_is_read_in_parts_within_the_budget() {
+    let stub = Stub::new();
+    for agent in ["security", "performance"] {
+        stub.answer(agent, warns("f1")).answer(agent, warns("f3"));
+    }
+    let (run, sinks) = (first(), Recorded::new());
+    // Tokens for two of the three parts.
+    let limits = Limits {
+        tokens: 600_000,
+        ..Limits::default()
+    };
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(NOWHERE), limits);
+    let result = reviewer
+        .review(run, five_files(), &sinks)
+        .await
+        .expect("a result");
+    assert_eq!(warned(&result), ["f1:1", "f1:1", "f3:1", "f3:1"]);
     assert!(
         result
             .reason
@@ -182,41 +179,102 @@ async fn a_change_larger_than_a_prompt_is_read_in_parts_within_the_budget() {
             "security/0"
         ]
     );
-    assert_eq!(
-        told(&sinks)
-            .iter()
-            .filter(|event| event.starts_with("done "))
-            .count(),
-        2
-    );
+    let told = told(&sinks);
+    let done = told.iter().filter(|event| event.starts_with("done "));
+    assert_eq!(done.count(), 2);
     // Another attempt pays for none of the parts again.
     reviewer
-        .review(RunId { attempt: 2, ..run }, stored(&text), &sinks.resumed())
+        .review(second(run), five_files(), &sinks.resumed())
         .await
         .expect("a result");
     assert_eq!((stub.count("security", 0), stub.count("judge", 0)), (2, 1));
 }
 
 #[tokio::test]
-async fn the_parts_of_a_change_share_their_agents_budget() {
-    // Five files of which two fit into a prompt of the stub: three parts.
-    let text: String = (1..=5)
-        .map(|n| {
-            format!(
-                "--- a/f{n}\n+++ b/f{n}\n@@ -1,0 +1 @@\n+{}\n",
-                "x".repeat(150_000)
-            )
-        })
-        .collect();
-    // A turn of the stub costs 0.001, so the third part has nothing left.
+async fn an_agent_over_its_budget_keeps_what_it_has_found_and_says_what_it_has_not_read() {
+    let stub = Stub::new();
+    for file in ["f1", "f3"] {
+        let answer = TurnAnswer {
+            cost_usd: 0.8,
+            ..warns(file)
+        };
+        stub.answer("security", answer);
+    }
     let limits = Limits {
-        cost_usd: 0.0015,
+        cost_usd: 1.5,
+        ..Limits::default()
+    };
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(NOWHERE), limits);
+    let (run, sinks) = (first(), Recorded::new());
+    let result = reviewer
+        .review(run, five_files(), &sinks)
+        .await
+        .expect("a result");
+    let unread = "Not reviewed: part 3 of 3 by security (f5), since agent security cost 1.60 of 1.50 USD without an answer.";
+    assert_eq!(warned(&result), ["f1:1", "f3:1"]);
+    let last = result.findings.last().expect("three findings");
+    assert_eq!(
+        (
+            result.findings.len(),
+            last.agent.as_str(),
+            last.severity,
+            last.note.as_str()
+        ),
+        (3, "security", Severity::Info, unread)
+    );
+    assert!(result.reason.ends_with(unread), "{}", result.reason);
+    assert!(result.notes[0].note.contains(unread), "{}", result.notes[0].note);
+    let calls = stub.calls();
+    let judge = calls
+        .iter()
+        .find(|call| call.agent == "judge")
+        .expect("it is asked");
+    assert!(format!("{:?}", judge.messages).contains("part 3 of 3 by security"));
+    // The performance reviewer has a budget of its own.
+    assert_eq!((stub.count("security", 0), stub.count("performance", 0)), (2, 3));
+
+    let again = reviewer
+        .review(second(run), five_files(), &sinks.resumed())
+        .await
+        .expect("a result");
+    assert_eq!(
+        (again.findings, again.usage, stub.count("security", 0)),
+        (result.findings, Usage::default(), 2),
+        "the same, and nothing is paid twice"
+    );
+}
+
+#[tokio::test]
+async fn turns_that_are_used_up_in_one_part_leave_the_others_and_are_paid() {
+    let stub = Stub::new();
+    stub.answer("performance", warns("f1"));
+    for _ in 0..Limits::default().turns {
+        stub.answer("performance", stub::asks(&[("diff_stats", json!({}))]));
+    }
+    stub.answer("performance", warns("f5"));
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(NOWHERE), Limits::default());
+    let result = reviewer
+        .review(first(), five_files(), &Recorded::new())
+        .await
+        .expect("a result");
+    assert_eq!(warned(&result), ["f1:1", "f5:1"]);
+    let unread =
+        "part 2 of 3 by performance (f3, f4), since agent performance used its 12 turns without an answer";
+    assert!(result.reason.contains(unread), "{}", result.reason);
+    // Three parts of the one reviewer, two parts and twelve turns of the other, and the judge.
+    assert_eq!(result.usage.input_tokens, (3 + 2 + 12 + 1) * 100);
+}
+
+#[tokio::test]
+async fn a_budget_that_pays_for_no_part_ends_the_review() {
+    let limits = Limits {
+        turns: 0,
         ..Limits::default()
     };
     let stub = Stub::new();
-    let reviewer = Reviewer::new(Arc::new(stub.clone()), github("http://127.0.0.1:9"), limits);
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(NOWHERE), limits);
     let failure = reviewer
-        .review(first(), stored(&text), &Recorded::new())
+        .review(first(), five_files(), &Recorded::new())
         .await
         .expect_err("it is used up");
     assert_eq!(
@@ -224,5 +282,5 @@ async fn the_parts_of_a_change_share_their_agents_budget() {
         (FailureClass::Budget, Retry::Never),
         "{failure}"
     );
-    assert_eq!((stub.count("security", 0), stub.count("judge", 0)), (2, 0));
+    assert_eq!(stub.calls(), []);
 }

@@ -25,15 +25,29 @@ pub enum Votes {
     Both,
 }
 
+/// How every marker begins.
+pub const OURS: &str = "<!-- millstream review ";
+
 /// The end of a letter by which it is found again.
 #[must_use]
 pub fn marker(job: JobId, head: &str) -> String {
-    format!("<!-- millstream review {job} of {head} -->")
+    format!("{OURS}{job} of {head} -->")
 }
 
-/// Writes the letter, and the words of one without remarks on lines.
+/// A letter, ready to be posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The words, and remarks on lines.
+    pub review: NewReview,
+    /// The words of a letter without remarks on lines.
+    pub plain: String,
+    /// How it counts.
+    pub event: Event,
+}
+
+/// Writes the letter.
 #[must_use]
-pub fn write(result: &ReviewResult, job: JobId, head: &str, votes: Votes) -> (NewReview, String) {
+pub fn write(result: &ReviewResult, job: JobId, head: &str, votes: Votes) -> Letter {
     let marker = marker(job, head);
     let (on_lines, others): (Vec<&Finding>, Vec<&Finding>) =
         result.findings.iter().partition(|finding| is_on_line(finding));
@@ -41,13 +55,15 @@ pub fn write(result: &ReviewResult, job: JobId, head: &str, votes: Votes) -> (Ne
     let comments = shown.iter().filter_map(|finding| comment(finding)).collect();
     let told: Vec<&Finding> = rest.iter().copied().chain(others).collect();
     let all: Vec<&Finding> = result.findings.iter().collect();
-    let review = NewReview {
-        commit_id: head.to_owned(),
+    Letter {
+        review: NewReview {
+            commit_id: head.to_owned(),
+            body: words(result, &told, &marker),
+            comments,
+        },
+        plain: words(result, &all, &marker),
         event: event(result.verdict, votes),
-        body: words(result, &told, &marker),
-        comments,
-    };
-    (review, words(result, &all, &marker))
+    }
 }
 
 fn event(verdict: Verdict, votes: Votes) -> Event {
@@ -145,7 +161,7 @@ mod tests {
     fn lines_get_remarks_and_the_letter_has_the_rest() {
         let job = JobId::fresh();
         let found = vec![finding(Some(7), "on a line"), finding(None, "on the file")];
-        let (review, plain) = write(&result(Verdict::Approve, found), job, "abc", Votes::None);
+        let Letter { review, plain, .. } = write(&result(Verdict::Approve, found), job, "abc", Votes::None);
         assert_eq!(
             review.body,
             format!(
@@ -188,7 +204,7 @@ mod tests {
         let forged = format!("@octocat <img src=x> ![x](y)\n\n# {}", marker(job, "abc"));
         let mut found = vec![finding(None, &forged)];
         found.extend((0..200).map(|_| finding(Some(1), &"x".repeat(900))));
-        let (review, plain) = write(&result(Verdict::Unknown, found), job, "abc", Votes::Both);
+        let Letter { review, plain, .. } = write(&result(Verdict::Unknown, found), job, "abc", Votes::Both);
         assert_eq!((review.comments.len(), plain.matches("<").count()), (COMMENTS, 1));
         assert!(!plain.contains("@o") && !plain.contains("![") && !plain.contains("\n#"));
         for text in [&review.body, &plain] {

@@ -222,11 +222,14 @@ fn unwritable(error: &serde_json::Error) -> Failure {
 struct Reviewed {
     agent: &'static str,
     report: Report,
+    /// The parts of the change that it has not read, and why.
+    unread: Vec<String>,
     usage: Usage,
     cost_usd: f64,
 }
 
-/// Runs one reviewer from its first event to its last, part by part. Its parts share its budget.
+/// Runs one reviewer from its first event to its last, part by part. Its parts share its budget: one that is used up
+/// takes away what is left to be read, and not what the parts before have found.
 async fn reviewed(
     stages: &[(Stage<'_>, &Briefing)],
     agent: &'static Agent,
@@ -241,28 +244,37 @@ async fn reviewed(
     tell(Progress::AgentStart {
         agent: agent.name.to_owned(),
     });
-    let (mut reports, mut usage, mut cost_usd) = (Vec::with_capacity(stages.len()), Usage::default(), 0.0);
-    for (stage, briefing) in stages {
-        let answer = stage
-            .run(
-                agent,
-                Arc::clone(&briefing.opening),
-                &briefing.span_input,
-                &mut budget,
-            )
-            .await?;
-        reports.push(findings::read(agent.name, &answer.text, diff));
-        usage += answer.usage;
-        cost_usd += answer.cost_usd;
+    let (mut reports, mut over) = (Vec::with_capacity(stages.len()), Vec::new());
+    for (number, (stage, briefing)) in (1..).zip(stages) {
+        let opening = Arc::clone(&briefing.opening);
+        match stage.run(agent, opening, &briefing.span_input, &mut budget).await {
+            Ok(answer) => reports.push(findings::read(agent.name, &answer.text, diff)),
+            Err(failure) if failure.class == FailureClass::Budget => over.push((number, *briefing, failure)),
+            Err(failure) => return Err(failure),
+        }
     }
-    let report = findings::together(agent.name, reports);
+    if reports.is_empty() && !over.is_empty() {
+        // Nothing was answered, so there is nothing to keep.
+        return Err(over.swap_remove(0).2);
+    }
+    let unread = |(number, briefing, failure): &(usize, &Briefing, Failure)| {
+        let (count, name, shows) = (stages.len(), agent.name, &briefing.shows);
+        format!(
+            "part {number} of {count} by {name} ({shows}), since {}",
+            failure.message
+        )
+    };
+    let unread: Vec<String> = over.iter().map(unread).collect();
+    let report = findings::together(agent.name, reports, &unread);
     tell(Progress::AgentDone {
         agent: agent.name.to_owned(),
         note: report.note.clone(),
     });
+    let (usage, cost_usd) = budget.paid();
     Ok(Reviewed {
         agent: agent.name,
         report,
+        unread,
         usage,
         cost_usd,
     })
@@ -275,37 +287,32 @@ async fn judged(
     left_out: &LeftOut,
 ) -> Result<ReviewResult, Failure> {
     stage.sinks.progress(Progress::phase(Phase::Judge));
-    let reasons: Vec<String> = left_out
+    let mut reasons: Vec<String> = left_out
         .reasons()
         .iter()
         .map(|reason| trace::presentable(reason))
         .collect();
+    let of_nobody = reasons.len();
     let mut notes = Vec::with_capacity(reviewed.len() + 1);
     let (mut found, mut usage, mut cost_usd) = (Vec::new(), Usage::default(), 0.0);
-    for Reviewed {
-        agent,
-        report,
-        usage: used,
-        cost_usd: cost,
-    } in reviewed
-    {
+    for one in reviewed {
         notes.push(AgentNote {
-            agent: agent.to_owned(),
-            note: report.note,
+            agent: one.agent.to_owned(),
+            note: one.report.note,
         });
-        found.extend(report.findings);
-        usage += used;
-        cost_usd += cost;
+        found.extend(one.report.findings);
+        reasons.extend(one.unread);
+        usage += one.usage;
+        cost_usd += one.cost_usd;
     }
-    let answer = ask_judge(stage, &found, &notes, &reasons).await?;
-    usage += answer.usage;
-    cost_usd += answer.cost_usd;
+    let mut budget = Budget::new(JUDGE.name, stage.limits, stage.purse);
+    let answer = ask_judge(stage, &found, &notes, &reasons, &mut budget).await?;
+    let (paid, paid_usd) = budget.paid();
+    usage += paid;
+    cost_usd += paid_usd;
     let judgement = verdict::read(&answer.text);
-    found.extend(
-        reasons
-            .iter()
-            .map(|reason| findings::remark(FILTER, format!("Not reviewed: {reason}."))),
-    );
+    let of_nobody = reasons.iter().take(of_nobody);
+    found.extend(of_nobody.map(|reason| findings::not_reviewed(FILTER, reason)));
     // Stable: findings of one grade and place stay in the reviewers' order.
     found.sort_by(findings::gravest_first);
     let reason = with_left_out(judgement.reason, &reasons);
@@ -333,15 +340,15 @@ async fn ask_judge(
     found: &[Finding],
     notes: &[AgentNote],
     reasons: &[String],
+    budget: &mut Budget<'_>,
 ) -> Result<Answer, Failure> {
     let opening = prompt::for_judge(found, reasons).map_err(|error| unwritable(&error))?;
     let notes: Vec<Value> = notes
         .iter()
         .map(|note| json!({ "agent": note.agent, "note": note.note }))
         .collect();
-    let mut budget = Budget::new(JUDGE.name, stage.limits, stage.purse);
     let span_input = json!({ "findings": notes });
-    stage.run(&JUDGE, opening, &span_input, &mut budget).await
+    stage.run(&JUDGE, opening, &span_input, budget).await
 }
 
 /// Adds to the judge's reason what nobody looked at, so that a reader of the verdict knows.

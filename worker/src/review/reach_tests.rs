@@ -1,11 +1,11 @@
 //! Reviews whose reviewers look beyond the diff.
 
 use super::tests::hostile::hosted;
-use super::tests::{first, github, stored};
+use super::tests::{NOWHERE, SMALL, first, github, pull, second, stored};
 use super::*;
-use crate::model::Message;
 use crate::model::played::{Act, Played};
 use crate::model::stub::{self, Stub};
+use crate::model::{Block, Message, ToolCall, TurnAnswer};
 use crate::reach::mcp::tests::{PROGRAM, program, tool};
 use crate::reach::mcp::{McpServer, Way};
 use millstream::domain::{Retry, Verdict};
@@ -39,8 +39,8 @@ fn results(stub: &Stub, agent: &str) -> Vec<(String, bool)> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_reviewer_reads_a_file_at_the_head_with_its_secrets_masked() {
+/// GitHub with a pull request whose repository has this file at its head.
+async fn serve(file: &str, text: String) -> MockServer {
     let (server, head) = (MockServer::start().await, "1".repeat(40));
     let files = json!([{"filename": "src/a.rs", "status": "modified", "changes": 1,
                         "contents_url": format!("https://x/contents/src/a.rs?ref={head}"),
@@ -49,12 +49,22 @@ async fn a_reviewer_reads_a_file_at_the_head_with_its_secrets_masked() {
         .respond_with(ResponseTemplate::new(200).set_body_json(files))
         .mount(&server)
         .await;
-    let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
-    Mock::given(path("/repos/acme/ledger/contents/src/b.rs"))
+    Mock::given(path(format!("/repos/acme/ledger/contents/{file}")))
         .and(query_param("ref", &head))
-        .respond_with(ResponseTemplate::new(200).set_body_string(format!("one\nlet k = \"{key}\";\n")))
+        .respond_with(ResponseTemplate::new(200).set_body_string(text))
         .mount(&server)
         .await;
+    server
+}
+
+fn reviewer(model: impl Model + 'static, github_at: &str) -> Reviewer {
+    Reviewer::new(Arc::new(model), github(github_at), Limits::default())
+}
+
+#[tokio::test]
+async fn a_reviewer_reads_a_file_at_the_head_with_its_secrets_masked() {
+    let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+    let server = serve("src/b.rs", format!("one\nlet k = \"{key}\";\n")).await;
     let stub = Stub::new();
     let calls = [
         ("read_file", json!({"path": "src/b.rs"})),
@@ -63,15 +73,9 @@ async fn a_reviewer_reads_a_file_at_the_head_with_its_secrets_masked() {
     ];
     stub.answer("security", stub::asks(&calls));
     let sinks = Recorded::new();
-    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(&server.uri()), Limits::default());
-    let pull = Source::PullRequest(
-        "https://github.com/acme/ledger/pull/7"
-            .parse()
-            .expect("an address"),
-    );
-    let result = reviewer
+    let result = reviewer(stub.clone(), &server.uri())
         .with_servers(away())
-        .review(first(), pull, &sinks)
+        .review(first(), pull(), &sinks)
         .await
         .expect("a result");
     assert_ne!(result.verdict, Verdict::RequestChanges);
@@ -99,43 +103,67 @@ async fn a_reviewer_reads_a_file_at_the_head_with_its_secrets_masked() {
 }
 
 #[tokio::test]
+async fn a_secret_in_a_call_and_in_the_name_of_what_it_reads_is_masked() {
+    let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+    let named = format!("src/{key}.rs");
+    let server = serve(&named, "one\n".to_owned()).await;
+    let call = |id: &str, name: &str, arguments: Value| {
+        Block::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments,
+        })
+    };
+    let stub = Stub::new();
+    let answer = TurnAnswer {
+        blocks: vec![
+            call(&key, "scan_for_secrets", json!({ "file": "src/a.rs" })),
+            call("2", &key, json!({})),
+            call("3", "read_file", json!({ "path": named })),
+        ],
+        ..stub::asks(&[])
+    };
+    stub.answer("security", answer);
+    let sinks = Recorded::new();
+    reviewer(stub.clone(), &server.uri())
+        .review(first(), pull(), &sinks)
+        .await
+        .expect("a result");
+    let told = results(&stub, "security");
+    assert_eq!(told[1].0, "unknown tool \"AKIA…(masked)\"");
+    assert!(told[2].0.contains("src/AKIA…(masked).rs"), "{}", told[2].0);
+    // A call and its answer still belong together.
+    let calls = stub.calls();
+    let second = calls
+        .iter()
+        .find(|call| call.agent == "security" && call.turn == 1);
+    let [_, Message::Assistant(said), Message::ToolResults(answers)] =
+        &second.expect("a second turn").messages[..]
+    else {
+        panic!("{calls:?}");
+    };
+    for (said, answer) in said.iter().zip(answers) {
+        assert!(
+            matches!(said, Block::ToolCall(call) if call.id == answer.id),
+            "{said:?}"
+        );
+    }
+    let everywhere = format!("{calls:?}{}", sinks.everything());
+    assert!(!everywhere.contains("Q7FAKE"), "{everywhere}");
+}
+
+#[tokio::test]
 async fn a_patch_has_no_head_to_read() {
     let stub = Stub::new();
     stub.answer("security", stub::asks(&[("read_file", json!({"path": "x.rs"}))]));
-    let reviewer = Reviewer::new(
-        Arc::new(stub.clone()),
-        github("http://127.0.0.1:9"),
-        Limits::default(),
-    );
-    let text = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
-    reviewer
-        .review(first(), stored(text), &Recorded::new())
+    reviewer(stub.clone(), NOWHERE)
+        .review(first(), stored(SMALL), &Recorded::new())
         .await
         .expect("a result");
     assert_eq!(
         results(&stub, "security"),
         [("unknown tool \"read_file\"".to_owned(), true)]
     );
-}
-
-/// GitHub with a pull request whose repository has this file at its head.
-async fn serve(file: String) -> (MockServer, Source) {
-    let (server, head) = (MockServer::start().await, "1".repeat(40));
-    let files = json!([{"filename": "src/a.rs", "status": "modified", "changes": 1,
-                        "contents_url": format!("https://x/contents/src/a.rs?ref={head}"),
-                        "patch": "@@ -1 +1,2 @@\n a\n+b"}]);
-    Mock::given(path("/repos/acme/ledger/pulls/7/files"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(files))
-        .mount(&server)
-        .await;
-    Mock::given(path("/repos/acme/ledger/contents/deploy/all"))
-        .respond_with(ResponseTemplate::new(200).set_body_string(file))
-        .mount(&server)
-        .await;
-    let pull = "https://github.com/acme/ledger/pull/7"
-        .parse()
-        .expect("an address");
-    (server, Source::PullRequest(pull))
 }
 
 #[tokio::test]
@@ -160,7 +188,7 @@ async fn secrets_that_their_line_or_a_line_above_gives_away_are_masked_in_a_file
         format!("-----END {} KEY-----", "PRIVATE"),
         "the end".to_owned(),
     ];
-    let (server, pull) = serve(lines.join("\n")).await;
+    let server = serve("deploy/all", lines.join("\n")).await;
     let stub = Stub::new();
     let calls = [
         ("read_file", json!({"path": "deploy/all"})),
@@ -169,8 +197,8 @@ async fn secrets_that_their_line_or_a_line_above_gives_away_are_masked_in_a_file
     ];
     stub.answer("security", stub::asks(&calls));
     let sinks = Recorded::new();
-    Reviewer::new(Arc::new(stub.clone()), github(&server.uri()), Limits::default())
-        .review(first(), pull, &sinks)
+    reviewer(stub.clone(), &server.uri())
+        .review(first(), pull(), &sinks)
         .await
         .expect("a result");
     let told = results(&stub, "security");
@@ -202,17 +230,12 @@ async fn tools_that_a_provider_refuses_are_left_out_and_the_review_goes_on() {
             Act::usual(seen)
         }
     });
-    let servers = McpServers::new(vec![program(PROGRAM, &json!([tool("echo")]))]);
-    let reviewer = Reviewer::new(
-        Arc::new(hosted(&played)),
-        github("http://127.0.0.1:9"),
-        Limits::default(),
-    );
-    let result = reviewer
-        .with_servers(servers)
-        .review(first(), stored(PATCH), &Recorded::new())
-        .await
-        .expect("a result");
+    let review = || async {
+        let servers = McpServers::new(vec![program(PROGRAM, &json!([tool("echo")]))]);
+        let reviewer = reviewer(hosted(&played), NOWHERE).with_servers(servers);
+        reviewer.review(first(), stored(SMALL), &Recorded::new()).await
+    };
+    let result = review().await.expect("a result");
     assert_eq!(result.verdict, Verdict::Approve);
     let asked = |agent: &str| played.seen().iter().filter(|seen| seen.agent() == agent).count();
     assert_eq!((asked("security"), asked("judge")), (2, 1));
@@ -220,21 +243,9 @@ async fn tools_that_a_provider_refuses_are_left_out_and_the_review_goes_on() {
     // One that refuses them all the same is not asked for ever.
     played.direct(|_| Act::status(400));
     played.forget();
-    let servers = McpServers::new(vec![program(PROGRAM, &json!([tool("echo")]))]);
-    let reviewer = Reviewer::new(
-        Arc::new(hosted(&played)),
-        github("http://127.0.0.1:9"),
-        Limits::default(),
-    );
-    let failure = reviewer
-        .with_servers(servers)
-        .review(first(), stored(PATCH), &Recorded::new())
-        .await
-        .expect_err("it is refused");
+    let failure = review().await.expect_err("it is refused");
     assert_eq!((failure.retry, asked("security")), (Retry::Never, 2), "{failure}");
 }
-
-const PATCH: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
 
 #[tokio::test]
 async fn calls_end_with_the_agents_time_and_their_turn_is_kept() {
@@ -247,11 +258,11 @@ async fn calls_end_with_the_agents_time_and_their_turn_is_kept() {
         wall: Duration::from_secs(1),
         ..Limits::default()
     };
-    let reviewer = Reviewer::new(Arc::new(stub.clone()), github("http://127.0.0.1:9"), limits);
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(NOWHERE), limits);
     let reviewer = reviewer.with_servers(servers);
     let (run, sinks) = (first(), Recorded::new());
     let failure = reviewer
-        .review(run, stored(PATCH), &sinks)
+        .review(run, stored(SMALL), &sinks)
         .await
         .expect_err("its time is over");
     assert_eq!(
@@ -267,7 +278,7 @@ async fn calls_end_with_the_agents_time_and_their_turn_is_kept() {
     assert_eq!(sinks.starts().len(), sinks.ends().len(), "no span is left open");
 
     let result = reviewer
-        .review(RunId { attempt: 2, ..run }, stored(PATCH), &sinks.resumed())
+        .review(second(run), stored(SMALL), &sinks.resumed())
         .await;
     result.expect("a result");
     assert_eq!(stub.count("security", 0), 1, "the turn is not paid again");
@@ -284,13 +295,13 @@ async fn calls_end_with_the_agents_time_and_their_turn_is_kept() {
 #[tokio::test]
 async fn a_conversation_grows_so_far_and_then_must_be_answered() {
     let line = format!("{}\n", "x".repeat(149));
-    let (server, pull) = serve(line.repeat(200)).await;
+    let server = serve("deploy/all", line.repeat(200)).await;
     let stub = Stub::new();
     let call = ("read_file", json!({"path": "deploy/all"}));
     let calls: Vec<_> = std::iter::repeat_n(call, 9).collect();
     stub.answer("security", stub::asks(&calls));
-    Reviewer::new(Arc::new(stub.clone()), github(&server.uri()), Limits::default())
-        .review(first(), pull, &Recorded::new())
+    reviewer(stub.clone(), &server.uri())
+        .review(first(), pull(), &Recorded::new())
         .await
         .expect("a result");
     let told = results(&stub, "security");

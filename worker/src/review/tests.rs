@@ -15,14 +15,17 @@ mod answers;
 mod budgets;
 pub(super) mod hostile;
 
-const SMALL: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
+pub(super) const SMALL: &str = "--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,2 @@\n a\n+b\n";
+
+/// Where no GitHub answers.
+pub(super) const NOWHERE: &str = "http://127.0.0.1:9";
 
 pub(super) fn github(api: &str) -> Github {
     Github::new(GithubSettings::at(api.parse().expect("an address"))).expect("settings that work")
 }
 
 fn reviewer(model: impl Model + 'static) -> Reviewer {
-    Reviewer::new(Arc::new(model), github("http://127.0.0.1:9"), Limits::default())
+    Reviewer::new(Arc::new(model), github(NOWHERE), Limits::default())
 }
 
 fn offline() -> Reviewer {
@@ -36,7 +39,7 @@ pub(super) fn first() -> RunId {
     }
 }
 
-fn second(run: RunId) -> RunId {
+pub(super) fn second(run: RunId) -> RunId {
     RunId { attempt: 2, ..run }
 }
 
@@ -45,6 +48,14 @@ pub(super) fn stored(text: &str) -> Source {
         label: "patch:0a1b2c3d4e5f".into(),
         text: text.into(),
     })
+}
+
+pub(super) fn pull() -> Source {
+    Source::PullRequest(
+        "https://github.com/acme/ledger/pull/7"
+            .parse()
+            .expect("an address"),
+    )
 }
 
 fn demo(name: &str) -> String {
@@ -437,7 +448,7 @@ async fn a_silent_model_is_a_time_out_that_may_pass() {
         wall: Duration::from_millis(20),
         ..Limits::default()
     };
-    let reviewer = Reviewer::new(Arc::new(stub), github("http://127.0.0.1:9"), limits);
+    let reviewer = Reviewer::new(Arc::new(stub), github(NOWHERE), limits);
     let failure = reviewer
         .review(first(), stored(SMALL), &Recorded::new())
         .await
@@ -520,13 +531,8 @@ async fn a_pull_request_is_reviewed_and_what_github_does_not_show_is_said() {
         github(&server.uri()),
         Limits::default(),
     );
-    let pull = Source::PullRequest(
-        "https://github.com/acme/ledger/pull/7"
-            .parse()
-            .expect("an address"),
-    );
     let sinks = Recorded::new();
-    let result = reviewer.review(first(), pull, &sinks).await.expect("a result");
+    let result = reviewer.review(first(), pull(), &sinks).await.expect("a result");
     assert_eq!(
         told(&sinks)[1],
         "filter 1 files (1 noise dropped); not reviewed: 1 binary, 1 without a patch, 1 damaged"

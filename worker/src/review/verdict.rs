@@ -159,5 +159,7 @@ mod tests {
         let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
         let judgement = read(&format!("{key} {}", "x".repeat(9_000)));
         assert!(judgement.reason.chars().count() < 400 && !judgement.reason.contains(&key));
+        let judgement = read(&format!(r#"{{"verdict":"approve","reason":"has {key}"}}"#));
+        assert_eq!(judgement.reason, "has AKIA…(masked)");
     }
 }

@@ -148,7 +148,7 @@ impl Known {
                 self.offered(&connection, listed)
             }
             Err(why) => {
-                let why = trace::excerpt(&http::one_line(&why), 300);
+                let why = http::one_line(&why);
                 warn!("reviews go on without the MCP server {name} for {LEFT_ALONE:?}: {why}");
                 *state = State::Away(Some(Instant::now() + LEFT_ALONE));
                 Vec::new()
@@ -230,7 +230,7 @@ impl McpTool {
         let call = self.patience.call;
         let called = tokio::time::timeout(call, self.connection.call(request)).await;
         let result = called.unwrap_or_else(|_| Err(format!("the tool did not answer within {call:?}")));
-        let result = result.map_err(|why| trace::excerpt(&http::one_line(&why), 300))?;
+        let result = result.map_err(|why| http::one_line(&why))?;
         let is_error = result.is_error == Some(true);
         // Masking a long text takes a while.
         let text = aside(move || words(&result))

@@ -21,6 +21,9 @@ while IFS= read -r line; do
     *'"name":"long"'*) words "$(printf '%070000d' 0)" ;;
     *'"name":"slow"'*) ;;
     *'"name":"told"'*) answer "$TOLD" ;;
+    *'"name":"small"'*) words "$(printf '%s' "$line" | tr -d '"\\' | tr 'A-Z' 'a-z')" ;;
+    *'"name":"refused"'*)
+      printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no: %s"}}\n' "$id" "$TOLD" ;;
     *'"name":"gone"'*) exit 0 ;;
     *'"name":"echo"'*) words "$(printf '%s' "$line" | tr -d '"\\')" ;;
     *'"id":'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}\n' "$id" ;;
@@ -157,13 +160,37 @@ async fn what_is_json_is_masked_before_it_is_text() {
         let tools = servers(vec![server]).tools().await;
         let told = named(&tools, "mcp_t_told").call(&json!({})).await;
         let told = told.unwrap_or_else(|wrong| wrong);
-        // What the conversation does with it.
-        let told = trace::presentable(&told);
         assert!(
             told.contains("three") && told.contains("(masked)") && !told.contains(secret),
             "{told}"
         );
     }
+}
+
+#[tokio::test]
+async fn no_secret_reaches_a_server_and_none_comes_from_what_it_says_about_itself() {
+    let key = format!("AKIA{}", "Q7FAKE2DEMO4KEY5");
+    let described = json!({"name": "refused", "description": key, "inputSchema": {"type": "object"}});
+    let mut server = program(PROGRAM, &json!([tool("small"), described]));
+    if let Way::Program { env, .. } = &mut server.way {
+        env.insert("TOLD".to_owned(), key.clone());
+    }
+    let tools = servers(vec![server]).tools().await;
+    // In small letters nobody would know the key any more.
+    let arguments = json!({ "say": key, "password": "q7Zr2Vx9Lm4Tn8Kp3Ws6" });
+    let heard = named(&tools, "mcp_t_small")
+        .call(&arguments)
+        .await
+        .expect("an answer");
+    assert!(
+        heard.contains("akia…(masked)") && !heard.contains("q7fake") && !heard.contains("lm4tn8"),
+        "{heard}"
+    );
+    let refused = named(&tools, "mcp_t_refused");
+    let description = &refused.spec().description;
+    assert!(description.ends_with("AKIA…(masked)"), "{description}");
+    let why = refused.call(&json!({})).await.expect_err("it refuses");
+    assert!(why.contains("no: AKIA…(masked)") && !why.contains(&key), "{why}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ async fn what_failed_turns_cost_is_kept_and_ends_a_review_that_only_fails() {
         tokens: 700,
         ..Limits::default()
     };
-    let reviewer = Reviewer::new(Arc::new(hosted(&played)), github("http://127.0.0.1:9"), limits);
+    let reviewer = Reviewer::new(Arc::new(hosted(&played)), github(NOWHERE), limits);
     let (run, sinks) = (first(), Recorded::new());
     let failure = reviewer
         .review(run, stored(SMALL), &sinks)
