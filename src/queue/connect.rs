@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Client, InfoDict, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -25,7 +26,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 pub struct Patience {
     /// No command of ours may take longer; the server answers in microseconds, a bad line in seconds.
     pub answer: Duration,
-    /// How long one read blocks. Short, so that a connection that died without a word is noticed.
+    /// How long one read blocks: an idle worker sends two commands for each. A connection that died without a word is
+    /// noticed before, by the system's probes and by the heartbeat.
     pub block: Duration,
 }
 
@@ -33,7 +35,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             answer: Duration::from_secs(5),
-            block: Duration::from_secs(5),
+            block: Duration::from_secs(20),
         }
     }
 }
@@ -111,7 +113,7 @@ impl Queue {
             .into_connection_info()
             .map_err(wrong)?;
         // Small commands must not wait for one another's acknowledgement.
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(probes()));
         let client = Client::open(info).map_err(wrong)?;
         let connection = Arc::new(RwLock::new(lazy_connection(&client, patience)?));
         let keys = Keys::new(&settings.name, &settings.group);
@@ -290,6 +292,16 @@ impl Queue {
         }
         Ok(())
     }
+}
+
+/// The system asks whether the other end is there after five seconds of silence, and gives up with the third question
+/// that nobody answers.
+fn probes() -> TcpKeepalive {
+    let every = Duration::from_secs(5);
+    TcpKeepalive::new()
+        .with_time(every)
+        .with_interval(every)
+        .with_retries(3)
 }
 
 /// A connection that connects with its first command.
