@@ -46,9 +46,11 @@ bench-web:
     cargo build --release --locked
     cargo test --release --locked -p millstream-tests --test suite -- --ignored --nocapture --test-threads 1 web::bench
 
-# Ten thousand submissions at once to a queue that takes a quarter of them.
+# Ten thousand submissions at once to a queue that takes a quarter of them, and two hundred of the largest bodies: against a
+# process, with what it keeps in memory.
 burst:
-    cargo test --locked -p millstream-tests --test suite -- --ignored --nocapture of_a_burst_of_ten_thousand
+    cargo build --workspace --locked
+    cargo test --locked -p millstream-tests --test suite -- --ignored --nocapture --test-threads 1 web::process
 
 # Requests of every kind against the web producer, made from its document: `just fuzz 10` for ten minutes.
 fuzz *arguments:

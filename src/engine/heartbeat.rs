@@ -1,11 +1,13 @@
 //! The heartbeat: one call a second puts up the worker's card and asks what is due; every few
 //! seconds the leases want to be renewed.
+//!
+//! Workers of one process beat together: whoever's turn it is calls for all of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::sync::{Mutex as Turn, Notify, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -13,8 +15,8 @@ use super::card::Card;
 use super::runtime::Message;
 use super::sweep::Duty;
 use crate::domain::WorkerId;
-use crate::queue::Queue;
-use crate::queue::lease::STEADY_AFTER;
+use crate::queue::lease::{Pulse, STEADY_AFTER, beat_together};
+use crate::queue::{Beat, Queue, QueueError};
 
 /// One beat a second: a worker that dies is noticed three beats later.
 const BEAT: Duration = Duration::from_secs(1);
@@ -22,7 +24,21 @@ const BEAT: Duration = Duration::from_secs(1);
 /// After so many beats the connection is named once more.
 const NAME_EVERY: u64 = 60;
 
+/// The hearts of one process, whose queues lie on one server. Cheap to clone; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Hearts(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    alive: Mutex<Vec<Arc<Heart>>>,
+    /// Whose turn it is to beat, until it stops.
+    turn: Turn<()>,
+    /// Held while a beat is on its way.
+    beating: Turn<()>,
+}
+
 /// What the heartbeat needs.
+#[derive(Debug)]
 pub struct Heart {
     /// The queue.
     pub queue: Queue,
@@ -38,13 +54,15 @@ pub struct Heart {
     pub inbox: mpsc::Sender<Message>,
     /// What there is to sweep; nothing when this worker is not the sweeper.
     pub duty: watch::Sender<Option<Duty>>,
+    /// What it remembers from beat to beat.
+    pub rhythm: Mutex<Rhythm>,
     /// The worker has left.
     pub stop: CancellationToken,
 }
 
 /// What the heart remembers from beat to beat.
 #[derive(Debug, Default)]
-struct Rhythm {
+pub struct Rhythm {
     beats: u64,
     /// Beats that were not heard, in a row.
     missed: u32,
@@ -58,68 +76,163 @@ impl Rhythm {
         self.heard_since
             .is_some_and(|since| since.elapsed() >= STEADY_AFTER)
     }
+
+    /// Notes a beat that was heard; answers whether the connection is to be named. The name is lost with the
+    /// connection: it is given again after every doubt, and now and then.
+    fn heard(&mut self) -> bool {
+        let wants_name = self.missed > 0 || self.beats.is_multiple_of(NAME_EVERY);
+        self.beats += 1;
+        self.missed = 0;
+        self.heard_since.get_or_insert_with(Instant::now);
+        wants_name
+    }
+
+    fn missed(&mut self) {
+        self.missed += 1;
+        self.heard_since = None;
+    }
 }
 
 impl Heart {
     /// Beats once, before anything else happens: a worker nobody has heard of looks dead.
-    pub async fn first_beat(&self) {
-        self.beat(&mut Rhythm::default()).await;
+    pub async fn first_beat(self: &Arc<Self>) {
+        beat(std::slice::from_ref(self)).await;
     }
 
-    async fn beat(&self, rhythm: &mut Rhythm) {
-        let card = serde_json::to_string(&*self.card.borrow()).unwrap_or_default();
-        match self.queue.beat(self.worker, &card, rhythm.is_steady()).await {
-            Ok(beat) => {
-                self.name_connection(rhythm).await;
-                rhythm.missed = 0;
-                rhythm.heard_since.get_or_insert_with(Instant::now);
-                if beat.due > 0 && !beat.paused {
-                    self.due.notify_one();
-                }
-                let duty = Duty {
-                    suspects: beat.suspects,
-                    parked: beat.parked,
-                    server_ms: beat.server_ms,
-                };
-                self.duty.send_replace(beat.sweeps.then_some(duty));
-            }
-            Err(error) => {
-                rhythm.missed += 1;
-                rhythm.heard_since = None;
-                self.duty.send_replace(None);
-                warn!("failed to {error}; this worker's heartbeat is not heard");
-            }
-        }
+    /// Beats until the worker has left, by itself or with others.
+    pub async fn run(self: Arc<Self>, hearts: Hearts) {
+        let member = hearts.join(&self);
+        tokio::join!(self.remind(), hearts.beat_until(&self.stop));
+        drop(member);
+        // A beat of another's that still carries this card must not put it up after it was taken down.
+        drop(hearts.0.beating.lock().await);
     }
 
-    /// The name is lost with the connection: it is given again after every doubt, and now and then.
-    async fn name_connection(&self, rhythm: &mut Rhythm) {
-        if (rhythm.missed > 0 || rhythm.beats.is_multiple_of(NAME_EVERY))
-            && let Err(error) = self.queue.name_connection(self.worker).await
-        {
-            debug!("failed to {error}; this worker's connection has no name");
-        }
-        rhythm.beats += 1;
-    }
-
-    /// Beats until the worker has left.
-    pub async fn run(self) {
-        let mut ticks = interval(BEAT);
+    /// Says when leases are to be renewed.
+    async fn remind(&self) {
+        let mut ticks = interval_at(Instant::now() + self.renew_every, self.renew_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewed = Instant::now();
-        let mut rhythm = Rhythm::default();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            self.beat(&mut rhythm).await;
-            if renewed.elapsed() >= self.renew_every {
-                renewed = Instant::now();
-                if self.inbox.send(Message::RenewDue).await.is_err() {
-                    return;
+            if self.inbox.send(Message::RenewDue).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Passes on what a beat has told.
+    async fn heard(&self, beat: Beat) {
+        let wants_name = self.rhythm().heard();
+        if wants_name && let Err(error) = self.queue.name_connection(self.worker).await {
+            debug!("failed to {error}; this worker's connection has no name");
+        }
+        if beat.due > 0 && !beat.paused {
+            self.due.notify_one();
+        }
+        let duty = Duty {
+            suspects: beat.suspects,
+            parked: beat.parked,
+            server_ms: beat.server_ms,
+        };
+        self.duty.send_replace(beat.sweeps.then_some(duty));
+    }
+
+    fn missed(&self, error: &QueueError) {
+        self.rhythm().missed();
+        self.duty.send_replace(None);
+        warn!("failed to {error}; this worker's heartbeat is not heard");
+    }
+
+    fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
+        self.rhythm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One beat of all of these, in one call.
+async fn beat(hearts: &[Arc<Heart>]) {
+    match call(hearts).await {
+        Ok(beats) => {
+            for (heart, beat) in hearts.iter().zip(beats) {
+                heart.heard(beat).await;
+            }
+        }
+        // What is wrong with one queue must not silence the others, and on a cluster their keys may be apart.
+        Err(error) if hearts.len() > 1 && !error.is_passing() => {
+            debug!("failed to {error}; each worker beats by itself");
+            for heart in hearts {
+                match call(std::slice::from_ref(heart)).await {
+                    Ok(beats) => {
+                        for beat in beats {
+                            heart.heard(beat).await;
+                        }
+                    }
+                    Err(error) => heart.missed(&error),
                 }
             }
         }
+        Err(error) => hearts.iter().for_each(|heart| heart.missed(&error)),
+    }
+}
+
+async fn call(hearts: &[Arc<Heart>]) -> Result<Vec<Beat>, QueueError> {
+    let text = |heart: &Arc<Heart>| serde_json::to_string(&*heart.card.borrow()).unwrap_or_default();
+    let cards: Vec<String> = hearts.iter().map(text).collect();
+    let pulses: Vec<Pulse<'_>> = (hearts.iter().zip(&cards))
+        .map(|(heart, card)| Pulse {
+            queue: &heart.queue,
+            worker: heart.worker,
+            card,
+            steady: heart.rhythm().is_steady(),
+        })
+        .collect();
+    beat_together(&pulses).await
+}
+
+impl Hearts {
+    /// Beats with the others until this is dropped.
+    fn join(&self, heart: &Arc<Heart>) -> Member {
+        self.alive().push(heart.clone());
+        Member {
+            hearts: self.clone(),
+            worker: heart.worker,
+        }
+    }
+
+    /// Waits for its turn, and beats for all until the stop.
+    async fn beat_until(&self, stop: &CancellationToken) {
+        let _turn = tokio::select! {
+            () = stop.cancelled() => return,
+            turn = self.0.turn.lock() => turn,
+        };
+        let mut ticks = interval(BEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let _beating = self.0.beating.lock().await;
+            let all = self.alive().clone();
+            beat(&all).await;
+        }
+    }
+
+    fn alive(&self) -> MutexGuard<'_, Vec<Arc<Heart>>> {
+        self.0.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A heart that beats with others.
+struct Member {
+    hearts: Hearts,
+    worker: WorkerId,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.hearts.alive().retain(|heart| heart.worker != self.worker);
     }
 }

@@ -37,6 +37,7 @@ mod telemetry;
 pub mod worker;
 
 pub use context::JobContext;
+pub use heartbeat::Hearts;
 pub use job::{Handler, Job};
 pub use ledger::{Ledger, NoLedger};
 pub use worker::{EngineError, Identity, Stop, Worker};

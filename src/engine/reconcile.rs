@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::domain::{EntryId, JobId, Lane, WorkerId};
-use crate::queue::{NewEntry, NewLetter, Queue, QueueError};
+use crate::queue::{Look, NewEntry, NewLetter, Queue, QueueError};
 use crate::store::owed::{DeadJob, Owed};
 use crate::store::{Store, StoreError};
 
@@ -69,6 +69,12 @@ pub struct Reconciler {
 struct Incarnation {
     epoch: String,
     run_id: String,
+}
+
+impl Incarnation {
+    fn of(Look { epoch, run_id, .. }: Look) -> Self {
+        Self { epoch, run_id }
+    }
 }
 
 /// What the last full pass saw, and when the next one is due.
@@ -157,12 +163,15 @@ impl Reconciler {
             );
             self.pay(&owed).await?;
         }
-        // Before the pause is mended: it may have been set or taken back while Postgres was away.
-        self.copy_glass().await?;
+        let found = self.queue.look(&JobId::fresh().to_string()).await?;
+        if found.notes > 0 {
+            // Before the pause is mended: it may have been set or taken back while Postgres was away.
+            self.copy_glass().await?;
+        }
         self.mend_pause(&queue).await?;
         // An older version buries without a cause.
         self.store.bounded(self.store.name_causes(&queue, PAGE)).await?;
-        let incarnation = self.incarnation().await?;
+        let incarnation = Incarnation::of(found);
         let changed = known
             .as_ref()
             .is_none_or(|known| known.incarnation != incarnation);
@@ -235,13 +244,6 @@ impl Reconciler {
             let ids: Vec<EntryId> = page.iter().map(|(id, _)| *id).collect();
             self.queue.remove_glass(&ids).await?;
         }
-    }
-
-    async fn incarnation(&self) -> Result<Incarnation, QueueError> {
-        let fresh = JobId::fresh().to_string();
-        let epoch = self.queue.epoch(&fresh).await?;
-        let run_id = self.queue.server_facts().await?.run_id;
-        Ok(Incarnation { epoch, run_id })
     }
 
     /// Walks through all live jobs and replaces every entry that is gone.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::card::{Card, CardState};
 use super::fetch::Fetcher;
-use super::heartbeat::Heart;
+use super::heartbeat::{Heart, Hearts};
 use super::job::{Handler, Job};
 use super::ledger::Ledger;
 use super::listen::Listener;
@@ -126,6 +126,7 @@ pub struct Worker<J, H, L> {
     settings: EngineSettings,
     identity: Identity,
     id: WorkerId,
+    hearts: Hearts,
     job: PhantomData<fn() -> J>,
 }
 
@@ -140,8 +141,16 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             settings,
             identity,
             id: WorkerId::fresh(),
+            hearts: Hearts::default(),
             job: PhantomData,
         }
+    }
+
+    /// The same, which beats with other workers of this process, in one command. Their queues must lie on one server.
+    #[must_use]
+    pub fn beating_with(mut self, hearts: &Hearts) -> Self {
+        self.hearts = hearts.clone();
+        self
     }
 
     /// Its identity, fresh for each worker.
@@ -214,7 +223,7 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             inbox.clone(),
             living.clone(),
         ));
-        let heart = Heart {
+        let heart = Arc::new(Heart {
             queue: self.queue.clone(),
             worker: self.id,
             card,
@@ -222,11 +231,12 @@ impl<J: Job, H: Handler<J>, L: Ledger> Worker<J, H, L> {
             due: due.clone(),
             inbox: inbox.clone(),
             duty: duty_out,
+            rhythm: Mutex::default(),
             stop: living.clone(),
-        };
+        });
         // Beat the card before the first fetch: a worker nobody has heard of looks dead.
         heart.first_beat().await;
-        loops.spawn(heart.run());
+        loops.spawn(heart.run(self.hearts.clone()));
         let setup = self.setup(telemetry, orders, inbox.clone(), free_out, card_out);
         let runtime = Runtime::new(setup, self.settings.concurrency);
 

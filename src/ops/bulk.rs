@@ -29,8 +29,8 @@ pub struct BulkError {
     pub cause: StoreError,
 }
 
-/// Accepts jobs that come without a text and without a key of their own. A job whose entry Valkey does not take in time
-/// is accepted all the same: the reconciler enqueues it.
+/// Accepts jobs that come without a key. A job whose entry Valkey does not take in time is accepted all the same: the
+/// reconciler enqueues it.
 ///
 /// # Errors
 /// When Postgres is away, or refuses a batch; batches that were on their way may have been accepted all the same, and

@@ -27,6 +27,7 @@ mod enqueue;
 mod error;
 pub mod glass;
 mod headroom;
+mod intake;
 pub mod jobs;
 mod marks;
 mod operator;

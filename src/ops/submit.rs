@@ -15,6 +15,7 @@ use super::callback::Callbacks;
 use super::enqueue::add_entries;
 use super::error::OpsError;
 use super::headroom::{Headroom, Room};
+use super::intake::{Intake, goes_with_others};
 use super::marks::Marks;
 use super::operator::Operator;
 use crate::domain::{JobId, JobState, Lane, PrUrl, Priority, diff};
@@ -93,6 +94,7 @@ pub struct Submitter {
     max_patch: usize,
     callbacks: Callbacks,
     headroom: Headroom,
+    intake: Intake,
     marks: Marks,
 }
 
@@ -107,6 +109,7 @@ impl Submitter {
             max_patch,
             callbacks: Callbacks::Refused,
             headroom: Headroom::default(),
+            intake: Intake::default(),
             marks: Marks::default(),
         }
     }
@@ -164,10 +167,14 @@ impl Submitter {
             }
             return Err(OpsError::QueueFull { limit, retry_after });
         }
-        match self.store.bounded(self.store.accept(&job)).await? {
-            Accepted::New => {}
-            known => return self.repeated(known).await,
-        }
+        let job = if goes_with_others(&job) {
+            self.intake.accept(&self.store, job).await?
+        } else {
+            match self.store.bounded(self.store.accept(&job)).await? {
+                Accepted::New => job,
+                known => return self.repeated(known).await,
+            }
+        };
         let later = job.run_at.is_some_and(|at| at > crate::clock::now());
         let state = if later {
             JobState::Scheduled

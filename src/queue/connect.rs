@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Client, InfoDict, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -22,7 +23,8 @@ use crate::settings::QueueSettings;
 pub struct Patience {
     /// No command of ours may take longer; the server answers in microseconds, a bad line in seconds.
     pub answer: Duration,
-    /// How long one read blocks. Short, so that a connection that died without a word is noticed.
+    /// How long one read blocks: an idle worker sends two commands for each. A connection that died without a word is
+    /// noticed before, by the system's probes and by the heartbeat.
     pub block: Duration,
 }
 
@@ -30,7 +32,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             answer: Duration::from_secs(5),
-            block: Duration::from_secs(5),
+            block: Duration::from_secs(20),
         }
     }
 }
@@ -105,7 +107,7 @@ impl Queue {
             .into_connection_info()
             .map_err(wrong)?;
         // Small commands must not wait for one another's acknowledgement.
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(probes()));
         let client = Client::open(info).map_err(wrong)?;
         let shared = Shared::new(client.clone(), patience)?;
         let keys = Keys::new(&settings.name, &settings.group);
@@ -170,10 +172,6 @@ impl Queue {
 
     pub(super) const fn patience(&self) -> Patience {
         self.patience
-    }
-
-    pub(super) const fn shared(&self) -> &Shared {
-        &self.shared
     }
 
     pub(super) const fn client(&self) -> &Client {
@@ -281,6 +279,16 @@ impl Queue {
         }
         Ok(())
     }
+}
+
+/// The system asks whether the other end is there after five seconds of silence, and gives up with the third question
+/// that nobody answers.
+fn probes() -> TcpKeepalive {
+    let every = Duration::from_secs(5);
+    TcpKeepalive::new()
+        .with_time(every)
+        .with_interval(every)
+        .with_retries(3)
 }
 
 /// The client knows `redis://`; `valkey://` means the same.

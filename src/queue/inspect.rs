@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::connect::Queue;
 use super::error::QueueError;
-use super::scripts::PRESENT;
+use super::scripts::{LOOK, PRESENT};
 use crate::domain::{EntryId, JobId, Lane};
 
 /// Entries in one call: some 10 us each, so a chunk stays under 2 ms.
@@ -34,6 +34,17 @@ pub struct Seen {
     pub card: Option<String>,
     /// Since the last heartbeat, by the server's clock.
     pub silence: Duration,
+}
+
+/// What the reconciler looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Random text that a loss of all data takes with it.
+    pub epoch: String,
+    /// Changes with every start of the server.
+    pub run_id: String,
+    /// What operators noted while Postgres was away and is not in the book.
+    pub notes: u64,
 }
 
 impl Queue {
@@ -137,18 +148,18 @@ impl Queue {
         Ok(stands)
     }
 
-    /// The queue's epoch: `fresh` if the server had none, which means that its data was lost.
+    /// What the reconciler looks at; a queue without an epoch, which is new or lost its data, gets this `fresh` one.
     ///
     /// # Errors
     /// When the server is away.
-    pub async fn epoch(&self, fresh: &str) -> Result<String, QueueError> {
-        let found: Option<String> = redis::cmd("SET")
-            .arg(&self.keys().epoch)
+    pub async fn look(&self, fresh: &str) -> Result<Look, QueueError> {
+        let (epoch, run_id, notes) = LOOK
+            .prepare_invoke()
+            .key(&self.keys().epoch)
+            .key(&self.keys().glass)
             .arg(fresh)
-            .arg("NX")
-            .arg("GET")
-            .query_async(&mut self.connection())
+            .invoke_async(&mut self.connection())
             .await?;
-        Ok(found.unwrap_or_else(|| fresh.to_owned()))
+        Ok(Look { epoch, run_id, notes })
     }
 }

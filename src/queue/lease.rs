@@ -56,8 +56,79 @@ pub struct Suspect {
     pub silence: Option<Duration>,
 }
 
-/// The answer of the script.
+/// What one worker says with a heartbeat.
+#[derive(Debug, Clone, Copy)]
+pub struct Pulse<'a> {
+    /// Its queue.
+    pub queue: &'a Queue,
+    /// Who it is.
+    pub worker: WorkerId,
+    /// What its card says.
+    pub card: &'a str,
+    /// Whether it was heard for a while without a gap.
+    pub steady: bool,
+}
+
+/// The answer of the script for one worker.
 type BeatAnswer = (u64, usize, bool, bool, u64, Vec<(usize, String, i64)>);
+
+/// One heartbeat of several workers, whose queues lie on the server of the first one, in one step. Answers in their order.
+///
+/// # Errors
+/// When the server is away, or does not allow one of them.
+pub async fn beat_together(pulses: &[Pulse<'_>]) -> Result<Vec<Beat>, QueueError> {
+    let Some(first) = pulses.first() else {
+        return Ok(Vec::new());
+    };
+    let mut call = BEAT.prepare_invoke();
+    call.arg(pulses.len());
+    for pulse in pulses {
+        let (keys, name) = (pulse.queue.keys(), pulse.worker.to_string());
+        call.key(keys.card(&name))
+            .key(&keys.workers)
+            .key(&keys.due)
+            .key(&keys.due_high)
+            .key(&keys.pause)
+            .key(&keys.sweeper)
+            .key(&keys.steady);
+        for lane in Lane::ALL {
+            call.key(keys.stream(lane));
+        }
+        call.arg(&name)
+            .arg(pulse.card)
+            .arg(CARD_SECONDS)
+            .arg(&keys.group)
+            .arg(PARKED)
+            .arg(SWEEPER_TERM.as_millis() as u64)
+            .arg(SUSPECT_AFTER.as_millis() as u64)
+            .arg(u8::from(pulse.steady))
+            .arg(GAP_MAX.as_millis() as u64)
+            .arg(STEADY_AFTER.as_millis() as u64);
+    }
+    let answers: Vec<BeatAnswer> = call.invoke_async(&mut first.queue.connection()).await?;
+    Ok(answers.into_iter().map(Beat::from).collect())
+}
+
+impl From<BeatAnswer> for Beat {
+    fn from((server_ms, due, paused, sweeps, parked, rows): BeatAnswer) -> Self {
+        let suspects = rows
+            .into_iter()
+            .map(|(number, consumer, silence)| Suspect {
+                lane: numbered_lane(number),
+                consumer,
+                silence: u64::try_from(silence).ok().map(Duration::from_millis),
+            })
+            .collect();
+        Self {
+            server_ms,
+            due,
+            paused,
+            sweeps,
+            parked,
+            suspects,
+        }
+    }
+}
 
 impl Queue {
     /// Renews the leases of entries; answers for each whether it is still this worker's.
@@ -90,47 +161,14 @@ impl Queue {
     /// # Errors
     /// When the server is away.
     pub async fn beat(&self, worker: WorkerId, card: &str, steady: bool) -> Result<Beat, QueueError> {
-        let keys = self.keys();
-        let name = worker.to_string();
-        let mut call = BEAT.prepare_invoke();
-        call.key(keys.card(&name))
-            .key(&keys.workers)
-            .key(&keys.due)
-            .key(&keys.due_high)
-            .key(&keys.pause)
-            .key(&keys.sweeper)
-            .key(&keys.steady);
-        for lane in Lane::ALL {
-            call.key(keys.stream(lane));
-        }
-        call.arg(&name)
-            .arg(card)
-            .arg(CARD_SECONDS)
-            .arg(&keys.group)
-            .arg(PARKED);
-        call.arg(SWEEPER_TERM.as_millis() as u64)
-            .arg(SUSPECT_AFTER.as_millis() as u64)
-            .arg(u8::from(steady))
-            .arg(GAP_MAX.as_millis() as u64)
-            .arg(STEADY_AFTER.as_millis() as u64);
-        let (server_ms, due, paused, sweeps, parked, rows): BeatAnswer =
-            call.invoke_async(&mut self.connection()).await?;
-        let suspects = rows
-            .into_iter()
-            .map(|(number, consumer, silence)| Suspect {
-                lane: numbered_lane(number),
-                consumer,
-                silence: u64::try_from(silence).ok().map(Duration::from_millis),
-            })
-            .collect();
-        Ok(Beat {
-            server_ms,
-            due,
-            paused,
-            sweeps,
-            parked,
-            suspects,
-        })
+        let pulse = Pulse {
+            queue: self,
+            worker,
+            card,
+            steady,
+        };
+        let beat = beat_together(&[pulse]).await?.pop();
+        beat.ok_or_else(|| QueueError::Answer("no answer to a heartbeat".to_owned()))
     }
 
     /// Takes the worker's card down, and its consumer where nothing is pending. Answers on how many
@@ -159,22 +197,30 @@ impl Queue {
     /// # Errors
     /// When the server is away.
     pub async fn forget_consumers(&self) -> Result<usize, QueueError> {
+        let mut idle: Vec<(Lane, String)> = Vec::new();
+        for lane in Lane::ALL {
+            match self.consumers_without_entries(lane).await {
+                Err(QueueError::NoGroup(_)) => {}
+                found => idle.extend(found?.into_iter().map(|name| (lane, name))),
+            }
+        }
+        if idle.is_empty() {
+            return Ok(0);
+        }
+        let names: Vec<&str> = idle.iter().map(|(_, name)| name.as_str()).collect();
+        let beats: Vec<Option<f64>> = redis::cmd("ZMSCORE")
+            .arg(&self.keys().workers)
+            .arg(&names)
+            .query_async(&mut self.connection())
+            .await?;
+        let silent: Vec<(Lane, &str)> = (idle.iter().zip(beats))
+            .filter(|(_, beat)| beat.is_none())
+            .map(|((lane, name), _)| (*lane, name.as_str()))
+            .collect();
         let mut gone = 0;
         for lane in Lane::ALL {
-            let idle = match self.consumers_without_entries(lane).await {
-                Err(QueueError::NoGroup(_)) => continue,
-                idle => idle?,
-            };
-            if idle.is_empty() {
-                continue;
-            }
-            let beats: Vec<Option<f64>> = redis::cmd("ZMSCORE")
-                .arg(&self.keys().workers)
-                .arg(&idle)
-                .query_async(&mut self.connection())
-                .await?;
-            let silent = idle.into_iter().zip(beats).filter(|(_, beat)| beat.is_none());
-            let names: Vec<String> = silent.map(|(name, _)| name).take(FORGOTTEN).collect();
+            let of_lane = silent.iter().filter(|(of, _)| *of == lane);
+            let names: Vec<&str> = of_lane.map(|(_, name)| *name).take(FORGOTTEN).collect();
             if names.is_empty() {
                 continue;
             }

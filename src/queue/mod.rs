@@ -48,6 +48,7 @@ pub use enqueue::NewEntry;
 pub use entry::{Entry, Unreadable, Wire};
 pub use error::QueueError;
 pub use fetch::Fetched;
+pub use inspect::Look;
 pub use keys::Keys;
 pub use lease::Beat;
 pub use letters::Letter;

@@ -3,18 +3,23 @@
 //! It has a connection of its own and is never dropped half way: a blocked `XREADGROUP` whose future
 //! is gone still takes the entry. To end it early, [`Waker::wake`] unblocks it on the server.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::debug;
 
 use super::connect::Queue;
 use super::entry::Entry;
 use super::error::QueueError;
 use super::fetch::read_entry;
-use super::keys::Keys;
-use super::shared::Shared;
 use crate::domain::{Lane, WorkerId};
+
+/// How long a read that was ended on the server has to come back. An answer takes milliseconds.
+const WAKES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The name under which a worker's blocking connection stands in `CLIENT LIST`.
 #[must_use]
@@ -25,11 +30,11 @@ pub fn connection_name(worker: &str) -> String {
 /// The blocking connection.
 pub struct Reader {
     connection: MultiplexedConnection,
-    keys: Keys,
+    queue: Queue,
     worker: WorkerId,
     client_id: i64,
-    block: Duration,
-    commands: Shared,
+    /// Tells when the connection beside this one was given up, which may have gone the same way.
+    replaced: watch::Receiver<u64>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -44,7 +49,7 @@ impl std::fmt::Debug for Reader {
 #[derive(Clone)]
 pub struct Waker {
     client_id: i64,
-    commands: Shared,
+    queue: Queue,
 }
 
 impl std::fmt::Debug for Waker {
@@ -98,11 +103,10 @@ impl Reader {
             .await?;
         Ok(Self {
             connection,
-            keys: queue.keys().clone(),
+            queue: queue.clone(),
             worker,
             client_id,
-            block: patience.block,
-            commands: queue.shared().clone(),
+            replaced: queue.replacements(),
         })
     }
 
@@ -111,7 +115,7 @@ impl Reader {
     pub fn waker(&self) -> Waker {
         Waker {
             client_id: self.client_id,
-            commands: self.commands.clone(),
+            queue: self.queue.clone(),
         }
     }
 
@@ -120,33 +124,50 @@ impl Reader {
     /// # Errors
     /// When the server is away (then this reader is useless), or the group is gone.
     pub async fn read(&mut self) -> Result<Read, QueueError> {
-        let mut pipe = redis::pipe();
-        let read = pipe.cmd("XREADGROUP").arg("GROUP").arg(&self.keys.group);
-        read.arg(self.worker.to_string()).arg("COUNT").arg(1);
-        read.arg("BLOCK")
-            .arg(self.block.as_millis() as u64)
-            .arg("STREAMS");
-        for lane in Lane::ALL {
-            read.arg(self.keys.stream(lane));
+        let waker = self.waker();
+        let mut reading = pin!(read_once(&mut self.connection, &self.queue, self.worker));
+        tokio::select! {
+            outcome = &mut reading => return outcome,
+            Ok(()) = self.replaced.changed() => {}
         }
-        for _ in Lane::ALL {
-            read.arg(">");
+        // The heartbeat was not answered. Whether this line fell silent too is seen when the read is ended: it is not
+        // dropped before, since what it takes meanwhile would be nobody's.
+        if let Err(error) = waker.wake().await {
+            debug!("failed to {error}; the blocking read cannot be ended");
         }
-        // A blocking read does not know the pause: it is asked for in the same trip, right behind it.
-        pipe.cmd("EXISTS").arg(&self.keys.pause);
-        let (answer, paused): (Answer, bool) = pipe.query_async(&mut self.connection).await?;
-        let mut entries = Vec::new();
-        for (stream, rows) in answer.unwrap_or_default() {
-            let lane = Lane::ALL
-                .into_iter()
-                .find(|lane| stream == self.keys.stream(*lane));
-            let lane = lane.ok_or_else(|| QueueError::Answer(format!("an entry of {stream}")))?;
-            for (id, flat) in rows {
-                entries.push(read_entry(lane, &id, flat, 1)?);
-            }
-        }
-        Ok(Read { entries, paused })
+        let silent = |_elapsed| QueueError::Unreachable("the blocking read fell silent".to_owned());
+        timeout(WAKES_WITHIN, reading).await.map_err(silent)?
     }
+}
+
+async fn read_once(
+    connection: &mut MultiplexedConnection,
+    queue: &Queue,
+    worker: WorkerId,
+) -> Result<Read, QueueError> {
+    let (keys, block) = (queue.keys(), queue.patience().block);
+    let mut pipe = redis::pipe();
+    let read = pipe.cmd("XREADGROUP").arg("GROUP").arg(&keys.group);
+    read.arg(worker.to_string()).arg("COUNT").arg(1);
+    read.arg("BLOCK").arg(block.as_millis() as u64).arg("STREAMS");
+    for lane in Lane::ALL {
+        read.arg(keys.stream(lane));
+    }
+    for _ in Lane::ALL {
+        read.arg(">");
+    }
+    // A blocking read does not know the pause: it is asked for in the same trip, right behind it.
+    pipe.cmd("EXISTS").arg(&keys.pause);
+    let (answer, paused): (Answer, bool) = pipe.query_async(connection).await?;
+    let mut entries = Vec::new();
+    for (stream, rows) in answer.unwrap_or_default() {
+        let lane = Lane::ALL.into_iter().find(|lane| stream == keys.stream(*lane));
+        let lane = lane.ok_or_else(|| QueueError::Answer(format!("an entry of {stream}")))?;
+        for (id, flat) in rows {
+            entries.push(read_entry(lane, &id, flat, 1)?);
+        }
+    }
+    Ok(Read { entries, paused })
 }
 
 impl Waker {
@@ -158,7 +179,7 @@ impl Waker {
         let () = redis::cmd("CLIENT")
             .arg("UNBLOCK")
             .arg(self.client_id)
-            .query_async(&mut self.commands.connection())
+            .query_async(&mut self.queue.connection())
             .await?;
         Ok(())
     }

@@ -20,6 +20,7 @@ script!(BURY, "needed.lua", "bury.lua");
 script!(CLEAR, "needed.lua", "clear.lua");
 script!(RENEW, "renew.lua");
 script!(BEAT, "beat.lua");
+script!(LOOK, "look.lua");
 script!(LEAVE, "leave.lua");
 script!(FORGET, "forget.lua");
 script!(TAKEOVER, "takeover.lua");

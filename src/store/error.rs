@@ -2,8 +2,8 @@
 
 use crate::exit::Exit;
 
-/// Why a query did not do its work.
-#[derive(Debug, thiserror::Error)]
+/// Why a query did not do its work. One query can be many callers', each of whom is told.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The server cannot be reached, or went away before it answered.
     #[error("reach Postgres: {0}")]

@@ -122,13 +122,19 @@ with key as (
 select count(*) from job";
 
 const ACCEPT_MANY: &str = "
-with job as (
-    insert into millstream.jobs (id, queue, kind, lane, payload, state, run_at, traceparent)
-    select n.id, n.queue, n.kind, n.lane, n.payload,
-           case when n.run_at > now() then 'scheduled' else 'waiting' end, n.run_at, n.traceparent
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
-         as n (id, queue, kind, lane, payload, run_at, traceparent)
+with new as (
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
+                         $8::text[], $9::text[], $10::text[])
+             as n (id, queue, kind, lane, payload, run_at, traceparent, callback_url, sha256, body)
+), job as (
+    insert into millstream.jobs (id, queue, kind, lane, payload, state, run_at, traceparent, callback_url)
+    select id, queue, kind, lane, payload, case when run_at > now() then 'scheduled' else 'waiting' end, run_at,
+           traceparent, callback_url
+    from new
     returning id, kind, payload, created_at
+), input as (
+    insert into millstream.inputs (job_id, label, sha256, bytes, body)
+    select id, payload, sha256, octet_length(body), body from new where body is not null
 )
 insert into reviews (id, pr_url, status, source, workflow, created_at, updated_at)
 select id, payload, 'running', 'millstream', 'code-review', created_at, created_at
@@ -175,28 +181,45 @@ impl Store {
         }
     }
 
-    /// Accepts jobs that come without a text, a key and a callback of their own, in one statement: all of them, or none.
+    /// Accepts jobs that come without a key, in one statement: all of them, or none.
     ///
     /// # Errors
-    /// When the server is away (then they may have been accepted all the same), or one of them has one of these: it is
-    /// accepted by itself.
+    /// When the server is away (then they may have been accepted all the same), or one of them has a key: whether it is
+    /// known already is answered for each by itself.
     pub async fn accept_many(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
-        if jobs
-            .iter()
-            .any(|job| job.input.is_some() || job.idempotency.is_some() || job.callback.is_some())
-        {
-            let text = "a job with a text, a key or a callback is accepted by itself".to_owned();
+        if jobs.iter().any(|job| job.idempotency.is_some()) {
+            let text = "a job with a key is accepted by itself".to_owned();
             return Err(StoreError::Refused(text));
         }
-        let column = |pick: fn(&NewJob) -> String| jobs.iter().map(pick).collect::<Vec<String>>();
+        let column = |pick: fn(&NewJob) -> &str| jobs.iter().map(pick).collect::<Vec<&str>>();
+        let inputs = || jobs.iter().map(|job| job.input.as_ref());
         sqlx::query(ACCEPT_MANY)
             .bind(jobs.iter().map(|job| job.id.0).collect::<Vec<Uuid>>())
-            .bind(column(|job| job.queue.clone()))
-            .bind(column(|job| job.kind.clone()))
-            .bind(column(|job| job.lane.word().to_owned()))
-            .bind(column(|job| clean(&job.payload).into_owned()))
+            .bind(column(|job| &job.queue))
+            .bind(column(|job| &job.kind))
+            .bind(column(|job| job.lane.word()))
+            .bind(jobs.iter().map(|job| clean(&job.payload)).collect::<Vec<_>>())
             .bind(jobs.iter().map(|job| job.run_at).collect::<Vec<_>>())
-            .bind(jobs.iter().map(|job| job.traceparent.clone()).collect::<Vec<_>>())
+            .bind(
+                jobs.iter()
+                    .map(|job| job.traceparent.as_deref())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                jobs.iter()
+                    .map(|job| Some(job.callback.as_ref()?.url().as_str()))
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                inputs()
+                    .map(|input| Some(input?.sha256.as_str()))
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                inputs()
+                    .map(|input| Some(clean(&input?.body)))
+                    .collect::<Vec<_>>(),
+            )
             .execute(&self.pool())
             .await?;
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Workers are killed and frozen the whole time ([`fleet`]); servers are stopped, killed and emptied and lines are cut
 //! one after the other ([`weather`]). When the weather is over the fleet is let alone until it is through, and then
-//! everything must add up ([`verdict`]). A run is told in one line and in one row of a table ([`report`]).
+//! everything must add up ([`verdict`]). A part of the jobs is told to a receiver by webhook when it ends ([`receiver`]),
+//! and all of these must have come ([`told`]). A run is told in one line and in one row of a table ([`report`]).
 //!
 //! What is measured here is real time, so the clocks are metronomes. The order of the faults, who is killed and how
 //! long each job works follow from a seed: `CHAOS_SEED` repeats it.
@@ -10,8 +11,10 @@
 mod fleet;
 mod notes;
 mod plan;
+mod receiver;
 mod report;
 mod stage;
+mod told;
 mod verdict;
 mod weather;
 
@@ -44,6 +47,7 @@ async fn run(plan: &Plan, seed: u64) -> Report {
     let mut report = Report::new(seed, began, &fleet, storm);
     verdict::settle(&stage, plan, &mut fleet, &producers, &mut report).await;
     verdict::judge(&stage, plan, &fleet, &mut report).await;
+    told::judge(&stage, &mut report).await;
     drop((fleet, producers));
     stage.strike(&mut report).await;
     report.took = began.elapsed();

@@ -14,13 +14,34 @@ pub struct StartNote {
     pub worker: String,
 }
 
-/// What producers were promised: each job with the state in which it must end.
-pub fn promises(folder: &Path) -> HashMap<Uuid, String> {
-    let read = |words: Vec<&str>| Some((words.first()?.parse().ok()?, (*words.get(1)?).to_owned()));
+/// What a producer was promised of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// The state in which it must end.
+    pub end: String,
+    /// Its end is told to the receiver.
+    pub is_told: bool,
+}
+
+/// What producers were promised.
+pub fn promises(folder: &Path) -> HashMap<Uuid, Promise> {
     lines(folder, "p-")
         .iter()
-        .filter_map(|line| read(words(line)))
+        .filter_map(|line| promise(line))
         .collect()
+}
+
+fn promise(line: &str) -> Option<(Uuid, Promise)> {
+    match words(line)[..] {
+        [job, end, told] => {
+            let promise = Promise {
+                end: end.to_owned(),
+                is_told: told == "told",
+            };
+            Some((job.parse().ok()?, promise))
+        }
+        _ => None,
+    }
 }
 
 /// What workers began.

@@ -21,6 +21,10 @@ pub struct Report {
     /// Starts beyond the first of each job and those that a failure asked for.
     pub started_again: usize,
     pub letters_twice: u64,
+    /// Webhooks that were taken.
+    pub told: usize,
+    /// How often one was taken once more.
+    pub told_again: usize,
     /// From a kill to the start elsewhere, in seconds, shortest first.
     pub restarts: Vec<f64>,
     pub storm: Vec<Passed>,
@@ -50,6 +54,8 @@ impl Report {
             starts: 0,
             started_again: 0,
             letters_twice: 0,
+            told: 0,
+            told_again: 0,
             restarts: Vec::new(),
             storm,
             recoveries: Vec::new(),
@@ -86,7 +92,7 @@ impl Report {
             .collect();
         format!(
             "chaos: seed {}: {} jobs, lost {}, recorded twice {}; {} kills, {} freezes, {} starts of which {} again, \
-             {} letters twice; elsewhere after {} s at the median, {} s at the longest; started and done after, in s: {}; \
+             {} letters twice; {} webhooks told, {} times again; elsewhere after {} s at the median, {} s at the longest; started and done after, in s: {}; \
              through after {:.0} s, gone after {:.0} s{}",
             self.seed,
             self.jobs,
@@ -97,6 +103,8 @@ impl Report {
             self.starts,
             self.started_again,
             self.letters_twice,
+            self.told,
+            self.told_again,
             one_place(self.median()),
             one_place(self.restarts.last().copied()),
             recoveries.join(", "),

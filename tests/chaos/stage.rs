@@ -11,6 +11,7 @@ use millstream_tui::servers::Servers;
 use sqlx::PgPool;
 
 use super::plan::{PRODUCERS, Plan, VISIBILITY};
+use super::receiver::{Receiver, SECRET};
 use super::report::Report;
 use crate::support::{Home, Line, Started, private, within};
 
@@ -32,6 +33,10 @@ pub struct Stage {
     pub home: Home,
     /// Looks at the queue, by no line.
     pub queue: Queue,
+    /// Looks at the queue of its webhooks, by no line.
+    pub webhooks: Queue,
+    /// Who is told of ends.
+    pub receiver: Receiver,
     /// Looks at the rows, by no line.
     pub sql: PgPool,
     /// The same.
@@ -61,6 +66,13 @@ impl Stage {
         };
         let queue = Queue::open(&servers.valkey_url.as_str().into(), &settings, Wire::JOB)
             .expect("an address of ours");
+        let webhooks = Queue::open(
+            &servers.valkey_url.as_str().into(),
+            &settings.webhooks(),
+            Wire::of(&settings.webhooks()),
+        );
+        let webhooks = webhooks.expect("an address of ours");
+        let receiver = Receiver::listen().await;
         let valkey = Line::to(&servers.valkey_url).await;
         let postgres = Line::to(&servers.database_url).await;
         let visibility = format!("{}s", VISIBILITY.as_secs());
@@ -72,6 +84,12 @@ impl Stage {
             .with("QUEUE_GROUP", &settings.group)
             .with("VISIBILITY_TIMEOUT", &visibility)
             .with("RETRY_BACKOFF", "100ms")
+            .with("WEBHOOK_SECRET", SECRET)
+            .with("WEBHOOK_ALLOW_PRIVATE", "1")
+            .with("WEBHOOK_VISIBILITY_TIMEOUT", &visibility)
+            .with("WEBHOOK_RETRY_BACKOFF", "100ms")
+            .with("WEBHOOK_RETRY_BACKOFF_MAX", "2s")
+            .with("CHAOS_CALLBACK", &receiver.address())
             // A job that is unlucky five times in a row would be buried, which is another test's.
             .with("MAX_CRASHES", "1000");
         fs::create_dir(notes_of(&home)).expect("a fresh folder");
@@ -81,6 +99,8 @@ impl Stage {
             postgres,
             home,
             queue,
+            webhooks,
+            receiver,
             sql,
             store,
             settings,

@@ -51,7 +51,8 @@ pub async fn settle(
     }
     report.through = report.began.elapsed();
     let tidy = || async {
-        let ours = consumers(stage).await?.len() <= WORKERS;
+        // Each works on both queues, under a name for each.
+        let ours = consumers(stage).await?.len() <= 2 * WORKERS;
         (ours && is_empty(stage).await).then_some(())
     };
     if within(TIDY_WITHIN, tidy).await.is_none() {
@@ -94,34 +95,58 @@ where
     false
 }
 
-/// How many jobs have ended.
+/// How many jobs and webhooks have ended.
 async fn ended(stage: &Stage) -> Option<u64> {
-    let counts = stage.store.counts(&stage.settings.name).await.ok()?;
-    u64::try_from(counts.done + counts.dead).ok()
+    let mut ended = 0;
+    for name in queues(stage) {
+        let counts = stage.store.counts(&name).await.ok()?;
+        ended += u64::try_from(counts.done + counts.dead).ok()?;
+    }
+    Some(ended)
 }
 
-/// Whether no job is on its way any more.
+/// Whether no job and no webhook is on its way any more. A job and its webhook change places in one transaction, so
+/// jobs are asked for first.
 async fn through(stage: &Stage) -> Option<()> {
-    let counts = stage.store.counts(&stage.settings.name).await.ok()?;
-    (counts.scheduled + counts.waiting + counts.running + counts.retrying == 0).then_some(())
+    for name in queues(stage) {
+        let counts = stage.store.counts(&name).await.ok()?;
+        if counts.scheduled + counts.waiting + counts.running + counts.retrying > 0 {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The names of both queues.
+fn queues(stage: &Stage) -> [String; 2] {
+    [stage.settings.name.clone(), stage.settings.webhooks().name]
 }
 
 /// Whether nothing lies on the streams, is pending, or is due.
 async fn is_empty(stage: &Stage) -> bool {
-    let depth = stage.queue.depth().await;
-    depth.is_ok_and(|depth| depth.entries == 0 && depth.pending == 0 && depth.parked == 0)
+    for queue in [&stage.queue, &stage.webhooks] {
+        let depth = queue.depth().await;
+        if !depth.is_ok_and(|depth| depth.entries == 0 && depth.pending == 0 && depth.parked == 0) {
+            return false;
+        }
+    }
+    true
 }
 
-/// The consumers of all streams, but the one that parks; nothing while Valkey does not answer.
+/// The consumers of all streams of both queues, but the one that parks; nothing while Valkey does not answer.
 async fn consumers(stage: &Stage) -> Option<HashSet<String>> {
     let client = redis::Client::open(stage.servers.valkey_url.as_str()).ok()?;
     let mut valkey = client.get_multiplexed_async_connection().await.ok()?;
     let mut names = HashSet::new();
-    for lane in Lane::ALL {
+    let keys = [stage.queue.keys(), stage.webhooks.keys()];
+    let streams = keys
+        .into_iter()
+        .flat_map(|keys| Lane::ALL.map(|lane| (keys, keys.stream(lane))));
+    for (keys, stream) in streams {
         let rows: Vec<HashMap<String, redis::Value>> = redis::cmd("XINFO")
             .arg("CONSUMERS")
-            .arg(stage.queue.keys().stream(lane))
-            .arg(&stage.queue.keys().group)
+            .arg(stream)
+            .arg(&keys.group)
             .query_async(&mut valkey)
             .await
             .ok()?;
@@ -150,7 +175,8 @@ pub async fn judge(stage: &Stage, plan: &Plan, fleet: &Fleet<'_>, report: &mut R
 /// Each promised job has the end that it was promised, and no job is there that was not.
 async fn judge_promises(stage: &Stage, plan: &Plan, report: &mut Report) {
     let promised = notes::promises(&stage.notes());
-    let rows: Vec<(Uuid, String)> = sqlx::query_as("select id, state from millstream.jobs")
+    let rows: Vec<(Uuid, String)> = sqlx::query_as("select id, state from millstream.jobs where queue = $1")
+        .bind(&stage.settings.name)
         .fetch_all(&stage.sql)
         .await
         .expect("postgres is there");
@@ -167,8 +193,8 @@ async fn judge_promises(stage: &Stage, plan: &Plan, report: &mut Report) {
     }
     let lost: Vec<_> = promised
         .iter()
-        .filter(|(id, end)| found.get(id) != Some(end))
-        .map(|(id, end)| format!("{id} is {:?}, not {end}", found.get(id)))
+        .filter(|(id, promise)| found.get(id) != Some(&promise.end))
+        .map(|(id, promise)| format!("{id} is {:?}, not {}", found.get(id), promise.end))
         .collect();
     report.jobs = promised.len();
     report.lost = lost.len();
@@ -179,11 +205,14 @@ async fn judge_promises(stage: &Stage, plan: &Plan, report: &mut Report) {
 
 /// No result stands twice, none stands without a job that is done, and each was begun by somebody.
 async fn judge_records(stage: &Stage, starts: &[StartNote], report: &mut Report) {
-    let done: Vec<(Uuid, i32, String)> =
-        sqlx::query_as("select job_id, attempt, worker from millstream.attempts where outcome = 'done'")
-            .fetch_all(&stage.sql)
-            .await
-            .expect("postgres is there");
+    let done: Vec<(Uuid, i32, String)> = sqlx::query_as(
+        "select a.job_id, a.attempt, a.worker from millstream.attempts a
+         join millstream.jobs j on j.id = a.job_id and j.queue = $1 where a.outcome = 'done'",
+    )
+    .bind(&stage.settings.name)
+    .fetch_all(&stage.sql)
+    .await
+    .expect("postgres is there");
     let effects: Vec<(Uuid, i32, String)> =
         sqlx::query_as("select job_id, attempt, worker from chaos_effects")
             .fetch_all(&stage.sql)
@@ -209,8 +238,8 @@ async fn judge_records(stage: &Stage, starts: &[StartNote], report: &mut Report)
     }
     let failed = count(
         stage,
-        "select count(*) from millstream.attempts where outcome = 'failed' and
-                               error_class = 'other'",
+        "select count(*) from millstream.attempts a join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
+         where a.outcome = 'failed' and a.error_class = 'other'",
     )
     .await;
     let jobs: HashSet<Uuid> = starts.iter().map(|note| note.job).collect();
@@ -233,6 +262,11 @@ async fn judge_counts(stage: &Stage, report: &mut Report) {
         .expect("postgres is there");
     if !counts.add_up() || counts.accepted != counts.done + counts.dead {
         report.complain(format!("the counts do not add up: {counts:?}"));
+    }
+    let webhooks = stage.store.counts(&stage.settings.webhooks().name).await;
+    let webhooks = webhooks.expect("postgres is there");
+    if !webhooks.add_up() || webhooks.accepted != webhooks.done {
+        report.complain(format!("the counts of webhooks do not add up: {webhooks:?}"));
     }
     report.dead = counts.dead;
     let open = count(
@@ -259,7 +293,8 @@ async fn judge_streams(stage: &Stage, report: &mut Report) {
         report.complain(format!("something is left on the streams: {depth:?}"));
     }
     let ghosts = consumers(stage).await.expect("valkey is there");
-    let cards = stage.queue.workers().await.expect("valkey is there");
+    let mut cards = stage.queue.workers().await.expect("valkey is there");
+    cards.extend(stage.webhooks.workers().await.expect("valkey is there"));
     if !ghosts.is_empty() || !cards.is_empty() {
         report.complain(format!(
             "ghosts: the consumers {ghosts:?} and {} cards",
@@ -302,8 +337,9 @@ async fn restarts(stage: &Stage, fleet: &Fleet<'_>) -> Vec<f64> {
 /// How long after a time the first job that was started since was done, in seconds.
 async fn first_result_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
     sqlx::query_scalar(
-        "select extract(epoch from min(ended_at) - $1)::float8 from millstream.attempts
-         where started_at > $1 and outcome = 'done'",
+        "select extract(epoch from min(a.ended_at) - $1)::float8 from millstream.attempts a
+         join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
+         where a.started_at > $1 and a.outcome = 'done'",
     )
     .bind(time)
     .fetch_one(&stage.sql)

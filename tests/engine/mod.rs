@@ -2,6 +2,7 @@
 
 mod bounds;
 mod drain;
+mod hearts;
 mod identity;
 mod letters;
 mod losses;

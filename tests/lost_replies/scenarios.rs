@@ -104,6 +104,7 @@ async fn results(stage: &mut Stage) -> Hand {
     stage.submit("again", JobState::Done).await;
     stage.submit("lasting", JobState::Dead).await;
     stage.submit_diff(JobState::Done).await;
+    stage.submit_without_key("plain", JobState::Done).await;
     hand
 }
 

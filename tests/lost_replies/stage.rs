@@ -263,6 +263,30 @@ impl Stage {
         submitted.id
     }
 
+    /// Submits without a key. Who is not answered looks whether it was accepted before asking again.
+    pub async fn submit_without_key(&mut self, word: &str, end: JobState) -> JobId {
+        let source = Source::PullRequest(address(word).parse().expect("an address"));
+        let (store, queue) = (self.store.clone(), self.queue.clone());
+        let submitter = Submitter::new(store, queue, self.world.settings.clone(), 1_000_000);
+        let known: Vec<uuid::Uuid> = self.expected.iter().map(|(job, _)| job.0).collect();
+        let id = insist("submit without a key", async || {
+            let found: Option<uuid::Uuid> =
+                sqlx::query_scalar("select id from millstream.jobs where queue = $1 and not (id = any($2))")
+                    .bind(&self.world.settings.name)
+                    .bind(&known)
+                    .fetch_optional(&self.world.sql)
+                    .await
+                    .expect("postgres is there");
+            match found {
+                Some(id) => Ok(JobId(id)),
+                None => Ok(submitter.submit(Submission::now(source.clone())).await?.id),
+            }
+        })
+        .await;
+        self.expected.push((id, end));
+        id
+    }
+
     /// An urgent diff.
     pub async fn submit_diff(&mut self, end: JobState) -> JobId {
         let text = include_str!("../../assets/demo/clean-rust.patch").to_owned();

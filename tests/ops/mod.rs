@@ -5,6 +5,7 @@ mod claim;
 mod dead;
 mod editing;
 mod glass;
+mod intake;
 mod jobs;
 mod kills;
 mod pause;

@@ -2,7 +2,6 @@
 //! Measurements, not promises: they are run by hand (`just bench-web`), since a busy machine would make them fail for no
 //! reason of ours.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Producer;
-use crate::support::{Home, World, until};
+use super::process::Process;
+use crate::support::{World, until};
 
 /// At a time.
 const CONNECTIONS: usize = 64;
@@ -47,10 +47,10 @@ impl Measured {
     }
 }
 
-/// Does it again and again, so many at a time, for a stretch.
-async fn stretch<F: Future<Output = ()>>(measured: &mut Measured, work: impl Fn() -> F) {
+/// Lets each of them do it again and again, at the same time, for a stretch.
+async fn stretch<W: AsyncFnMut()>(measured: &mut Measured, workers: impl IntoIterator<Item = W>) {
     let until = Instant::now() + STRETCH;
-    let took = join_all((0..CONNECTIONS).map(|_| async {
+    let took = join_all(workers.into_iter().map(async |mut work| {
         let mut took = Vec::new();
         while Instant::now() < until {
             let begun = Instant::now();
@@ -61,6 +61,56 @@ async fn stretch<F: Future<Output = ()>>(measured: &mut Measured, work: impl Fn(
     }))
     .await;
     measured.took.extend(took.into_iter().flatten());
+}
+
+/// A connection that is kept. What a client needs beside the bytes would be measured too: it runs on the same machine.
+struct Kept {
+    line: TcpStream,
+    request: String,
+    said: Vec<u8>,
+}
+
+impl Kept {
+    async fn to(address: &str) -> Self {
+        let body = json!({ "prUrl": PULL }).to_string();
+        let request = format!(
+            "POST /api/reviews HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let line = TcpStream::connect(address).await.expect("it listens");
+        line.set_nodelay(true).expect("a socket");
+        Self {
+            line,
+            request,
+            said: Vec::new(),
+        }
+    }
+
+    /// Sends the request, and reads the whole answer; answers whether it was accepted.
+    async fn post(&mut self) -> bool {
+        let sent = self.line.write_all(self.request.as_bytes()).await;
+        sent.expect("it is taken");
+        self.said.clear();
+        while !is_whole(&self.said) {
+            let count = self.line.read_buf(&mut self.said).await.expect("an answer");
+            assert!(count > 0, "{}", String::from_utf8_lossy(&self.said));
+        }
+        self.said.starts_with(b"HTTP/1.1 202 ")
+    }
+}
+
+/// Whether an answer has come to its end.
+fn is_whole(said: &[u8]) -> bool {
+    let text = std::str::from_utf8(said).unwrap_or_default();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.expect("a length").parse().expect("a number");
+    body.len() >= length
 }
 
 /// The insert and the `XADD` of a submission, and nothing else.
@@ -95,21 +145,26 @@ async fn submissions_over_http_beside_their_insert_and_xadd_alone() {
     world.store = Store::open(&world.database_url.as_str().into(), "bench", 8).expect("an address of ours");
     let producer = Producer::start(&world, None).await;
     let store = Store::open(&world.database_url.as_str().into(), "bench raw", 8).expect("an address of ours");
-    let (body, refused) = (
-        json!({ "prUrl": PULL }).to_string(),
-        Arc::new(AtomicUsize::new(0)),
-    );
+    let refused = AtomicUsize::new(0);
+    let address = producer.address.trim_start_matches("http://");
+    let mut lines = Vec::new();
+    for _ in 0..CONNECTIONS {
+        lines.push(Kept::to(address).await);
+    }
     let (mut alone, mut http) = (Measured::default(), Measured::default());
     for _ in 0..ROUNDS {
-        stretch(&mut alone, || raw(&store, &world.queue, &world.settings.name)).await;
-        stretch(&mut http, || async {
-            let answer = producer.post(body.clone()).send().await.expect("an answer");
-            if answer.status() != 202 {
-                refused.fetch_add(1, Ordering::Relaxed);
+        let inserting =
+            (0..CONNECTIONS).map(|_| async || raw(&store, &world.queue, &world.settings.name).await);
+        stretch(&mut alone, inserting).await;
+        let refused = &refused;
+        let posting = lines.iter_mut().map(|line| {
+            async move || {
+                if !line.post().await {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
             }
-            let _body = answer.bytes().await;
-        })
-        .await;
+        });
+        stretch(&mut http, posting).await;
     }
     for (name, measured) in [("insert + XADD", &mut alone), ("POST /api/reviews", &mut http)] {
         let (rate, median, p99) = (measured.per_second(), measured.at(0.5), measured.at(0.99));
@@ -120,14 +175,6 @@ async fn submissions_over_http_beside_their_insert_and_xadd_alone() {
         http.per_second() / alone.per_second()
     );
     assert_eq!(refused.load(Ordering::Relaxed), 0);
-}
-
-/// What a process keeps in memory, in MiB.
-fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<f64>().ok()).expect("a figure") / 1_024.0
 }
 
 /// Opens a stream and reads its first event.
@@ -147,27 +194,17 @@ async fn follow(address: &str, id: &str) -> TcpStream {
 #[ignore = "a measurement: run it by `just bench-web`"]
 async fn what_a_thousand_open_streams_keep_in_memory() {
     let world = World::with(Wire::REVIEW).await;
-    let home = Home::beside(&world);
-    let settings = [("PORT", "0"), ("SUBMIT_RATE", "0"), ("STREAMS_EACH", "1000")];
-    let web = home.start("web", &settings, &["web"]);
-    web.until_said("listening on ").await;
-    let log = web.stderr();
-    let (_, rest) = log.split_once("listening on http://").expect("it listens");
-    let address = rest.split_whitespace().next().expect("an address").to_owned();
-    let client = millstream_worker::http::builder().expect("TLS").no_proxy();
-    let client = client.build().expect("a client");
+    let process = Process::start(&world, &[("STREAMS_EACH", "1000")]).await;
     let mut ids = Vec::new();
     for _ in 0..FOLLOWED {
-        let sent = client
-            .post(format!("http://{address}/api/reviews"))
-            .json(&json!({ "prUrl": PULL }));
+        let sent = process.post(json!({ "prUrl": PULL }).to_string());
         let accepted: serde_json::Value = sent.send().await.expect("an answer").json().await.expect("JSON");
         ids.push(accepted["id"].as_str().expect("an id").to_owned());
     }
-    let before = resident(web.pid());
+    let before = process.memory("VmRSS");
     let mut lines = Vec::new();
     for number in 0..STREAMS {
-        lines.push(follow(&address, &ids[number % FOLLOWED]).await);
+        lines.push(follow(&process.address, &ids[number % FOLLOWED]).await);
     }
     // Each of them hears something, so whatever a stream needs to pass events on is there.
     for id in &ids {
@@ -187,7 +224,7 @@ async fn what_a_thousand_open_streams_keep_in_memory() {
         let mut piece = [0; 256];
         assert!(line.read(&mut piece).await.expect("an event") > 0);
     }
-    let after = resident(web.pid());
+    let after = process.memory("VmRSS");
     let each = (after - before) * 1_024.0 / STREAMS as f64;
     println!(
         "{STREAMS} open streams: {after:.1} MiB resident, {before:.1} MiB without them, {each:.1} KiB each"

@@ -11,6 +11,7 @@ mod fuzz;
 mod limits;
 mod operations;
 mod page;
+mod process;
 mod progress;
 mod reference_client;
 mod results;

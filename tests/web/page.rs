@@ -121,9 +121,12 @@ async fn what_was_typed_comes_back_with_what_is_wrong_with_it() {
 async fn an_operator_moves_a_review_from_its_page() {
     let (world, producer) = world_and_producer().await;
     let id = producer.submit(COMMITTED_KEY).await;
+    assert!(ask(producer.get("/")).await.body.contains("none yet"));
     let cancelled = post(&producer, &format!("/reviews/{id}/cancel"), &[]).await;
     assert_eq!(cancelled.status, 303);
     assert_eq!(world.job(id).await.status, "cancelled");
+    let list = ask(producer.get("/")).await.body;
+    assert!(!list.contains("none yet"), "no verdict follows: {list}");
     let again = post(&producer, &format!("/reviews/{id}/cancel"), &[]).await;
     assert_eq!(again.status, 409);
     assert!(

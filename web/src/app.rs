@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{self, MatchedPath, Query, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use millstream::untrusted::{one_line, visible};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::{Instrument, debug, error, info_span};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,6 +34,23 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest of a caller's own that is taken over.
 const LONGEST_REQUEST_ID: usize = 64;
 
+/// What tells a browser to trust nothing and to keep nothing.
+const PRESET: [(HeaderName, &str); 7] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
 /// The web producer as a service.
 pub fn app(state: State) -> Router {
     let (routes, _) = parts(&state);
@@ -46,19 +62,7 @@ pub fn app(state: State) -> Router {
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
             after_panic(&*panic)
         }))
-        .layer(preset(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(preset(header::CONTENT_SECURITY_POLICY, "default-src 'none'"))
-        .layer(preset(header::X_FRAME_OPTIONS, "DENY"))
-        .layer(preset(header::REFERRER_POLICY, "no-referrer"))
-        .layer(preset(
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ))
-        .layer(preset(
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ))
-        .layer(preset(header::CACHE_CONTROL, "no-store"))
+        .layer(map_response(preset))
         .layer(from_fn_with_state(state, log))
 }
 
@@ -112,8 +116,13 @@ fn page(state: &State) -> Router {
         .with_state(state.clone())
 }
 
-fn preset(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+/// Sets the headers that the route has not set itself.
+async fn preset(mut response: Response) -> Response {
+    for (name, value) in PRESET {
+        let entry = response.headers_mut().entry(name);
+        entry.or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Answers for a request that takes too long. What it had begun stays valid: a submission whose row
@@ -121,8 +130,8 @@ fn preset(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 async fn in_time(request: Request, next: Next) -> Response {
     let writes = request.method() == Method::POST;
     // Who asks to wait is given the time, and no other answer than the route's for a wait that makes no sense.
-    let asked = Query::<FindQuery>::try_from_uri(request.uri()).ok();
-    let asked = asked.and_then(|query| query.wait().ok()).unwrap_or_default();
+    let asks = |_query: &str| Query::<FindQuery>::try_from_uri(request.uri()).ok()?.wait().ok();
+    let asked = request.uri().query().and_then(asks).unwrap_or_default();
     let answer = tokio::time::timeout(ANSWER_WITHIN + asked, next.run(request)).await;
     answer.unwrap_or_else(|_elapsed| {
         let cause = format!("no answer was found in {} s", ANSWER_WITHIN.as_secs());

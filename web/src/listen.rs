@@ -25,6 +25,9 @@ use tracing::{debug, warn};
 
 /// How long a request's head may take, and how long a connection without a request is kept.
 const HEAD_WITHIN: Duration = Duration::from_secs(20);
+/// What is read of a connection before anybody has asked for it, which also bounds a request's head. Two hundred clients
+/// that send large bodies would take 80 MiB by the usual bound.
+const READ_AHEAD: usize = 64 * 1024;
 /// Connections at a time: each costs some kilobytes, and a descriptor. More wait in the system's own line.
 pub const MOST_CONNECTIONS: usize = 4_096;
 /// Descriptors beside the connections: servers, files.
@@ -86,7 +89,8 @@ fn server() -> Builder<TokioExecutor> {
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN);
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(READ_AHEAD);
     server
 }
 

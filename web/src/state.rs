@@ -1,5 +1,6 @@
 //! What every request may use: the way to submit, the way to read, who may do either, and what is counted.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use millstream::ops::{Callbacks, Submitter};
@@ -21,9 +22,13 @@ use crate::shares::Shares;
 /// read from a body takes as much again, twice, before it is written.
 const BODIES_EACH: usize = 32 << 20;
 
-/// Shared by all requests. Cheap to clone.
+/// Shared by all requests. Cheap to clone, which each request does several times.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct State(Arc<Shared>);
+
+/// What is shared.
+#[derive(Debug)]
+pub struct Shared {
     /// Reads what became of a review.
     pub store: Store,
     /// The queue, for an operator's moves and for what is told of it.
@@ -33,9 +38,9 @@ pub struct State {
     /// What becomes of a callback.
     pub callbacks: Callbacks,
     /// Who may do what.
-    pub access: Arc<Access>,
+    pub access: Access,
     /// How fast one client may submit; nothing for any speed.
-    pub limits: Option<Arc<Limits>>,
+    pub limits: Option<Limits>,
     /// Streams and answers that wait.
     pub waiting: Shares,
     /// Bytes of large bodies that are on their way.
@@ -43,13 +48,21 @@ pub struct State {
     /// Hears the progress of reviews.
     pub hub: Hub,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
     /// Whether both servers were there lately.
-    pub readiness: Arc<Readiness>,
+    pub readiness: Readiness,
     /// The process is about to end: whoever waits is sent away, to come back to another one.
     pub stopping: CancellationToken,
     /// The largest diff that is taken, in bytes.
     pub max_patch: usize,
+}
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl State {
@@ -66,20 +79,30 @@ impl State {
         .with_callbacks(callbacks);
         // Any one body that is allowed must fit.
         let bodies_each = BODIES_EACH.max(form_limit(web.max_patch));
-        Self {
+        Self(Arc::new(Shared {
             store,
             queue,
             submitter,
             callbacks,
-            access: Arc::new(Access::new(web)),
-            limits: Limits::new(web.submit_rate, web.submit_burst).map(Arc::new),
+            access: Access::new(web),
+            limits: Limits::new(web.submit_rate, web.submit_burst),
             waiting: Shares::new(web.streams_each, MOST_WAITING),
             bodies: Shares::new(bodies_each, bodies_each.saturating_mul(2)),
             hub: Hub::default(),
-            metrics: Arc::default(),
-            readiness: Arc::default(),
+            metrics: Metrics::default(),
+            readiness: Readiness::default(),
             stopping: CancellationToken::new(),
             max_patch: web.max_patch,
-        }
+        }))
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// The same with other room for large bodies.
+    pub(crate) fn with_bodies(self, bodies: Shares) -> Self {
+        let mut shared = Arc::into_inner(self.0).expect("nobody else has it yet");
+        shared.bodies = bodies;
+        Self(Arc::new(shared))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::domain::CallbackReach;
-use millstream::engine::{EngineError, Identity, Job as _, Stop, Worker};
+use millstream::engine::{EngineError, Hearts, Identity, Job as _, Stop, Worker};
 use millstream::exit::Exit;
 use millstream::logging;
 use millstream::queue::{Queue, Wire};
@@ -124,7 +124,9 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
         host: host_name(),
         instance: settings.instance.clone(),
     };
-    let webhooks = webhook_worker(&settings, &store, &identity)?;
+    // Both queues lie on one server, and one command is both heartbeats.
+    let hearts = Hearts::default();
+    let webhooks = webhook_worker(&settings, &store, &identity)?.map(|worker| worker.beating_with(&hearts));
     let mut handler = ReviewHandler::new(reviewer);
     if let Some(votes) = review.post {
         handler = handler.posting(Poster::new(github, store.clone(), queue.clone(), votes));
@@ -138,7 +140,7 @@ pub async fn run(settings: WorkerSettings, stop: Stop) -> Result<(), WorkerError
         None => None,
     };
     let worker: Worker<ReviewJob, _, _> =
-        Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity);
+        Worker::new(queue, store.clone(), handler, settings.engine.clone(), identity).beating_with(&hearts);
     let ended = both(worker, webhooks, &stop).await;
     if let Some(shipper) = shipper {
         shipper.finish(LAST_SPANS).await;

@@ -317,7 +317,8 @@ async fn who_may_not_submit_is_refused_before_the_form_is_read() {
 #[tokio::test]
 async fn a_client_that_is_too_fast_is_refused_before_the_form_is_read() {
     let state = state_with(None, |web| (web.submit_rate, web.submit_burst) = (1, 1));
-    let limits = state.limits.clone().expect("a rate");
+    let shared = state.clone();
+    let limits = shared.limits.as_ref().expect("a rate");
     // Its bucket stays empty, however slow this machine is.
     let too_fast = async {
         loop {
@@ -336,8 +337,7 @@ async fn a_client_that_is_too_fast_is_refused_before_the_form_is_read() {
 
 #[tokio::test]
 async fn large_bodies_on_their_way_leave_room_for_others_and_small_ones_need_none() {
-    let mut state = state(None);
-    state.bodies = Shares::new(40_000, 60_000);
+    let state = state(None).with_bodies(Shares::new(40_000, 60_000));
     let (mut slow, server) = tokio::io::duplex(64 * 1024);
     let holding = axum::serve(Pipe(Some(server)), app(state.clone())).into_future();
     let submit = async |bytes: usize| {

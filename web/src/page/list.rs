@@ -112,7 +112,12 @@ fn line(listed: &ListedRow, now: DateTime<Utc>) -> Markup {
                     span.hint { " attempt " (row.attempt.unwrap_or_default()) }
                 }
             }
-            td role="cell" data-label="Verdict" { (verdict_pill(row.verdict.as_deref())) }
+            td role="cell" data-label="Verdict" {
+                @match row.verdict.as_deref() {
+                    Some(verdict) => (verdict_pill(verdict)),
+                    None => span.none { @if look.is_final { "none" } @else { "none yet" } }
+                }
+            }
             td.figure role="cell" data-label="Tokens" { (count(tokens)) }
             td.figure role="cell" data-label="Run time" {
                 @match listed.run_s { Some(seconds) => (duration(seconds)), None => span.none { "not started" } }

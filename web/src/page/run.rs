@@ -64,10 +64,14 @@ pub fn page(client: &Client, run: &Run, told: Option<&str>) -> Markup {
     super::whole(Some(client), &title, &main)
 }
 
+/// A longer title is written smaller: it has no bound, and the review is below it.
+const LONG_TITLE: usize = 90;
+
 /// The part that is fetched anew.
 pub fn live(client: &Client, run: &Run) -> Markup {
     let look = look(run.review.state.as_deref(), &run.review.status);
     let verdict = run.review.verdict.as_deref();
+    let title = input(&run.review.pr_url);
     let said = match verdict {
         Some(verdict) => format!("{}: {}", look.word, visible(verdict)),
         None => look.word.to_owned(),
@@ -77,8 +81,8 @@ pub fn live(client: &Client, run: &Run) -> Markup {
             data-stream={ "/api/reviews/" (run.review.id) "/stream" } {
             div.bar {
                 div.title {
-                    h1 { (input(&run.review.pr_url)) }
-                    div.pills { (state_pill(look)) @if verdict.is_some() { (verdict_pill(verdict)) } }
+                    h1.long[title.chars().count() > LONG_TITLE] { (title) }
+                    div.pills { (state_pill(look)) @if let Some(verdict) = verdict { (verdict_pill(verdict)) } }
                 }
                 @if client.may(Scope::Operate) { (moves(run)) }
             }

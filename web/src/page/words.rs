@@ -12,6 +12,8 @@ pub struct Look {
     /// The word.
     pub word: &'static str,
     class: &'static str,
+    /// It has ended.
+    pub is_final: bool,
 }
 
 /// How it stands, in our words; of a review that only a reference process knows, as near as its word says.
@@ -35,6 +37,7 @@ pub fn look(state: Option<&str>, status: &str) -> Look {
         glyph,
         word: state.word(),
         class,
+        is_final: state.is_final(),
     }
 }
 
@@ -44,19 +47,13 @@ pub fn state_pill(look: Look) -> Markup {
 }
 
 /// A verdict as a pill.
-pub fn verdict_pill(verdict: Option<&str>) -> Markup {
+pub fn verdict_pill(verdict: &str) -> Markup {
     let (glyph, class) = match verdict {
-        Some("approve") => ("✓", "ok"),
-        Some("request-changes") => ("▲", "retrying"),
+        "approve" => ("✓", "ok"),
+        "request-changes" => ("▲", "retrying"),
         _ => ("?", "stale"),
     };
-    html! {
-        @if let Some(verdict) = verdict {
-            span class={ "pill " (class) } { span.glyph aria-hidden="true" { (glyph) } (visible(verdict)) }
-        } @else {
-            span.none { "none yet" }
-        }
-    }
+    html! { span class={ "pill " (class) } { span.glyph aria-hidden="true" { (glyph) } (visible(verdict)) } }
 }
 
 /// `owner/repo#7` for a pull request, else what came.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
-use millstream::domain::{JobId, Lane};
+use millstream::domain::{CallbackReach, CallbackUrl, JobId, Lane};
 use millstream::engine::Job;
 use millstream::queue::{NewEntry, Queue};
 use millstream::settings::process_environment;
@@ -31,6 +31,8 @@ const REPEATS: usize = 450;
 const FAILS: (u64, u64) = (40, 100);
 /// One job of so many has priority.
 const URGENT: u64 = 10;
+/// The end of one job of so many is told to a receiver: of some that have priority, fail or are dead, too.
+const TOLD: u64 = 5;
 
 /// A producer.
 struct Producer {
@@ -38,6 +40,7 @@ struct Producer {
     store: Store,
     queue: Queue,
     queue_name: String,
+    callback: CallbackUrl,
     notes: Notes,
 }
 
@@ -52,6 +55,7 @@ pub async fn feed(told: Told) -> Result<(), String> {
         queue: Queue::open(&told.servers.valkey_url, &told.queue, ChaosJob::WIRE)
             .map_err(|error| error.to_string())?,
         queue_name: told.queue.name,
+        callback: callback()?,
         notes: Notes::open()?,
     };
     let mut dice = StdRng::seed_from_u64(seed);
@@ -68,12 +72,32 @@ pub async fn feed(told: Told) -> Result<(), String> {
     Ok(())
 }
 
+/// The address of the receiver, which is on this machine.
+fn callback() -> Result<CallbackUrl, String> {
+    let text = process_environment("CHAOS_CALLBACK").ok_or("CHAOS_CALLBACK is not set")?;
+    CallbackUrl::parse(&text, CallbackReach::Anywhere).map_err(|error| error.to_string())
+}
+
 fn ending(nth: u64) -> Ending {
     match nth {
         nth if nth.is_multiple_of(FAILS.1) => Ending::Badly,
         nth if nth.is_multiple_of(FAILS.0) => Ending::SecondTime,
         _ => Ending::Well,
     }
+}
+
+/// How a job will have ended, and whether somebody will have been told.
+fn promise(id: JobId, nth: u64, job: &ChaosJob) -> String {
+    let state = match job.ending {
+        Ending::Badly => "dead",
+        Ending::Well | Ending::SecondTime => "done",
+    };
+    let told = if nth.is_multiple_of(TOLD) {
+        "told"
+    } else {
+        "untold"
+    };
+    format!("{id} {state} {told}")
 }
 
 fn number<T: FromStr>(name: &str) -> Result<T, String> {
@@ -98,25 +122,16 @@ impl Producer {
             };
             return match accepted {
                 Accepted::New => {
-                    self.notes.add(&self.promise(new.id, job))?;
+                    self.notes.add(&promise(new.id, nth, job))?;
                     self.enqueue(&new).await;
                     Ok(())
                 }
                 // The answer to an earlier one was lost.
-                Accepted::Repeated(id) => self.notes.add(&self.promise(id, job)),
+                Accepted::Repeated(id) => self.notes.add(&promise(id, nth, job)),
                 Accepted::KeyReused => Err(format!("the key of job {nth} is another job's")),
             };
         }
         Err(format!("nobody has accepted job {nth}"))
-    }
-
-    fn promise(&self, id: JobId, job: &ChaosJob) -> String {
-        let state = if job.ending == Ending::Badly {
-            "dead"
-        } else {
-            "done"
-        };
-        format!("{id} {state}")
     }
 
     fn job(&self, nth: u64, job: &ChaosJob) -> NewJob {
@@ -138,7 +153,7 @@ impl Producer {
             run_at: None,
             traceparent: None,
             input: None,
-            callback: None,
+            callback: nth.is_multiple_of(TOLD).then(|| self.callback.clone()),
             idempotency: Some(IdempotencyKey {
                 client: self.name.clone(),
                 key: nth.to_string(),
