@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as Turn, Notify, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -20,6 +20,9 @@ use crate::queue::{Beat, Queue, QueueError};
 
 /// One beat a second: a worker that dies is noticed three beats later.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How long the connections have to be named; less than the time between two beats.
+const NAMED_WITHIN: Duration = Duration::from_millis(500);
 
 /// After so many beats the connection is named once more.
 const NAME_EVERY: u64 = 60;
@@ -66,6 +69,8 @@ pub struct Rhythm {
     beats: u64,
     /// Beats that were not heard, in a row.
     missed: u32,
+    /// The connection is to be named.
+    wants_name: bool,
     /// Since when every beat was heard.
     heard_since: Option<Instant>,
 }
@@ -77,14 +82,12 @@ impl Rhythm {
             .is_some_and(|since| since.elapsed() >= STEADY_AFTER)
     }
 
-    /// Notes a beat that was heard; answers whether the connection is to be named. The name is lost with the
-    /// connection: it is given again after every doubt, and now and then.
-    fn heard(&mut self) -> bool {
-        let wants_name = self.missed > 0 || self.beats.is_multiple_of(NAME_EVERY);
+    /// Notes a beat that was heard.
+    fn heard(&mut self) {
+        self.wants_name |= self.missed > 0 || self.beats.is_multiple_of(NAME_EVERY);
         self.beats += 1;
         self.missed = 0;
         self.heard_since.get_or_insert_with(Instant::now);
-        wants_name
     }
 
     fn missed(&mut self) {
@@ -97,6 +100,7 @@ impl Heart {
     /// Beats once, before anything else happens: a worker nobody has heard of looks dead.
     pub async fn first_beat(self: &Arc<Self>) {
         beat(std::slice::from_ref(self)).await;
+        self.name_connection().await;
     }
 
     /// Beats until the worker has left, by itself or with others.
@@ -124,11 +128,8 @@ impl Heart {
     }
 
     /// Passes on what a beat has told.
-    async fn heard(&self, beat: Beat) {
-        let wants_name = self.rhythm().heard();
-        if wants_name && let Err(error) = self.queue.name_connection(self.worker).await {
-            debug!("failed to {error}; this worker's connection has no name");
-        }
+    fn heard(&self, beat: Beat) {
+        self.rhythm().heard();
         if beat.due > 0 && !beat.paused {
             self.due.notify_one();
         }
@@ -140,10 +141,25 @@ impl Heart {
         self.duty.send_replace(beat.sweeps.then_some(duty));
     }
 
+    /// The name is lost with the connection: it is given again after every doubt, and now and then.
+    async fn name_connection(&self) {
+        if std::mem::take(&mut self.rhythm().wants_name)
+            && let Err(error) = self.queue.name_connection(self.worker).await
+        {
+            debug!("failed to {error}; this worker's connection has no name");
+        }
+    }
+
     fn missed(&self, error: &QueueError) {
         self.rhythm().missed();
         self.duty.send_replace(None);
         warn!("failed to {error}; this worker's heartbeat is not heard");
+        // A connection whose first words were refused keeps the refusal, in whatever words.
+        if !error.is_passing()
+            && let Err(error) = self.queue.reconnect()
+        {
+            warn!("failed to {error}");
+        }
     }
 
     fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
@@ -151,12 +167,12 @@ impl Heart {
     }
 }
 
-/// One beat of all of these, in one call.
-async fn beat(hearts: &[Arc<Heart>]) {
+/// One beat of all of these, in one call by the line of the first. Answers whether that line carried it.
+async fn beat(hearts: &[Arc<Heart>]) -> bool {
     match call(hearts).await {
         Ok(beats) => {
             for (heart, beat) in hearts.iter().zip(beats) {
-                heart.heard(beat).await;
+                heart.heard(beat);
             }
         }
         // What is wrong with one queue must not silence the others, and on a cluster their keys may be apart.
@@ -166,14 +182,26 @@ async fn beat(hearts: &[Arc<Heart>]) {
                 match call(std::slice::from_ref(heart)).await {
                     Ok(beats) => {
                         for beat in beats {
-                            heart.heard(beat).await;
+                            heart.heard(beat);
                         }
                     }
                     Err(error) => heart.missed(&error),
                 }
             }
         }
-        Err(error) => hearts.iter().for_each(|heart| heart.missed(&error)),
+        Err(error) => {
+            hearts.iter().for_each(|heart| heart.missed(&error));
+            return false;
+        }
+    }
+    true
+}
+
+/// Names the connections that want it, all at once: the line of one may be dead, and the next beat is not to wait for it.
+async fn name_connections(hearts: &[Arc<Heart>]) {
+    let naming = futures_util::future::join_all(hearts.iter().map(|heart| heart.name_connection()));
+    if timeout(NAMED_WITHIN, naming).await.is_err() {
+        debug!("a connection could not be named in time; it is named with a later beat");
     }
 }
 
@@ -214,9 +242,17 @@ impl Hearts {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let _beating = self.0.beating.lock().await;
+            let beating = self.0.beating.lock().await;
             let all = self.alive().clone();
-            beat(&all).await;
+            if !beat(&all).await {
+                // The next goes by another's line: this one may be dead, and the others not.
+                let mut alive = self.alive();
+                if !alive.is_empty() {
+                    alive.rotate_left(1);
+                }
+            }
+            drop(beating);
+            name_connections(&all).await;
         }
     }
 

@@ -127,6 +127,8 @@ impl Reader {
         let waker = self.waker();
         let mut reading = pin!(read_once(&mut self.connection, &self.queue, self.worker));
         tokio::select! {
+            // Asked first: a replacement of long ago must not end a read that is not even sent.
+            biased;
             outcome = &mut reading => return outcome,
             Ok(()) = self.replaced.changed() => {}
         }

@@ -4,11 +4,11 @@
 //! the old connection only runs out of time; and when the server refuses the first words on a new one (it still loads
 //! its data, or knows no such password), the refusal is kept and given to whoever asks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::{Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,8 +17,9 @@ use super::error::is_away;
 
 /// A server that does not accept a connection in this time is away.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// Who gives up an answer of his own accord after this long has found the server silent.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// Who gives up an answer of his own accord after this long has found the server silent: a little less than any of ours
+/// wait.
+const SILENT_AFTER: Duration = Duration::from_millis(900);
 /// How often the connection is replaced at the most: a server that refuses everybody is not flooded.
 const REPLACED_EVERY: Duration = Duration::from_millis(500);
 
@@ -56,7 +57,7 @@ impl Shared {
 
     /// The connection as one caller uses it.
     pub(super) fn connection(&self) -> Connection {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
         Connection {
             manager: current.manager.clone(),
             generation: current.generation,
@@ -66,7 +67,10 @@ impl Shared {
 
     /// Puts a fresh connection in the place of the present one.
     pub(super) fn replace(&self) -> RedisResult<()> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_fresh(&mut self.current())
+    }
+
+    fn put_fresh(&self, current: &mut Current) -> RedisResult<()> {
         current.manager = lazy(&self.client, self.patience)?;
         current.generation += 1;
         current.since = Instant::now();
@@ -74,18 +78,22 @@ impl Shared {
         Ok(())
     }
 
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells each time the connection is replaced.
     pub(super) fn replacements(&self) -> watch::Receiver<u64> {
         self.replaced.subscribe()
     }
 
-    /// Replaces a connection that was found dead, once for all who found it so.
-    fn give_up(&self, generation: u64) {
-        let stands = {
-            let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            current.generation != generation || current.since.elapsed() < REPLACED_EVERY
-        };
-        if !stands && let Err(error) = self.replace() {
+    /// Replaces a connection of at least this age that was found dead, once for all who found it so.
+    fn give_up(&self, generation: u64, age: Duration) {
+        let mut current = self.current();
+        if current.generation == generation
+            && current.since.elapsed() >= age
+            && let Err(error) = self.put_fresh(&mut current)
+        {
             tracing::warn!("failed to prepare a connection to Valkey: {error}");
         }
     }
@@ -147,7 +155,7 @@ impl Watch {
     fn judge<T>(mut self, outcome: RedisResult<T>) -> RedisResult<T> {
         self.answered = true;
         if outcome.as_ref().is_err_and(does_not_come_back) {
-            self.shared.give_up(self.generation);
+            self.shared.give_up(self.generation, REPLACED_EVERY);
         }
         outcome
     }
@@ -156,14 +164,17 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if !self.answered && self.asked.elapsed() >= SILENT_AFTER {
-            self.shared.give_up(self.generation);
+            // A younger one may be about to connect: begun anew by everybody who is in a hurry, it never would.
+            self.shared.give_up(self.generation, CONNECT_WITHIN);
         }
     }
 }
 
 /// Whether an error may be that of a connection which stays as it is.
 fn does_not_come_back(error: &RedisError) -> bool {
-    is_away(error) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+    is_away(error)
+        || error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "READONLY"))
 }
 
 fn lazy(client: &Client, patience: Patience) -> RedisResult<ConnectionManager> {
