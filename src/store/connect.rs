@@ -22,8 +22,11 @@ const PLANNED_ONCE: &str = "set plan_cache_mode = force_generic_plan";
 /// What a statement for many rows takes at the most on any machine that is not overloaded, and each row of it.
 const STATEMENT_TAKES: Duration = Duration::from_millis(3);
 const ROW_TAKES: Duration = Duration::from_micros(100);
-/// How often a plan is given up at the most: a server that is slow for another reason is not made slower.
-const PLANNED_ANEW_EVERY: Duration = Duration::from_millis(100);
+/// How long a plan is kept after one was given up, at the least. Twice as long each time that did not help: a server
+/// that is slow for another reason, or far away, is not made slower.
+const KEPT_AT_LEAST: Duration = Duration::from_millis(100);
+/// How long that grows.
+const KEPT_AT_MOST: Duration = Duration::from_secs(60);
 /// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 /// How long the last connections have to close.
@@ -39,8 +42,8 @@ pub struct Store {
     answer_within: Duration,
     /// What each connection sets before its first statement.
     session: &'static str,
-    /// When a plan was given up last.
-    planned_anew: Arc<Mutex<Option<Instant>>>,
+    /// When a plan was given up last, and how long the next is kept; nothing while statements are fast.
+    planned_anew: Arc<Mutex<Option<(Instant, Duration)>>>,
 }
 
 impl Store {
@@ -134,16 +137,22 @@ impl Store {
     /// made while a table held nothing reads the whole of it for each row, and Postgres keeps it until it next counts
     /// the table: a minute later, when a burst has long filled it.
     pub(super) async fn mind_the_plan(&self, connection: &mut PgConnection, asked: Instant, rows: usize) {
-        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        if self.session != PLANNED_ONCE || asked.elapsed() < STATEMENT_TAKES + ROW_TAKES * rows {
+        if self.session != PLANNED_ONCE {
             return;
         }
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        let is_fast = asked.elapsed() < STATEMENT_TAKES + ROW_TAKES * rows;
         {
             let mut before = self.planned_anew.lock().unwrap_or_else(PoisonError::into_inner);
-            if before.is_some_and(|before| before.elapsed() < PLANNED_ANEW_EVERY) {
-                return;
+            match *before {
+                _ if is_fast => {
+                    *before = None;
+                    return;
+                }
+                Some((at, kept)) if at.elapsed() < kept => return,
+                Some((_, kept)) => *before = Some((Instant::now(), (kept * 2).min(KEPT_AT_MOST))),
+                None => *before = Some((Instant::now(), KEPT_AT_LEAST)),
             }
-            *before = Some(Instant::now());
         }
         // The answer is there already: what fails here fails the next statement too, which says so.
         let _unheard = sqlx::raw_sql("discard plans").execute(connection).await;
