@@ -88,6 +88,8 @@ impl Carrier {
         loop {
             let batch = {
                 let mut gathered = self.intake.gathered();
+                // Who has gone away was told nothing, and may submit it anew.
+                gathered.waiting.retain(|one| !one.told.is_closed());
                 if gathered.waiting.is_empty() {
                     gathered.is_carried = false;
                     self.is_through = true;
@@ -102,17 +104,19 @@ impl Carrier {
 
     async fn write(&self, batch: Vec<Waiting>) {
         let (jobs, told): (Vec<NewJob>, Vec<_>) = batch.into_iter().map(|one| (one.job, one.told)).unzip();
-        let written = self.store.bounded(self.store.accept_many(&jobs)).await;
-        let one_by_one = jobs.len() > 1 && written.as_ref().is_err_and(|error| !error.is_passing());
+        let mut written = self.store.bounded(self.store.accept_many(&jobs)).await;
+        let mut one_by_one = jobs.len() > 1 && matches!(written, Err(StoreError::Refused(_)));
         for (job, told) in jobs.into_iter().zip(told) {
-            let written = if one_by_one {
+            if one_by_one {
                 let alone = std::slice::from_ref(&job);
-                self.store.bounded(self.store.accept_many(alone)).await
-            } else {
-                written.clone()
-            };
+                written = self.store.bounded(self.store.accept_many(alone)).await;
+                // Postgres went away in between: the rest is told so, and does not wait for it one after the other.
+                one_by_one = written
+                    .as_ref()
+                    .map_or_else(|error| !error.is_passing(), |()| true);
+            }
             // Whoever submitted may have gone away; what is committed is accepted all the same, and its enqueue is owed.
-            let _gone = told.send(written.map(|()| job));
+            let _gone = told.send(written.clone().map(|()| job));
         }
     }
 }
