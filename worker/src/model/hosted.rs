@@ -214,8 +214,10 @@ impl Line {
             Provider::Anthropic => anthropic::body(request, asked),
             Provider::OpenAi => openai::body(request, asked),
         };
-        let body = written
+        let mut body = written
             .map_err(|error| Broken::new(Fault::Rejected, format!("a request cannot be written: {error}")))?;
+        // It is held until the answer is there, and grew by doubling: up to half of it is room that nothing fills.
+        body.shrink_to_fit();
         let fold: Box<dyn Fold> = match provider {
             Provider::Anthropic => Box::new(anthropic::Answer::new()),
             Provider::OpenAi => Box::new(openai::Answer::new(body.len())),

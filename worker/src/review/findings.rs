@@ -99,10 +99,19 @@ pub fn remark(agent: &str, note: String) -> Finding {
     }
 }
 
+/// How a finding about what was not looked at begins.
+const NOT_REVIEWED: &str = "Not reviewed: ";
+
 /// A finding about what nobody, or this reviewer, has looked at.
 #[must_use]
 pub fn not_reviewed(author: &str, what: &str) -> Finding {
-    remark(author, format!("Not reviewed: {what}."))
+    remark(author, format!("{NOT_REVIEWED}{what}."))
+}
+
+/// Whether a finding says that a reviewer has left a part of the change unread.
+#[must_use]
+pub fn is_unread_part(finding: &Finding) -> bool {
+    finding.agent != super::FILTER && finding.note.starts_with(NOT_REVIEWED)
 }
 
 /// The list in an answer: the first array of objects, or of nothing; or what an object calls `findings`.

@@ -245,6 +245,40 @@ async fn an_agent_over_its_budget_keeps_what_it_has_found_and_says_what_it_has_n
 }
 
 #[tokio::test]
+async fn reviewers_that_use_up_what_a_review_may_cost_leave_the_judge_its_answer() {
+    let stub = Stub::new();
+    for (agent, file) in [
+        ("security", "f1"),
+        ("security", "f3"),
+        ("performance", "f1"),
+        ("performance", "f3"),
+    ] {
+        let answer = TurnAnswer {
+            cost_usd: 0.8,
+            ..warns(file)
+        };
+        stub.answer(agent, answer);
+    }
+    let limits = Limits {
+        cost_usd: 1.5,
+        review_cost_usd: 3.2,
+        ..Limits::default()
+    };
+    let reviewer = Reviewer::new(Arc::new(stub.clone()), github(NOWHERE), limits);
+    let result = reviewer
+        .review(first(), five_files(), &Recorded::new())
+        .await
+        .expect("a verdict");
+    assert_eq!(stub.count("judge", 0), 1);
+    assert_eq!(
+        warned(&result).len(),
+        4,
+        "what was found is kept: {:?}",
+        result.findings
+    );
+}
+
+#[tokio::test]
 async fn turns_that_are_used_up_in_one_part_leave_the_others_and_are_paid() {
     let stub = Stub::new();
     stub.answer("performance", warns("f1"));

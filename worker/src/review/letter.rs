@@ -5,6 +5,7 @@
 
 use millstream::domain::{Finding, JobId, ReviewResult, Verdict};
 
+use super::findings;
 use crate::github::reviews::{Event, LineComment, NewReview};
 
 /// Remarks on lines: more are a wall that nobody reads; the rest stands in the letter.
@@ -62,14 +63,17 @@ pub fn write(result: &ReviewResult, job: JobId, head: &str, votes: Votes) -> Let
             comments,
         },
         plain: words(result, &all, &marker),
-        event: event(result.verdict, votes),
+        event: event(result, votes),
     }
 }
 
-fn event(verdict: Verdict, votes: Votes) -> Event {
-    match (verdict, votes) {
+fn event(result: &ReviewResult, votes: Votes) -> Event {
+    match (result.verdict, votes) {
         (Verdict::RequestChanges, Votes::RequestChanges | Votes::Both) => Event::RequestChanges,
-        (Verdict::Approve, Votes::Both) => Event::Approve,
+        // Nobody votes for a change that a reviewer has not read to its end: whoever wrote it may have seen to that.
+        (Verdict::Approve, Votes::Both) if !result.findings.iter().any(findings::is_unread_part) => {
+            Event::Approve
+        }
         _ => Event::Comment,
     }
 }
@@ -194,7 +198,21 @@ mod tests {
             (Verdict::RequestChanges, Votes::Both, Event::RequestChanges),
             (Verdict::Unknown, Votes::Both, Event::Comment),
         ] {
-            assert_eq!(event(verdict, votes), expected);
+            assert_eq!(event(&result(verdict, Vec::new()), votes), expected);
+        }
+    }
+
+    #[test]
+    fn nobody_votes_for_a_change_that_a_reviewer_has_not_read_to_its_end() {
+        let unread = findings::not_reviewed("security", "part 2 of 2 by security (src/a.rs)");
+        for (verdict, expected) in [
+            (Verdict::Approve, Event::Comment),
+            (Verdict::RequestChanges, Event::RequestChanges),
+        ] {
+            assert_eq!(
+                event(&result(verdict, vec![unread.clone()]), Votes::Both),
+                expected
+            );
         }
     }
 

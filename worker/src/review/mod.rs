@@ -293,6 +293,13 @@ async fn judged(
         .map(|reason| trace::presentable(reason))
         .collect();
     let of_nobody = reasons.len();
+    // Reviewers that went over may have used up the review's budget too. What they found is paid for, and of no use
+    // without a verdict: the judge has limits of its own, and one answer to give.
+    let (went_over, own) = (
+        reviewed.iter().any(|one| !one.unread.is_empty()),
+        Purse::default(),
+    );
+    let purse = if went_over { &own } else { stage.purse };
     let mut notes = Vec::with_capacity(reviewed.len() + 1);
     let (mut found, mut usage, mut cost_usd) = (Vec::new(), Usage::default(), 0.0);
     for one in reviewed {
@@ -305,7 +312,7 @@ async fn judged(
         usage += one.usage;
         cost_usd += one.cost_usd;
     }
-    let mut budget = Budget::new(JUDGE.name, stage.limits, stage.purse);
+    let mut budget = Budget::new(JUDGE.name, stage.limits, purse);
     let answer = ask_judge(stage, &found, &notes, &reasons, &mut budget).await?;
     let (paid, paid_usd) = budget.paid();
     usage += paid;
