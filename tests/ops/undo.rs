@@ -1,5 +1,6 @@
 //! Taking back what was done, as far as nobody has started or moved it since.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use millstream::domain::{JobId, JobState, RunState, Terms};
@@ -88,8 +89,14 @@ async fn what_no_worker_has_taken_is_dead_again_as_it_was() {
         ],
         before
     );
+    // The worker has just begun, and its first pass writes letters for the dead that have none: one of them may have two.
     let letters = world.dead_letters().await;
-    assert_eq!(letters.len(), 2, "each has one letter again");
+    let about: BTreeSet<String> = letters
+        .iter()
+        .filter_map(|letter| letter.get("jobId").cloned())
+        .collect();
+    let dead_again: BTreeSet<String> = jobs[1..3].iter().map(ToString::to_string).collect();
+    assert_eq!(about, dead_again, "each has a letter again");
     handler.let_through(9);
     world.until_state(started, JobState::Done).await;
     world.until_empty().await;
