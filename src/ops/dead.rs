@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::enqueue::{enqueue, entry_of};
 use super::error::OpsError;
 use super::jobs::{give_up, owed_note};
-use super::operator::{Operator, patient, texts, uncrossed};
+use super::operator::{Operator, patient, texts};
 use super::outcome::{Mode, Outcome, Why};
 use crate::domain::{DeadFilter, EntryId, JobId, JobRef, JobState};
 use crate::queue::NewEntry;
@@ -296,7 +296,7 @@ impl Work<'_> {
                 rows.into_iter().map(|row| JobId(row.id)).collect()
             }
             (action, Move::Requeue) => {
-                let owed = uncrossed(|| store.bounded(store.requeue_dead(queue, jobs, action))).await?;
+                let owed = store.bounded(store.requeue_dead(queue, jobs, action)).await?;
                 let entries: Vec<NewEntry> = owed.into_iter().map(entry_of).collect();
                 if !entries.is_empty()
                     && let Err(error) = enqueue(store, &self.operator.queue, &entries).await
@@ -306,8 +306,9 @@ impl Work<'_> {
                 entries.into_iter().map(|entry| entry.job).collect()
             }
             (action, Move::Drop(exported)) => {
-                let dropped =
-                    uncrossed(|| store.bounded(store.drop_dead(queue, jobs, exported, action))).await?;
+                let dropped = store
+                    .bounded(store.drop_dead(queue, jobs, exported, action))
+                    .await?;
                 dropped.into_iter().collect()
             }
         };

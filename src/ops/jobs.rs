@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::enqueue::{enqueue, entry_of};
 use super::error::OpsError;
-use super::operator::{Operator, patient, sort_out, texts, uncrossed};
+use super::operator::{Operator, patient, sort_out, texts};
 use super::outcome::{Mode, Outcome, Why};
 use crate::domain::{EntryId, FailureClass, JobId, JobRef, JobState, Lane};
 use crate::queue::{Claimed, Holder, NewEntry, NewLetter, QueueError};
@@ -44,11 +44,11 @@ impl Operator {
         let jobs = &jobs[..];
         let effect = async |action| {
             for (at, chunk) in jobs.chunks(CHUNK).enumerate() {
-                let run_now = || {
-                    self.store
-                        .bounded(self.store.run_now(self.name(), chunk, Some(action)))
-                };
-                match uncrossed(run_now).await {
+                match self
+                    .store
+                    .bounded(self.store.run_now(self.name(), chunk, Some(action)))
+                    .await
+                {
                     Ok(judged) => {
                         let hastened = self.hasten(&judged.moved, &mut outcome).await;
                         sort_out_but(chunk, &hastened, &judged.moved, &judged.left, &mut outcome);
@@ -165,11 +165,11 @@ impl Operator {
                 ..*end
             };
             for (at, chunk) in jobs.chunks(CHUNK).enumerate() {
-                let end_them = || {
-                    self.store
-                        .bounded(self.store.end_by_hand(self.name(), chunk, end))
-                };
-                match uncrossed(end_them).await {
+                match self
+                    .store
+                    .bounded(self.store.end_by_hand(self.name(), chunk, end))
+                    .await
+                {
                     Ok(judged) => {
                         if let Err(error) = self.let_go(&judged.moved, end).await {
                             let count = judged.moved.len();

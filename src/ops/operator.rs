@@ -15,9 +15,9 @@ use super::rights::{Consent, Rights, Who};
 use super::scale::Fleet;
 use crate::domain::{JobId, JobRef, JobState};
 use crate::queue::{Call, Queue, QueueError};
+use crate::store::Store;
 use crate::store::actions::{ActionId, Intent};
 use crate::store::moves::Standing;
-use crate::store::{Store, StoreError};
 
 /// The most names in one call.
 pub const MOST_IDS: usize = 1_000;
@@ -181,23 +181,6 @@ fn why_not(one: &Standing) -> Why {
 /// The ids of jobs, for the book.
 pub(super) fn texts(jobs: &[JobId]) -> Vec<String> {
     jobs.iter().map(ToString::to_string).collect()
-}
-
-/// How often a call is made once more that the server ended for the sake of another.
-const CROSSINGS: usize = 5;
-
-/// A call to Postgres, made once more when it and another one waited for each other: nothing of it was done.
-pub(super) async fn uncrossed<T, F>(mut call: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    for _ in 0..CROSSINGS {
-        match call().await {
-            Err(StoreError::Crossed(_)) => {}
-            outcome => return outcome,
-        }
-    }
-    call().await
 }
 
 /// A call to Valkey within an operator's patience.

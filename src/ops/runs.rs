@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::enqueue::{enqueue, entry_of, within};
 use super::error::OpsError;
-use super::operator::{Operator, patient, uncrossed};
+use super::operator::{Operator, patient};
 use super::pace::{Allowance, BATCH, LOOK, Next, decide};
 use super::plan::{MOST_PLANNED, Plan};
 use super::rights::Refused;
@@ -300,7 +300,8 @@ impl<'a> Drive<'a> {
 
     async fn advance(&mut self, jobs: u32) -> Result<Step, OpsError> {
         let store = &self.operator.store;
-        let batch = uncrossed(|| store.bounded(store.advance_run(self.run, self.holder, jobs))).await?;
+        let advanced = store.advance_run(self.run, self.holder, jobs);
+        let batch = store.bounded(advanced).await?;
         let Some(Batch { moved, .. }) = batch else {
             // The next step tells why.
             return Ok(Step::Pause(Duration::ZERO));

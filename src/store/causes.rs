@@ -74,10 +74,16 @@ const UNNAMED: &str = "
 select id, error_class, left(error, 4000) from millstream.jobs
 where queue = $1 and given_up = 'dead' and fingerprint is null limit $2";
 
+/// Rows are locked in the order in which moves lock them, and those that somebody moves meanwhile are left to the next
+/// pass: whoever waited here while holding others would be waited for.
 const NAME: &str = "
-update millstream.jobs j set fingerprint = g.fingerprint
-from unnest($1::uuid[], $2::text[]) as g (id, fingerprint)
-where j.id = g.id and j.given_up = 'dead' and j.fingerprint is null";
+with locked as (
+    select j.id, g.fingerprint
+    from unnest($1::uuid[], $2::text[]) as g (id, fingerprint) join millstream.jobs j on j.id = g.id
+    where j.given_up = 'dead' and j.fingerprint is null
+    order by j.id for update of j skip locked
+)
+update millstream.jobs j set fingerprint = l.fingerprint from locked l where j.id = l.id";
 
 impl Store {
     /// The causes that most of the dead died of, the largest first.

@@ -8,9 +8,6 @@ pub enum StoreError {
     /// The server cannot be reached, or went away before it answered.
     #[error("reach Postgres: {0}")]
     Unreachable(String),
-    /// The server ended it, since it and another one waited for each other. Nothing of it was done.
-    #[error("get a turn on Postgres: {0}")]
-    Crossed(String),
     /// The server does not let us in: no such database, wrong password, no rights.
     #[error("log in to Postgres: {0}")]
     Denied(String),
@@ -30,7 +27,7 @@ impl StoreError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable(_) | Self::Crossed(_) | Self::Denied(_) | Self::Schema(_) => Exit::Unreachable,
+            Self::Unreachable(_) | Self::Denied(_) | Self::Schema(_) => Exit::Unreachable,
             Self::Address(_) => Exit::Usage,
             Self::Refused(_) => Exit::Ours,
         }
@@ -39,7 +36,7 @@ impl StoreError {
     /// Whether waiting may help.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Crossed(_))
+        matches!(self, Self::Unreachable(_))
     }
 }
 
@@ -53,11 +50,10 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(refusal) => {
                 let code = refusal.code().unwrap_or_default();
                 match code.as_ref() {
-                    // Out of time, shutting down, starting up, read-only after a fail-over; by class: lost connections, no resources, trouble with its disk.
-                    "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "25006" => {
-                        Self::Unreachable(text)
-                    }
-                    "40001" | "40P01" => Self::Crossed(text),
+                    // Out of time, shutting down, starting up, read-only after a fail-over, and the conflicts
+                    // that a repeat resolves; by class: lost connections, no resources, trouble with its disk.
+                    "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "25006" | "40001"
+                    | "40P01" => Self::Unreachable(text),
                     c if ["08", "53", "58"].iter().any(|class| c.starts_with(class)) => {
                         Self::Unreachable(text)
                     }

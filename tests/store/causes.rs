@@ -145,3 +145,35 @@ async fn named(world: &World, job: JobId) -> Option<String> {
         .await
         .expect("the job")
 }
+
+#[tokio::test]
+async fn who_names_causes_waits_for_nobody_that_moves_the_dead() {
+    let world = World::new().await;
+    pile(&world, "timeout", "no answer within #s", 3).await;
+    let queue = &world.settings.name;
+    let mut moving = world.sql.begin().await.expect("postgres is there");
+    sqlx::query("select id from millstream.jobs where queue = $1 order by id desc limit 1 for update")
+        .bind(queue)
+        .execute(&mut *moving)
+        .await
+        .expect("nobody else holds it");
+    let named = tokio::time::timeout(
+        std::time::Duration::from_secs(8),
+        world.store.name_causes(queue, 500),
+    );
+    let named = named.await.expect("it does not wait for the lock");
+    assert_eq!(
+        named.expect("postgres is there"),
+        2,
+        "the one that is moved is left"
+    );
+    moving.rollback().await.expect("postgres is there");
+    assert_eq!(
+        world
+            .store
+            .name_causes(queue, 500)
+            .await
+            .expect("postgres is there"),
+        1
+    );
+}

@@ -72,7 +72,7 @@ impl WebError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Store(StoreError::Unreachable(_) | StoreError::Crossed(_)) => {
+            Self::Store(StoreError::Unreachable(_)) => {
                 Some("check DATABASE_URL, and whether Postgres runs there")
             }
             Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
