@@ -1,11 +1,12 @@
 //! Plans of the statements that a worker asks thousands of times.
 
 use futures_util::future::BoxFuture;
-use millstream::domain::{EntryId, JobId, Lane, WorkerId};
+use millstream::domain::{JobId, WorkerId};
 use millstream::store::{Asked, Fence, Lease, Record, Start, Store, StoreError};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::mpsc;
 
+use super::asked;
 use crate::support::World;
 
 /// Jobs of a burst: to read them all takes any machine several times what a start of a batch may take.
@@ -35,16 +36,6 @@ impl Record for Look {
             self.0.send(plan.join("\n")).expect("somebody listens");
             Ok(())
         })
-    }
-}
-
-fn asked(job: JobId, ms: u64) -> Asked {
-    Asked {
-        job,
-        entry: EntryId { ms, seq: 0 },
-        lane: Lane::Shared,
-        payload: "p".into(),
-        delivery: 1,
     }
 }
 

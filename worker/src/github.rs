@@ -240,7 +240,7 @@ mod tests {
             .collect()
     }
 
-    pub(super) async fn serve(answer: ResponseTemplate) -> MockServer {
+    pub(super) async fn serve(answer: impl wiremock::Respond + 'static) -> MockServer {
         let server = MockServer::start().await;
         Mock::given(method("GET"))
             .respond_with(answer)

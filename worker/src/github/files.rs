@@ -156,7 +156,7 @@ mod tests {
     use wiremock::matchers::{header, method, path, query_param};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
-    use super::super::tests::{FILES, client, page, pull};
+    use super::super::tests::{FILES, client, page, pull, serve};
     use super::super::{Github, GithubSettings};
     use super::*;
 
@@ -198,7 +198,6 @@ mod tests {
 
     /// A server whose pages never end, each made of its number.
     async fn endless(page: impl Fn(usize) -> Value + Send + Sync + 'static) -> MockServer {
-        let server = MockServer::start().await;
         let answer = move |request: &wiremock::Request| {
             let number = request.url.query_pairs().find(|(name, _)| name == "page");
             let number = number.and_then(|(_, n)| n.parse().ok()).unwrap_or(0);
@@ -206,11 +205,7 @@ mod tests {
                 .set_body_json(page(number))
                 .insert_header("link", "<https://evil.example/?page=1>; rel=\"next\"")
         };
-        Mock::given(method("GET"))
-            .respond_with(answer)
-            .mount(&server)
-            .await;
-        server
+        serve(answer).await
     }
 
     #[tokio::test]
