@@ -17,11 +17,6 @@ fn pull(number: u32) -> Submission {
     Submission::now(Source::PullRequest(address.parse().expect("an address")))
 }
 
-fn submitter(world: &World) -> Submitter {
-    let (store, queue) = (world.store.clone(), world.queue.clone());
-    Submitter::new(store, queue, world.settings.clone(), 1_000_000)
-}
-
 /// A dead review with priority.
 async fn dead_review(world: &World) -> JobId {
     world.queue.ensure_groups().await.expect("groups");
@@ -29,7 +24,7 @@ async fn dead_review(world: &World) -> JobId {
         priority: Priority::High,
         ..pull(404)
     };
-    let submitted = submitter(world).submit(urgent).await.expect("submit");
+    let submitted = world.submitter().submit(urgent).await.expect("submit");
     ada(world)
         .bury(&named([submitted.id]), "no such pull request", Mode::Real)
         .await
@@ -50,11 +45,11 @@ async fn a_dead_review_makes_room_for_one_with_a_better_input() {
     let old = dead_review(&world).await;
     let (ada, name) = (ada(&world), named([old]).remove(0));
     let look = ada
-        .edit_dead(&submitter(&world), &name, pull(40), Mode::DryRun)
+        .edit_dead(&world.submitter(), &name, pull(40), Mode::DryRun)
         .await
         .expect("a look");
     assert_eq!((look.outcome.done.len(), look.job), (1, None));
-    let (one, two) = (submitter(&world), submitter(&world));
+    let (one, two) = (world.submitter(), world.submitter());
     let (one, two) = tokio::join!(
         ada.edit_dead(&one, &name, pull(40), Mode::Real),
         ada.edit_dead(&two, &name, pull(40), Mode::Real)
@@ -109,7 +104,7 @@ async fn an_edit_stays_once_the_new_job_has_been_started() {
     let old = dead_review(&world).await;
     let name = named([old]).remove(0);
     let edited = ada(&world)
-        .edit_dead(&submitter(&world), &name, pull(40), Mode::Real)
+        .edit_dead(&world.submitter(), &name, pull(40), Mode::Real)
         .await
         .expect("an edit");
     sqlx::query("update millstream.jobs set attempt = 1, state = 'running' where id = $1")
@@ -131,7 +126,7 @@ async fn only_dead_reviews_can_be_edited_and_only_into_what_can_be_reviewed() {
     });
     let (rows, name) = (last_id(&world).await, named([old]).remove(0));
     let answer = ada(&world)
-        .edit_dead(&submitter(&world), &name, nonsense, Mode::Real)
+        .edit_dead(&world.submitter(), &name, nonsense, Mode::Real)
         .await;
     assert!(matches!(answer, Err(OpsError::NotADiff(_))), "{answer:?}");
     assert_eq!(last_id(&world).await, rows, "nothing was written");
@@ -139,7 +134,7 @@ async fn only_dead_reviews_can_be_edited_and_only_into_what_can_be_reviewed() {
     let job = dead(&other, "one", "no such pull request").await;
     let name = named([job]).remove(0);
     let answer = ada(&other)
-        .edit_dead(&submitter(&other), &name, pull(1), Mode::Real)
+        .edit_dead(&other.submitter(), &name, pull(1), Mode::Real)
         .await
         .expect("an answer");
     assert_eq!(
@@ -154,7 +149,7 @@ async fn a_burst_is_one_action_and_is_taken_back_as_far_as_nothing_runs() {
     world.queue.ensure_groups().await.expect("groups");
     let ada = ada(&world);
     let outcome = ada
-        .burst(&submitter(&world), (1..=30).map(pull).collect())
+        .burst(&world.submitter(), (1..=30).map(pull).collect())
         .await
         .expect("a burst");
     assert_eq!((outcome.done.len(), outcome.refused.len()), (30, 0));

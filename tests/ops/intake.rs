@@ -23,12 +23,7 @@ const POISON: usize = 700;
 /// A world, a way to submit there, and a lock that holds every insert up until it is dropped.
 async fn held_up() -> (World, Submitter, Transaction<'static, Postgres>) {
     let world = World::with(Wire::REVIEW).await;
-    let submitter = Submitter::new(
-        world.store.clone(),
-        world.queue.clone(),
-        world.settings.clone(),
-        1 << 20,
-    );
+    let submitter = world.submitter();
     let forbid =
         format!("alter table reviews add constraint poison check (pr_url not like '%/pull/{POISON}')");
     sqlx::query(sqlx::AssertSqlSafe(forbid))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream::domain::{JobId, JobRef, JobState, PrUrl};
-use millstream::ops::submit::{Source, Submission, Submitter};
+use millstream::ops::submit::{Source, Submission};
 use millstream::ops::{Mode, Selection};
 use millstream::queue::Wire;
 use millstream::queue::fetch::Want;
@@ -169,12 +169,7 @@ async fn the_handler_of_a_cancelled_job_is_dropped_and_its_place_is_free() {
 #[tokio::test]
 async fn a_cancelled_review_says_so_in_the_references_words() {
     let world = World::with(Wire::REVIEW).await;
-    let submitter = Submitter::new(
-        world.store.clone(),
-        world.queue.clone(),
-        world.settings.clone(),
-        1 << 20,
-    );
+    let submitter = world.submitter();
     let pr: PrUrl = "https://github.com/acme/ledger/pull/7"
         .parse()
         .expect("an address");

@@ -1,7 +1,7 @@
 //! The ladder, asked directly: who may only look writes nothing, however it calls.
 
 use millstream::domain::Terms;
-use millstream::ops::submit::{Source, Submission, Submitter};
+use millstream::ops::submit::{Source, Submission};
 use millstream::ops::{Consent, Mode, Operator, OpsError, Refused, Rights, Selection};
 use millstream::store::actions::ActionId;
 use millstream::store::dead::Exported;
@@ -39,7 +39,7 @@ async fn who_may_only_look_is_refused_by_every_move() {
         ..typed(3)
     };
     let (store, queue) = (world.store.clone(), world.queue.clone());
-    let reader = Operator::new(store.clone(), queue.clone(), "console:eve", Rights::ReadOnly).with(sure);
+    let reader = Operator::new(store, queue, "console:eve", Rights::ReadOnly).with(sure);
     let before = footprint(&world).await;
     let plan = reader
         .plan_requeue(&matching("class:model"), None)
@@ -57,7 +57,7 @@ async fn who_may_only_look_is_refused_by_every_move() {
             .parse()
             .expect("an address"),
     );
-    let submitter = Submitter::new(store, queue, world.settings.clone(), 1_000_000);
+    let submitter = world.submitter();
     let answers = [
         refused(reader.retry(&named([fails.job]), Mode::Real).await),
         refused(reader.cancel(&named([runs.job]), Mode::Real).await),

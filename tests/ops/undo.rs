@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use millstream::domain::{JobId, JobState, RunState, Terms};
-use millstream::ops::submit::{Source, Submission, Submitter};
+use millstream::ops::submit::{Source, Submission};
 use millstream::ops::{Mode, OpsError, Refused};
 use millstream::store::actions::ActionId;
 
@@ -205,8 +205,7 @@ async fn what_was_called_off_or_given_up_lives_again() {
 async fn what_was_submitted_is_called_off_unless_it_runs() {
     let world = World::with(millstream::queue::Wire::REVIEW).await;
     world.queue.ensure_groups().await.expect("groups");
-    let (store, queue) = (world.store.clone(), world.queue.clone());
-    let submitter = Submitter::new(store, queue, world.settings.clone(), 1_000_000);
+    let submitter = world.submitter();
     let source = Source::PullRequest(
         "https://github.com/acme/ledger/pull/7"
             .parse()

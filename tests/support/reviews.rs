@@ -22,11 +22,15 @@ pub const KEY: &str = concat!("AKIA", "Q7FAKE2DEMO4KEY5");
 pub const CLEAN: &str = include_str!("../../assets/demo/clean-rust.patch");
 
 impl World {
+    /// A way to submit to its queue.
+    pub fn submitter(&self) -> Submitter {
+        let (store, queue) = (self.store.clone(), self.queue.clone());
+        Submitter::new(store, queue, self.settings.clone(), 1 << 20)
+    }
+
     /// Accepts a review as producers do.
     pub async fn submit_review(&self, submission: Submission) -> JobId {
-        let (store, queue) = (self.store.clone(), self.queue.clone());
-        let submitter = Submitter::new(store, queue, self.settings.clone(), 1 << 20);
-        submitter.submit(submission).await.expect("accepted").id
+        self.submitter().submit(submission).await.expect("accepted").id
     }
 
     /// Accepts a patch as producers do.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use millstream::domain::{CallbackReach, JobId, JobState, ReviewResult, Usage, Verdict};
 use millstream::ops::submit::Source;
-use millstream::ops::{Mode, Selection, Submission, Submitter};
+use millstream::ops::{Mode, Selection, Submission};
 use millstream::store::actions::ActionId;
 use millstream::store::dead::Exported;
 use millstream::store::{Asked, Fence, Lease, Start};
@@ -346,8 +346,7 @@ async fn a_review_that_takes_the_place_of_a_dead_one_is_told_to_the_same_receive
     ada.bury(&[dead.into()], "a wrong diff", Mode::Real)
         .await
         .expect("both servers");
-    let (store, queue) = (yard.reviews.store.clone(), yard.reviews.queue.clone());
-    let submitter = Submitter::new(store, queue, yard.reviews.settings.clone(), 1 << 20);
+    let submitter = yard.reviews.submitter();
     let source = Source::Diff {
         label: None,
         text: COMMITTED_KEY.to_owned(),

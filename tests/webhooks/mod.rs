@@ -8,7 +8,7 @@ mod tls;
 
 use millstream::domain::{CallbackReach, JobId, JobState};
 use millstream::ops::submit::Source;
-use millstream::ops::{Callbacks, Operator, Rights, Submission, Submitter};
+use millstream::ops::{Callbacks, Operator, Rights, Submission};
 use millstream::queue::{Queue, Wire};
 use millstream_worker::webhook::resolve::{Lookup, SystemLookup};
 use millstream_worker::webhook::settings::WebhookSettings;
@@ -80,9 +80,7 @@ impl Yard {
     }
 
     async fn submit_text(&self, text: &str, callback: &str, reach: CallbackReach) -> JobId {
-        let (store, queue) = (self.reviews.store.clone(), self.reviews.queue.clone());
-        let submitter = Submitter::new(store, queue, self.reviews.settings.clone(), 1 << 20)
-            .with_callbacks(Callbacks::Taken(reach));
+        let submitter = self.reviews.submitter().with_callbacks(Callbacks::Taken(reach));
         let source = Source::Diff {
             label: None,
             text: text.to_owned(),

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream::domain::{CallbackReach, JobId, JobState};
 use millstream::ops::submit::Source;
-use millstream::ops::{Callbacks, OpsError, Submission, Submitter};
+use millstream::ops::{Callbacks, OpsError, Submission};
 use millstream_worker::webhook::resolve::Lookup;
 use tokio::net::TcpListener;
 use wiremock::ResponseTemplate;
@@ -182,9 +182,7 @@ async fn what_was_allowed_when_it_was_submitted_is_not_called_when_it_no_longer_
 async fn a_submission_with_a_callback_that_leads_inside_leaves_nothing_behind() {
     let yard = Yard::new().await;
     let submit = |callbacks: Callbacks, callback: &str| {
-        let (store, queue) = (yard.reviews.store.clone(), yard.reviews.queue.clone());
-        let submitter =
-            Submitter::new(store, queue, yard.reviews.settings.clone(), 1 << 20).with_callbacks(callbacks);
+        let submitter = yard.reviews.submitter().with_callbacks(callbacks);
         let source = Source::Diff {
             label: None,
             text: CLEAN.to_owned(),

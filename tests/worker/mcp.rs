@@ -166,12 +166,10 @@ async fn a_real_server_that_dies_in_the_middle_of_a_call_ends_no_review_and_is_b
     let say = ("mcp_real_say", json!({"word": "here"}));
     let (_, told) = review(&servers, &[("mcp_real_die", json!({})), say.clone()]).await;
     assert!(told[0].1 && told[1].1, "{told:?}");
-    let (_, told) = review(&servers, std::slice::from_ref(&say)).await;
+    let (_, mut told) = review(&servers, std::slice::from_ref(&say)).await;
     if told[0].1 && told[0].0.contains("unknown tool") {
         // On a busy machine it can take a Python longer to begin again than a review waits for its tools.
-        let (_, told) = review(&on_pipes().await, &[say]).await;
-        assert_eq!(told, [("here".to_owned(), false)]);
-        return;
+        told = review(&on_pipes().await, &[say]).await.1;
     }
     assert_eq!(told, [("here".to_owned(), false)]);
 }
