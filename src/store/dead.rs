@@ -1,6 +1,6 @@
 //! Dead jobs: walked newest first in pages, put back, thrown away.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -303,7 +303,8 @@ impl Store {
     }
 }
 
-/// Puts dead jobs back; answers those that were dead until now.
+/// Puts dead jobs back; answers those that were dead until now, in the order in which they were asked for: it is
+/// the one in which they are enqueued, and the statement's own order changes with its plan.
 pub(super) async fn requeue(
     connection: &mut PgConnection,
     queue: &str,
@@ -324,5 +325,12 @@ pub(super) async fn requeue(
         traceparent,
         entry: None,
     };
-    Ok(rows.into_iter().map(owed).collect())
+    let mut owed: Vec<Owed> = rows.into_iter().map(owed).collect();
+    let place: HashMap<JobId, usize> = jobs
+        .iter()
+        .enumerate()
+        .map(|(place, job)| (*job, place))
+        .collect();
+    owed.sort_by_key(|owed| place.get(&owed.job).copied());
+    Ok(owed)
 }

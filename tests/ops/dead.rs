@@ -77,10 +77,10 @@ fn sure(world: &World) -> Operator {
 }
 
 #[tokio::test]
-async fn a_pile_is_put_back_by_what_it_died_of_in_batches() {
+async fn a_pile_is_put_back_by_what_it_died_of_in_batches_and_in_its_order() {
     let world = World::new().await;
     world.queue.ensure_groups().await.expect("groups");
-    pile(&world, "model", 1_200).await;
+    let listed = pile(&world, "model", 1_200).await;
     let others = pile(&world, "input", 3).await;
     let (ada, which) = (sure(&world), matching("class:model error:within worker:w-7"));
     let plan = ada
@@ -96,6 +96,15 @@ async fn a_pile_is_put_back_by_what_it_died_of_in_batches() {
     assert_eq!((counts.waiting, counts.dead), (1_200, 3));
     let depth = world.queue.depth().await.expect("depth");
     assert_eq!((depth.entries, depth.dead), (1_200, 3), "their letters are gone");
+    let entries = world.entries_of(world.queue.keys().stream(Lane::Own)).await;
+    let order: Vec<&str> = entries.iter().map(|entry| entry["jobId"].as_str()).collect();
+    let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    assert!(
+        order == listed,
+        "begins with {:?}, not {:?}",
+        &order[..3],
+        &listed[..3]
+    );
     let fresh: i64 = sqlx::query_scalar(
         "select count(*) from millstream.jobs where state = 'waiting' and entry_id is not null and failures = 0
          and error is null and finished_at is null and attempt = 5",

@@ -1,5 +1,6 @@
 //! A world of its own for each test: a queue by name, a database from the template.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use millstream::backoff::Backoff;
@@ -318,14 +319,17 @@ impl World {
     }
 
     /// The dead letters, oldest first.
-    pub async fn dead_letters(&self) -> Vec<std::collections::HashMap<String, String>> {
-        let rows: Vec<(String, std::collections::HashMap<String, String>)> = redis::cmd("XRANGE")
-            .arg(&self.queue.keys().dead)
-            .arg("-")
-            .arg("+")
+    pub async fn dead_letters(&self) -> Vec<HashMap<String, String>> {
+        self.entries_of(&self.queue.keys().dead).await
+    }
+
+    /// The entries of a stream, oldest first.
+    pub async fn entries_of(&self, stream: &str) -> Vec<HashMap<String, String>> {
+        let rows: Vec<(String, HashMap<String, String>)> = redis::cmd("XRANGE")
+            .arg(&[stream, "-", "+"])
             .query_async(&mut self.valkey.clone())
             .await
             .expect("valkey is there");
-        rows.into_iter().map(|(_, letter)| letter).collect()
+        rows.into_iter().map(|(_, entry)| entry).collect()
     }
 }
