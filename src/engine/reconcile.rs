@@ -6,7 +6,7 @@
 //! changed, or it has just taken the lead, it walks through all live jobs, in pages, and replaces
 //! every entry that is gone. When all data was lost it also writes the dead letters anew.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -340,10 +340,12 @@ impl Reconciler {
         Ok(dead.into_iter().map(letter).collect())
     }
 
-    /// Takes out the letters of jobs that are dead no longer: an operator who put them back died before the letter
-    /// went. Read before the rows, so that a job that dies meanwhile keeps the letter of that.
+    /// Takes out the letters of jobs that are dead no longer, since an operator who put them back died before the
+    /// letter went, and all but the newest of a job that has more: an undo writes one while another is written anew.
+    /// Read before the rows, so that a job that dies meanwhile keeps the letter of that.
     async fn clear_letters(&self, queue: &str) -> Result<(), Trouble> {
         let (mut after, mut cleared) = (None, 0);
+        let mut newest: HashMap<JobId, EntryId> = HashMap::new();
         let mut renewed = Instant::now();
         loop {
             let page = self.queue.letter_page(after).await?;
@@ -351,10 +353,11 @@ impl Reconciler {
             after = Some(*last);
             let jobs: Vec<JobId> = page.iter().filter_map(|(_, job)| *job).collect();
             let not_dead = self.store.bounded(self.store.not_dead_of(queue, &jobs)).await?;
-            let stray = page
-                .iter()
-                .filter(|(_, job)| job.is_some_and(|job| not_dead.contains(&job)));
-            let stray: Vec<EntryId> = stray.map(|(id, _)| *id).collect();
+            let stray = page.iter().filter_map(|&(id, job)| match job? {
+                job if not_dead.contains(&job) => Some(id),
+                job => newest.insert(job, id),
+            });
+            let stray: Vec<EntryId> = stray.collect();
             cleared += self.queue.remove_letters(&stray).await?;
             if self.stop.is_cancelled() {
                 return Ok(());
@@ -363,7 +366,9 @@ impl Reconciler {
             tokio::time::sleep(BREATH).await;
         }
         if cleared > 0 {
-            info!("{cleared} dead letters were of jobs that are dead no longer; taken out");
+            info!(
+                "{cleared} dead letters were of jobs that are dead no longer, or have a newer one; taken out"
+            );
         }
         Ok(())
     }

@@ -80,9 +80,11 @@ with asked as (
         when l.foreign_done then 'foreign'
         -- Held in Postgres until its time: an entry that was not let go of in time stands for nothing.
         when l.state = 'scheduled' then 'stale'
-        -- The job was put back, and is owed another entry. This one was taken off the stream before: who asks was frozen
-        -- in between, and nobody would be delivered it again.
-        when l.entry_id is null and l.entry = l.past_entry then 'stale'
+        -- The job was put back, and is owed another entry. This one was taken off the stream before, the last time or
+        -- one of those before: who asks was frozen in between, and nobody would be delivered it again.
+        when l.entry_id is null and
+             (split_part(l.entry, '-', 1)::numeric, split_part(l.entry, '-', 2)::numeric) <=
+             (split_part(l.past_entry, '-', 1)::numeric, split_part(l.past_entry, '-', 2)::numeric) then 'stale'
         -- The entry has been delivered to somebody else since: who asks was frozen in between. Or the server has lost
         -- some of its deliveries.
         when l.entry_id = l.entry and l.delivery < l.seen then 'late'

@@ -83,3 +83,32 @@ async fn letters_that_were_lost_with_everything_else_are_written_anew() {
     assert_eq!(letters[0]["error"], "no such pull request");
     worker.drain().await;
 }
+
+#[tokio::test]
+async fn of_the_letters_of_one_job_the_newest_is_left() {
+    let world = World::new().await;
+    let handler = Gated::open();
+    handler
+        .fail_with([Failure::lasting(FailureClass::Input, "no such pull request")])
+        .await;
+    let worker = world.worker(&handler, World::engine());
+    let id = world.submit("one").await;
+    world.until_state(id, JobState::Dead).await;
+    world.until_empty().await;
+    worker.drain().await;
+    // What an undo and a pass that writes letters anew leave when they come at the same time.
+    let job = id.to_string();
+    let () = redis::cmd("XADD")
+        .arg(&world.queue.keys().dead)
+        .arg(&["*", "jobId", &job, "error", "the newest"])
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    let worker = world.worker(&Gated::open(), World::engine());
+    let letters = until("the older one is gone", || async {
+        Some(world.dead_letters().await).filter(|letters| letters.len() == 1)
+    })
+    .await;
+    assert_eq!(letters[0]["error"], "the newest");
+    worker.drain().await;
+}

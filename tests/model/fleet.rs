@@ -227,6 +227,7 @@ impl Case {
             found.is_none_or(|job| job.row.state == JobState::Dead)
         };
         self.streams.letters.retain(|letter| letter.is_none_or(is_dead));
+        self.streams.leave_newest_letters();
     }
 
     fn restore_letters(&mut self) {

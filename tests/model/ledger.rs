@@ -134,7 +134,7 @@ impl Ledger {
     pub fn start(&mut self, worker: &str, asked: &Asked) -> Expected {
         let delivery = i32::try_from(asked.delivery).expect("few deliveries");
         let job = self.job(asked.job);
-        let was_taken_off = job.row.entry.is_none() && job.past == Some(asked.entry);
+        let was_taken_off = job.row.entry.is_none() && job.past.is_some_and(|past| asked.entry <= past);
         let row = &mut job.row;
         let same = row.entry == Some(asked.entry);
         let running = row.state == JobState::Running;

@@ -57,6 +57,15 @@ impl Streams {
         }
     }
 
+    /// Of the letters about one job, the newest.
+    pub fn leave_newest_letters(&mut self) {
+        let mut about = BTreeSet::new();
+        self.letters.reverse();
+        self.letters
+            .retain(|letter| letter.is_none_or(|job| about.insert(job)));
+        self.letters.reverse();
+    }
+
     pub fn lane(&self, lane: Lane) -> &Stream {
         &self.lanes[&lane]
     }

@@ -89,7 +89,8 @@ async fn what_no_worker_has_taken_is_dead_again_as_it_was() {
         ],
         before
     );
-    // The worker has just begun, and its first pass writes letters for the dead that have none: one of them may have two.
+    // The worker has just begun, and its first pass writes letters for the dead that have none: until its next one, one
+    // of them may have two.
     let letters = world.dead_letters().await;
     let about: BTreeSet<String> = letters
         .iter()
