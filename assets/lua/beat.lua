@@ -42,8 +42,12 @@ local function suspects(key, arg)
                 if row[1] ~= ARGV[arg + 5] and row[1] ~= worker and #found < 100 then
                     local beat = redis.call('ZSCORE', KEYS[key + 2], row[1])
                     local silence = -1
-                    -- A clock that was set back makes nobody silent.
-                    if beat then silence = math.max(0, now - tonumber(beat)) end
+                    if beat then silence = now - tonumber(beat) end
+                    -- A clock that was set back makes nobody silent, and nobody heard for ever: it counts from here.
+                    if silence < 0 and beat then
+                        redis.call('ZADD', KEYS[key + 2], 'LT', now, row[1])
+                        silence = 0
+                    end
                     if not beat or silence >= tonumber(ARGV[arg + 7]) then
                         found[#found + 1] = {i - 7, row[1], silence}
                     end

@@ -5,7 +5,7 @@
 -- ARGV  1 group   2 consumer that lost them   3 parking consumer   4 number of the stream in the due set
 --       5 least idle time in milliseconds   6 at most this many   7 first id to look at
 --       8 a consumer that has beaten within so many milliseconds keeps everything
--- ANSWER {id to go on from or '', {{entry id, fields}, ...}}
+-- ANSWER {id to go on from or '', {{entry id, fields, how often it had been delivered}, ...}}
 -- An entry whose payload is gone from the stream is acknowledged and leaves with empty fields.
 
 local group, loser, parked, number = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -25,10 +25,10 @@ for _, row in ipairs(rows) do
         if entry[1] then
             redis.call('XCLAIM', KEYS[1], group, parked, 0, row[1], 'JUSTID')
             redis.call('ZADD', KEYS[2], now, number .. ':' .. row[1])
-            taken[#taken + 1] = {row[1], entry[1][2]}
+            taken[#taken + 1] = {row[1], entry[1][2], row[4]}
         else
             redis.call('XACK', KEYS[1], group, row[1])
-            taken[#taken + 1] = {row[1], {}}
+            taken[#taken + 1] = {row[1], {}, row[4]}
         end
     end
 end

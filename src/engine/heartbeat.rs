@@ -24,6 +24,10 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How long the connections have to be named; less than the time between two beats.
 const NAMED_WITHIN: Duration = Duration::from_millis(500);
 
+/// How long a beat of several waits for its answer: the line it goes by may be dead, and those of the others not. A worker
+/// is suspect after three seconds.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// After so many beats the connection is named once more.
 const NAME_EVERY: u64 = 60;
 
@@ -71,6 +75,8 @@ pub struct Rhythm {
     missed: u32,
     /// The connection is to be named.
     wants_name: bool,
+    /// Commands of its queue that had no answer when it was named last.
+    unanswered: u64,
     /// Since when every beat was heard.
     heard_since: Option<Instant>,
 }
@@ -82,9 +88,11 @@ impl Rhythm {
             .is_some_and(|since| since.elapsed() >= STEADY_AFTER)
     }
 
-    /// Notes a beat that was heard.
-    fn heard(&mut self) {
-        self.wants_name |= self.missed > 0 || self.beats.is_multiple_of(NAME_EVERY);
+    /// Notes a beat that was heard, and how many commands of its queue had no answer by then.
+    fn heard(&mut self, unanswered: u64) {
+        self.wants_name |=
+            self.missed > 0 || unanswered != self.unanswered || self.beats.is_multiple_of(NAME_EVERY);
+        self.unanswered = unanswered;
         self.beats += 1;
         self.missed = 0;
         self.heard_since.get_or_insert_with(Instant::now);
@@ -129,7 +137,7 @@ impl Heart {
 
     /// Passes on what a beat has told.
     fn heard(&self, beat: Beat) {
-        self.rhythm().heard();
+        self.rhythm().heard(self.queue.unanswered());
         if beat.due > 0 && !beat.paused {
             self.due.notify_one();
         }
@@ -216,7 +224,15 @@ async fn call(hearts: &[Arc<Heart>]) -> Result<Vec<Beat>, QueueError> {
             steady: heart.rhythm().is_steady(),
         })
         .collect();
-    beat_together(&pulses).await
+    let beats = beat_together(&pulses);
+    if hearts.len() == 1 {
+        return beats.await;
+    }
+    let silent = |_elapsed| {
+        let text = format!("no answer within {} s", HEARD_WITHIN.as_secs());
+        QueueError::Unreachable(text)
+    };
+    timeout(HEARD_WITHIN, beats).await.map_err(silent)?
 }
 
 impl Hearts {

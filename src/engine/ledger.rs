@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::context::Memory;
-use crate::domain::{EntryId, Failure, JobId, Lane, StoredDiff, WorkerId};
+use crate::domain::{EntryId, Failure, Lane, StoredDiff, WorkerId};
 use crate::store::telemetry::{EventRow, SpanRow};
-use crate::store::{Asked, Fence, Issued, Lease, Next, Record, Start, Store, StoreError};
+use crate::store::{Asked, Fence, Issued, Lease, Next, Record, Start, Store, StoreError, Taken};
 
 /// Where attempts are issued and ended.
 pub trait Ledger: Memory + Clone + 'static {
@@ -58,7 +58,7 @@ pub trait Ledger: Memory + Clone + 'static {
     fn lost(
         &self,
         consumer: &str,
-        jobs: &[(JobId, EntryId)],
+        taken: &[Taken],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Takes down that the payload of an entry is gone from the stream.
@@ -113,8 +113,8 @@ impl Ledger for Store {
         self.bounded(Self::hand_back(self, lease)).await
     }
 
-    async fn lost(&self, consumer: &str, jobs: &[(JobId, EntryId)]) -> Result<(), StoreError> {
-        self.bounded(Self::lost(self, consumer, jobs))
+    async fn lost(&self, consumer: &str, taken: &[Taken]) -> Result<(), StoreError> {
+        self.bounded(Self::lost(self, consumer, taken))
             .await
             .map(|_count| ())
     }
@@ -204,7 +204,7 @@ impl Ledger for NoLedger {
         Ok(Fence::Open)
     }
 
-    async fn lost(&self, _: &str, _: &[(JobId, EntryId)]) -> Result<(), StoreError> {
+    async fn lost(&self, _: &str, _: &[Taken]) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -1,13 +1,9 @@
 //! Which failure is followed by what.
 
-use std::time::Duration;
-
 use crate::backoff::Backoff;
 use crate::domain::{Failure, Retry};
+use crate::queue::takeover::PARKED_AT_MOST;
 use crate::store::Next;
-
-/// Longer waits are held in Postgres alone: a parked entry has to be renewed all the while.
-pub const PARK_AT_MOST: Duration = Duration::from_secs(300);
 
 /// Starts after which a job that waits is given up: about a day of the longest waits. Nothing waits for ever.
 pub const STARTS_AT_MOST: u32 = 300;
@@ -41,7 +37,7 @@ impl RetryRules {
             Retry::Wait(pause) => pause.saturating_add(pause.mul_f64(draw / 4.0)),
             Retry::Later | Retry::Never => backoff,
         };
-        if wait > PARK_AT_MOST {
+        if wait > PARKED_AT_MOST {
             Next::Schedule(wait)
         } else {
             Next::Retry(wait)
@@ -51,6 +47,8 @@ impl RetryRules {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::FailureClass;
 

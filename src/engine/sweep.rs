@@ -23,6 +23,7 @@ use super::ledger::Ledger;
 use crate::domain::{EntryId, Lane, WorkerId};
 use crate::queue::lease::{SUSPECT_AFTER, Suspect};
 use crate::queue::{Entry, Queue, QueueError};
+use crate::store::Taken;
 
 /// Parked entries must be touched well within the 30 s after which a foreign worker takes them.
 const TEND_EVERY: Duration = Duration::from_secs(10);
@@ -158,7 +159,13 @@ impl<L: Ledger> Sweeper<L> {
         let wire = self.queue.wire();
         let jobs: Vec<_> = there
             .iter()
-            .filter_map(|entry| Some((entry.carried(wire).ok()?.job, entry.id)))
+            .filter_map(|entry| {
+                Some(Taken {
+                    job: entry.carried(wire).ok()?.job,
+                    entry: entry.id,
+                    deliveries: entry.deliveries,
+                })
+            })
             .collect();
         info!(worker.id = %loser, "took over {} entries of {loser}", taken.len());
         if let Err(error) = self.ledger.lost(loser, &jobs).await {

@@ -146,6 +146,11 @@ impl Queue {
         Ok(self.shared.replace()?)
     }
 
+    /// How many commands on the shared connection had no answer so far: it may be another one since.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.shared.unanswered()
+    }
+
     /// Tells each time the shared connection is replaced.
     #[must_use]
     pub fn replacements(&self) -> watch::Receiver<u64> {

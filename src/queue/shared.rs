@@ -4,6 +4,7 @@
 //! the old connection only runs out of time; and when the server refuses the first words on a new one (it still loads
 //! its data, or knows no such password), the refusal is kept and given to whoever asks.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     current: Arc<Mutex<Current>>,
     /// How often it was replaced: who listens on a connection of its own connects anew as well.
     replaced: watch::Sender<u64>,
+    /// Commands that had no answer: behind each the client may have connected anew, without the name.
+    unanswered: Arc<AtomicU64>,
 }
 
 struct Current {
@@ -52,6 +55,7 @@ impl Shared {
             patience,
             current,
             replaced: watch::Sender::new(0),
+            unanswered: Arc::default(),
         })
     }
 
@@ -80,6 +84,11 @@ impl Shared {
 
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many commands had no answer so far.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// Tells each time the connection is replaced.
@@ -154,6 +163,9 @@ struct Watch {
 impl Watch {
     fn judge<T>(mut self, outcome: RedisResult<T>) -> RedisResult<T> {
         self.answered = true;
+        if outcome.as_ref().is_err_and(is_away) {
+            self.shared.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
         if outcome.as_ref().is_err_and(does_not_come_back) {
             self.shared.give_up(self.generation, REPLACED_EVERY);
         }
@@ -164,6 +176,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if !self.answered && self.asked.elapsed() >= SILENT_AFTER {
+            self.shared.unanswered.fetch_add(1, Ordering::Relaxed);
             // A younger one may be about to connect: begun anew by everybody who is in a hurry, it never would.
             self.shared.give_up(self.generation, CONNECT_WITHIN);
         }

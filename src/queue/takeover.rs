@@ -16,6 +16,12 @@ use crate::domain::{Lane, WorkerId};
 
 /// Entries that one call looks at: well under 2 ms of the server's time.
 const SLICE: usize = 100;
+/// How long an entry is parked for at the most. A longer wait is held in Postgres alone: a parked entry has to be
+/// renewed all the while.
+pub const PARKED_AT_MOST: Duration = Duration::from_secs(300);
+/// Slices of what one worker holds: more than it has slots.
+const OWN_SLICES: usize = 100;
+
 /// A slice of a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice<T> {
@@ -25,8 +31,8 @@ pub struct Slice<T> {
     pub next: Option<String>,
 }
 
-/// The answer of the script: where to go on, and entries of (id, fields).
-type Taken = (String, Vec<(String, Vec<Vec<u8>>)>);
+/// The answer of the script: where to go on, and entries of (id, fields, deliveries).
+type Taken = (String, Vec<(String, Vec<Vec<u8>>, u32)>);
 
 impl Queue {
     /// Which of these workers still hold their connection; nothing when the server does not tell.
@@ -88,7 +94,7 @@ impl Queue {
             .await?;
         let found = rows
             .into_iter()
-            .map(|(id, flat)| read_entry(lane, &id, flat, 0))
+            .map(|(id, flat, deliveries)| read_entry(lane, &id, flat, deliveries))
             .collect::<Result<_, _>>()?;
         Ok(Slice {
             found,
@@ -107,10 +113,18 @@ impl Queue {
         worker: WorkerId,
         idle: Duration,
     ) -> Result<usize, QueueError> {
-        let slice = self
-            .take_over(lane, &worker.to_string(), idle, Duration::ZERO, None)
-            .await?;
-        Ok(slice.found.len())
+        let (worker, mut from, mut parked) = (worker.to_string(), None, 0);
+        for _ in 0..OWN_SLICES {
+            let slice = self
+                .take_over(lane, &worker, idle, Duration::ZERO, from.as_deref())
+                .await?;
+            parked += slice.found.len();
+            from = slice.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(parked)
     }
 
     /// Renews a slice of the parked entries, so that no foreign `XAUTOCLAIM` takes them; answers how
@@ -128,6 +142,7 @@ impl Queue {
             .arg(lane_number(lane))
             .arg(SLICE)
             .arg(after(from))
+            .arg(PARKED_AT_MOST.as_millis() as u64)
             .invoke_async(&mut self.connection())
             .await?;
         Ok(Slice {

@@ -29,6 +29,17 @@ pub struct Lease {
     pub worker: WorkerId,
 }
 
+/// An entry that was taken from a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// The job it carries.
+    pub job: JobId,
+    /// The entry.
+    pub entry: EntryId,
+    /// How often it had been delivered by then.
+    pub deliveries: u32,
+}
+
 /// Whether a fenced write was let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
@@ -128,8 +139,10 @@ where status = 'running' and span_id in
 
 const LOST: &str = "
 with locked as (
-    select j.id from millstream.jobs j join unnest($2::uuid[], $3::text[]) as l (id, entry) on j.id = l.id
+    select j.id from millstream.jobs j join unnest($2::uuid[], $3::text[], $4::int[]) as l (id, entry, delivery) on j.id = l.id
     where j.entry_id = l.entry and j.worker = $1 and j.state = 'running'
+      -- The same worker may have thawed, and started it anew, before this was heard.
+      and j.delivery <= l.delivery
     order by j.id for update of j
 ), lost as (
     update millstream.jobs j set state = 'waiting', crashes = j.crashes + 1, updated_at = now()
@@ -291,13 +304,16 @@ impl Store {
     ///
     /// # Errors
     /// When the server is away; the next start of the jobs does the same.
-    pub async fn lost(&self, worker: &str, jobs: &[(JobId, EntryId)]) -> Result<u64, StoreError> {
-        let ids: Vec<Uuid> = jobs.iter().map(|(job, _)| job.0).collect();
-        let entries: Vec<String> = jobs.iter().map(|(_, entry)| entry.to_string()).collect();
+    pub async fn lost(&self, worker: &str, taken: &[Taken]) -> Result<u64, StoreError> {
+        let ids: Vec<Uuid> = taken.iter().map(|taken| taken.job.0).collect();
+        let entries: Vec<String> = taken.iter().map(|taken| taken.entry.to_string()).collect();
+        let delivery = |taken: &Taken| i32::try_from(taken.deliveries).unwrap_or(i32::MAX);
+        let deliveries: Vec<i32> = taken.iter().map(delivery).collect();
         let done = sqlx::query(LOST)
             .bind(worker)
             .bind(&ids)
             .bind(&entries)
+            .bind(&deliveries)
             .execute(&self.pool())
             .await?;
         Ok(done.rows_affected())

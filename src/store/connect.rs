@@ -145,11 +145,11 @@ impl Store {
         {
             let mut before = self.planned_anew.lock().unwrap_or_else(PoisonError::into_inner);
             match *before {
+                Some((at, kept)) if at.elapsed() < kept => return,
                 _ if is_fast => {
                     *before = None;
                     return;
                 }
-                Some((at, kept)) if at.elapsed() < kept => return,
                 Some((_, kept)) => *before = Some((Instant::now(), (kept * 2).min(KEPT_AT_MOST))),
                 None => *before = Some((Instant::now(), KEPT_AT_LEAST)),
             }

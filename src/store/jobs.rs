@@ -274,6 +274,10 @@ impl Store {
                  select j.id, e.entry from millstream.jobs j
                  join unnest($1::uuid[], $2::text[]) as e (id, entry) on e.id = j.id
                  where j.entry_id is null and j.state = 'waiting'
+                   -- Who notes this late does not bring back an entry that was taken off the stream meanwhile.
+                   and (j.past_entry is null or
+                        (split_part(e.entry, '-', 1)::numeric, split_part(e.entry, '-', 2)::numeric) >
+                        (split_part(j.past_entry, '-', 1)::numeric, split_part(j.past_entry, '-', 2)::numeric))
                  order by j.id for update of j
              )
              update millstream.jobs j

@@ -52,7 +52,7 @@ pub mod tokens;
 pub mod watch;
 pub mod webhooks;
 
-pub use attempts::{Fence, Lease, Next, Record};
+pub use attempts::{Fence, Lease, Next, Record, Taken};
 pub use connect::Store;
 pub use error::StoreError;
 pub use starts::{Asked, Died, Issued, Start};

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use millstream::domain::{JobState, WorkerId};
 use millstream::engine::{Hearts, Identity, Stop, Worker};
+use millstream::queue::reader::connection_name;
 use millstream::queue::{Queue, Wire};
-use millstream::settings::QueueSettings;
+use millstream::settings::{EngineSettings, QueueSettings};
 use millstream::store::Store;
 use tokio::task::JoinSet;
 
@@ -131,6 +133,70 @@ async fn what_is_wrong_with_one_queue_silences_no_other() {
         (last_beat(&world.queue).await? > mended).then_some(())
     })
     .await;
+    stop.ask();
+    while let Some(ended) = running.join_next().await {
+        ended.expect("no worker panics");
+    }
+}
+
+/// The connections that carry this worker's name.
+async fn named(world: &World, worker: WorkerId) -> Vec<String> {
+    let list: String = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query_async(&mut world.valkey.clone())
+        .await
+        .expect("valkey is there");
+    let name = format!(" name={} ", connection_name(&worker.to_string()));
+    let of_it = list.lines().filter(|line| line.contains(&name));
+    let id = |line: &str| line.split(' ').next()?.strip_prefix("id=").map(ToOwned::to_owned);
+    of_it.filter_map(id).collect()
+}
+
+#[tokio::test]
+async fn a_line_that_breaks_without_a_beat_on_it_has_its_name_again_soon() {
+    let world = World::new().await;
+    let beside = QueueSettings {
+        name: format!("{}:beside", world.settings.name),
+        ..world.settings.clone()
+    };
+    let beside = Queue::open(&world.valkey_url.as_str().into(), &beside, Wire::JOB).expect("an address");
+    let (hearts, mut running) = (Hearts::default(), JoinSet::new());
+    let (stop, busy) = (Stop::new(), Gated::shut());
+    let mut ids = Vec::new();
+    for (queue, handler) in [(&beside, &Gated::open()), (&world.queue, &busy)] {
+        let settings = EngineSettings {
+            concurrency: 1,
+            ..World::engine()
+        };
+        let worker: Worker<TestJob, _, Store> = Worker::new(
+            queue.clone(),
+            world.store.clone(),
+            handler.clone(),
+            settings,
+            Identity::default(),
+        );
+        let (worker, asked) = (worker.beating_with(&hearts), stop.clone());
+        ids.push(worker.id());
+        running.spawn(async move { worker.run(asked).await.expect("the worker runs") });
+        until("it beats", || last_beat(queue)).await;
+    }
+    let job = world.submit("one").await;
+    busy.next_start().await;
+    // Both beat by the line of the first. This one is busy, so nothing but its leases goes over its own.
+    let broken = named(&world, ids[1]).await;
+    for id in &broken {
+        let killed: Result<u32, _> = redis::cmd("CLIENT")
+            .arg(&["KILL", "ID", id])
+            .query_async(&mut world.valkey.clone())
+            .await;
+        killed.expect("valkey is there");
+    }
+    until("a new line has its name", || async {
+        (!named(&world, ids[1]).await.is_empty()).then_some(())
+    })
+    .await;
+    busy.let_through(1);
+    world.until_state(job, JobState::Done).await;
     stop.ask();
     while let Some(ended) = running.join_next().await {
         ended.expect("no worker panics");

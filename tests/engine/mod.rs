@@ -18,7 +18,7 @@ use std::time::Duration;
 use millstream::domain::{Failure, FailureClass, JobState, Lane, WorkerId};
 use millstream::queue::fetch::Want;
 use millstream::queue::keys::PARKED;
-use millstream::store::{Fence, Lease, Next};
+use millstream::store::{Fence, Lease, Next, Taken};
 
 use crate::support::{Gated, World, until};
 
@@ -133,9 +133,14 @@ async fn a_worker_whose_jobs_were_taken_over_writes_nothing_more() {
         .await;
     let slice = slice.expect("takeover");
     assert_eq!(slice.found.len(), 1);
+    let taken = Taken {
+        job: id,
+        entry: slice.found[0].id,
+        deliveries: slice.found[0].deliveries,
+    };
     world
         .store
-        .lost(&first.id.to_string(), &[(id, slice.found[0].id)])
+        .lost(&first.id.to_string(), &[taken])
         .await
         .expect("lost");
     // It wakes up and finishes.

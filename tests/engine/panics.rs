@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use millstream::domain::{EntryId, Failure, JobId, JobState, Lane, StoredDiff, WorkerId};
+use millstream::domain::{EntryId, Failure, JobState, Lane, StoredDiff, WorkerId};
 use millstream::engine::context::Memory;
 use millstream::engine::{EngineError, Handler, Identity, JobContext, Ledger, NoLedger, Stop, Worker};
 use millstream::settings::EngineSettings;
 use millstream::store::telemetry::{EventRow, SpanRow};
-use millstream::store::{Asked, Fence, Lease, Next, Record, Start, Store, StoreError};
+use millstream::store::{Asked, Fence, Lease, Next, Record, Start, Store, StoreError, Taken};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -151,8 +151,8 @@ impl Ledger for Broken {
         NoLedger.hand_back(lease).await
     }
 
-    async fn lost(&self, consumer: &str, jobs: &[(JobId, EntryId)]) -> Result<(), StoreError> {
-        NoLedger.lost(consumer, jobs).await
+    async fn lost(&self, consumer: &str, taken: &[Taken]) -> Result<(), StoreError> {
+        NoLedger.lost(consumer, taken).await
     }
 
     async fn gone(&self, queue: &str, lane: Lane, entry: EntryId) -> Result<(), StoreError> {

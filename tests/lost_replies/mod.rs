@@ -2,8 +2,9 @@
 //!
 //! Scenarios walk through everything that can happen to a job. Each is played once to list its steps, each a request
 //! with its reply, and then once for each step and each way in which its reply can be lost.
-//! Every step is cut once, and some other faults follow by a seed. `MILLSTREAM_LOST_REPLIES` gives another seed, or
-//! `all`, or a part of the name under which a fault was reported.
+//! Every step is cut once, in the first scenario that has it, and some other faults follow by a seed.
+//! `MILLSTREAM_LOST_REPLIES` gives another seed, or `all` ways there, or `everywhere`: all ways in each scenario. What
+//! it says else is a part of the name under which a fault was reported.
 
 mod coverage;
 mod jobs;
@@ -11,7 +12,7 @@ mod scenarios;
 mod stage;
 mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -35,11 +36,13 @@ const SAMPLE: usize = 48;
 /// Which of them, unless `MILLSTREAM_LOST_REPLIES` gives another number.
 const SEED: u64 = 1;
 
-/// A step, in the first scenario that has it.
+/// A step of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     scenario: usize,
     step: Step,
+    /// No scenario before has it.
+    is_first: bool,
 }
 
 /// What came of one play.
@@ -74,16 +77,18 @@ async fn listed() -> &'static Vec<Place> {
                 .buffered(TOGETHER)
                 .collect()
                 .await;
-            let mut first: BTreeMap<Step, usize> = BTreeMap::new();
+            let (mut seen, mut places) = (BTreeSet::new(), Vec::new());
             for (scenario, steps) in steps.into_iter().enumerate() {
-                for step in steps {
-                    first.entry(step).or_insert(scenario);
-                }
+                // A play has each only once.
+                let steps: BTreeSet<Step> = steps.into_iter().collect();
+                places.extend(steps.into_iter().map(|step| Place {
+                    scenario,
+                    is_first: seen.insert(step.clone()),
+                    step,
+                }));
             }
-            first
-                .into_iter()
-                .map(|(step, scenario)| Place { scenario, step })
-                .collect()
+            places.sort_by(|one, two| (&one.step, one.scenario).cmp(&(&two.step, two.scenario)));
+            places
         })
         .await
 }
@@ -92,20 +97,25 @@ async fn listed() -> &'static Vec<Place> {
 fn chosen(places: &[Place]) -> Vec<(Place, Loss)> {
     let asked = process_environment("MILLSTREAM_LOST_REPLIES").unwrap_or_default();
     let seed = asked.parse().unwrap_or(SEED);
+    let everywhere = asked == "everywhere";
     let (mut must, mut may) = (Vec::new(), Vec::new());
-    for place in places.iter().filter(|place| place.step.nth <= OF_EACH_NAME) {
+    let places = places
+        .iter()
+        .filter(|place| place.step.nth <= OF_EACH_NAME && (everywhere || place.is_first));
+    for place in places {
         for loss in [Loss::Cut, Loss::Drop, Loss::Delay] {
             let is_first = loss == Loss::Cut && place.step.nth == 1 && !place.step.name.contains("prepare: ");
             if is_first { &mut must } else { &mut may }.push((place.clone(), loss));
         }
     }
     let all = || must.iter().chain(&may).cloned();
-    if asked.parse::<u64>().is_err() && !asked.is_empty() && asked != "all" {
+    let whole = everywhere || asked == "all";
+    if asked.parse::<u64>().is_err() && !asked.is_empty() && !whole {
         return all()
             .filter(|(place, loss)| told(place, *loss).contains(&asked))
             .collect();
     }
-    if asked != "all" {
+    if !whole {
         may.sort_by_key(|(place, loss)| {
             let mut hasher =
                 std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().build_hasher();
@@ -121,7 +131,7 @@ fn chosen(places: &[Place]) -> Vec<(Place, Loss)> {
 
 /// What a fault is called in a report.
 fn told(place: &Place, loss: Loss) -> String {
-    let Place { scenario, step } = place;
+    let Place { scenario, step, .. } = place;
     let name: String = step.name.chars().take(110).collect();
     format!("{}: {loss:?} {} of {name}", ALL[*scenario].name, step.nth)
 }

@@ -101,7 +101,7 @@ impl Stage {
         let (url, wire) = (valkey.through(&base.valkey_url), Wire::REVIEW);
         let queue = Queue::open_with(&url.into(), &settings, wire, patience).expect("an address of ours");
         let url = postgres.through(&base.database_url);
-        let store = Store::open(&url.into(), "lossy", 3).expect("an address of ours");
+        let store = Store::open_for_worker(&url.into(), "lossy", 3).expect("an address of ours");
         let direct =
             Queue::open(&base.valkey_url.clone().into(), &settings, wire).expect("an address of ours");
         let stage = Self {
@@ -152,7 +152,7 @@ impl Stage {
         let frames = || Named("webhooks", Postgres::default());
         let line = Lossy::to(&world.database_url, book, frames).await;
         let url = line.through(&world.database_url);
-        let store = Store::open(&url.into(), "lossy webhooks", 3).expect("an address of ours");
+        let store = Store::open_for_worker(&url.into(), "lossy webhooks", 3).expect("an address of ours");
         let store = if self.waits {
             store.answering_within(GIVES_UP_AFTER)
         } else {

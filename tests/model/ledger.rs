@@ -123,7 +123,8 @@ impl Ledger {
     /// Notes the entry of a job that waits for one.
     pub fn enqueued(&mut self, job: JobId, entry: EntryId) {
         let job = self.job(job);
-        if job.row.entry.is_none() && job.row.state == JobState::Waiting {
+        let was_taken_off = job.past.is_some_and(|past| entry <= past);
+        if job.row.entry.is_none() && job.row.state == JobState::Waiting && !was_taken_off {
             job.row.entry = Some(entry);
             job.row.delivery = 0;
             job.aged = false;

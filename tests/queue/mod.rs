@@ -1,6 +1,7 @@
 //! The queue protocol on a real server: ownership, parking, takeover, and what a foreign hand does.
 
 mod bounds;
+mod clock;
 mod silence;
 mod streams;
 mod window;
@@ -450,4 +451,24 @@ async fn what_has_priority_comes_first_new_or_due() {
         [expected[2], expected[3]],
         "due, then new, then the rest"
     );
+}
+
+#[tokio::test]
+async fn all_that_a_lost_reply_has_brought_is_given_back() {
+    const MANY: usize = 250;
+    let world = World::with(Wire::REVIEW).await;
+    world.queue.ensure_groups().await.expect("valkey is there");
+    let entry = || NewEntry {
+        lane: Lane::Own,
+        job: JobId::fresh(),
+        payload: "p".into(),
+        traceparent: None,
+    };
+    let entries: Vec<NewEntry> = std::iter::repeat_with(entry).take(MANY).collect();
+    world.queue.enqueue(&entries).await.expect("valkey is there");
+    let worker = WorkerId::fresh();
+    let fetched = world.queue.fetch(worker, MANY, Want::Anything).await.expect("fetch");
+    assert_eq!(fetched.entries.len(), MANY);
+    let parked = world.queue.park_unknown(Lane::Own, worker, Duration::ZERO).await;
+    assert_eq!(parked.expect("valkey is there"), MANY);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream::domain::{EntryId, Failure, FailureClass, JobId, JobState, Lane, WorkerId};
 use millstream::store::console::JobsAsked;
 use millstream::store::jobs::{Accepted, IdempotencyKey, NewJob};
-use millstream::store::{Asked, Died, Fence, Issued, Lease, Next, Start, Store};
+use millstream::store::{Asked, Died, Fence, Issued, Lease, Next, Start, Store, Taken};
 use sqlx::Row;
 
 use crate::support::World;
@@ -292,6 +292,69 @@ async fn an_entry_that_was_taken_off_when_its_job_was_put_back_starts_nothing() 
         }
         assert_eq!(start(taken_off + 1).await, begin(attempt + 1));
     }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_noted_after_it_was_taken_off_stands_for_nothing() {
+    let world = World::new().await;
+    let job = new_job(&world, "test", "p");
+    world.store.accept(&job).await.expect("accept");
+    let (queue, worker) = (&job.queue, WorkerId::fresh());
+    let first = asked(job.id, 5);
+    let start = world.store.start(queue, worker, std::slice::from_ref(&first)).await;
+    assert!(matches!(start.expect("start")[..], [Start::Begin(_)]));
+    let lease = Lease {
+        job: job.id,
+        attempt: 1,
+        worker,
+    };
+    let failure = Failure::lasting(FailureClass::Model, "a refusal");
+    let fence = world.store.fail(&lease, &failure, Next::Bury, None).await;
+    assert_eq!(fence.expect("postgres is there"), Fence::Open);
+    // Who puts it back dies before it is enqueued; the producer that enqueued it at first is slow to note it.
+    let owed = world.store.requeue_dead(queue, &[job.id], None).await;
+    assert_eq!(owed.expect("postgres is there").len(), 1);
+    let entry = async |entry: EntryId| {
+        let noted = world.store.enqueued(&[(job.id, entry)]).await;
+        noted.expect("postgres is there");
+        sqlx::query_scalar::<_, Option<String>>("select entry_id from millstream.jobs where id = $1")
+            .bind(job.id.0)
+            .fetch_one(&world.sql)
+            .await
+            .expect("its row")
+    };
+    assert_eq!(entry(first.entry).await, None);
+    assert_eq!(entry(asked(job.id, 6).entry).await.as_deref(), Some("6-0"));
+}
+
+#[tokio::test]
+async fn who_lost_an_entry_and_was_delivered_it_again_keeps_it() {
+    let world = World::new().await;
+    let job = new_job(&world, "test", "p");
+    world.store.accept(&job).await.expect("accept");
+    let (queue, worker) = (&job.queue, WorkerId::fresh());
+    let start = async |delivery| {
+        let asked = Asked {
+            delivery,
+            ..asked(job.id, 5)
+        };
+        let answers = world.store.start(queue, worker, &[asked]).await;
+        answers.expect("start").remove(0)
+    };
+    let lost = async |deliveries| {
+        let taken = Taken {
+            job: job.id,
+            entry: asked(job.id, 5).entry,
+            deliveries,
+        };
+        let lost = world.store.lost(&worker.to_string(), &[taken]).await;
+        lost.expect("postgres is there")
+    };
+    assert!(matches!(start(1).await, Start::Begin(_)));
+    // It was frozen, and thaws before the ledger hears that its entry was taken.
+    assert!(matches!(start(2).await, Start::Begin(Issued { attempt: 2, .. })));
+    assert_eq!(lost(1).await, 0, "that was the delivery before");
+    assert_eq!(lost(2).await, 1);
 }
 
 #[tokio::test]
