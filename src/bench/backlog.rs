@@ -10,11 +10,14 @@ use tokio::time::{Instant, interval, timeout};
 use super::cell::Text;
 use super::load::{self, Load};
 use super::{BenchError, Plan};
-use crate::domain::{Failure, JobId, Lane, WorkerId};
-use crate::engine::{Handler, Identity, JobContext, NoLedger, Stop, Worker};
+use crate::domain::{EntryId, Failure, JobId, Lane, WorkerId};
+use crate::engine::{Handler, Identity, JobContext, Stop, Worker};
 use crate::queue::QueueError;
 use crate::settings::EngineSettings;
+use crate::store::{Asked, Store};
 
+/// Connections to Postgres.
+const CONNECTIONS: u32 = 8;
 /// Workers that hold them.
 const HOLDERS: usize = 50;
 /// Entries that the dead one holds.
@@ -61,16 +64,17 @@ pub async fn measure(plan: &Plan) -> Result<Backlog, BenchError> {
     load.queue.ensure_groups().await?;
     let holders: Vec<WorkerId> = (0..HOLDERS).map(|_| WorkerId::fresh()).collect();
     let (dead, living) = (&holders[0], &holders[1..]);
-    hold(&mut load, *dead, DEAD).await?;
+    let store = Store::open_for_worker(&plan.database(), "bench", CONNECTIONS)?;
+    run(&mut load, &store, *dead).await?;
     let each = plan.pending.saturating_sub(DEAD) / living.len();
     for holder in living {
         hold(&mut load, *holder, each).await?;
     }
-    watch_for_slow(&mut load).await?;
+    let told = Told::set(&mut load).await?;
     let stop = Stop::new();
     let worker: Worker<Text, _, _> = Worker::new(
         load.queue.clone(),
-        NoLedger,
+        store.clone(),
         Busy,
         EngineSettings::default(),
         Identity::default(),
@@ -84,6 +88,10 @@ pub async fn measure(plan: &Plan) -> Result<Backlog, BenchError> {
     stop.ask();
     let _ended = running.join_next().await;
     let slow = slow(&mut load).await?;
+    // The server may be somebody's.
+    told.restore(&mut load).await?;
+    store.forget_queue(&load.settings.name).await?;
+    store.close().await;
     load.clear().await?;
     Ok(Backlog {
         pending: DEAD + each * living.len(),
@@ -138,6 +146,29 @@ async fn beat(load: &mut Load, workers: &[WorkerId]) -> Result<(), BenchError> {
 async fn hold(load: &mut Load, worker: WorkerId, count: usize) -> Result<(), BenchError> {
     let jobs: Vec<JobId> = (0..count).map(|_| JobId::fresh()).collect();
     load.fill(&jobs).await?;
+    deliver(load, worker, count).await
+}
+
+/// Gives a worker jobs that it runs: the ledger closes the fence behind it when they are taken.
+async fn run(load: &mut Load, store: &Store, worker: WorkerId) -> Result<(), BenchError> {
+    let jobs = load.submit(store, DEAD).await?;
+    deliver(load, worker, DEAD).await?;
+    let asked = |(job, entry): &(JobId, EntryId)| Asked {
+        job: *job,
+        entry: *entry,
+        lane: Lane::Own,
+        payload: String::new(),
+        delivery: 1,
+    };
+    let asked: Vec<Asked> = jobs.iter().map(asked).collect();
+    for batch in asked.chunks(COUNT) {
+        store.start(&load.settings.name, worker, batch).await?;
+    }
+    Ok(())
+}
+
+/// Has entries of the stream delivered to a worker.
+async fn deliver(load: &mut Load, worker: WorkerId, count: usize) -> Result<(), BenchError> {
     let (stream, group) = (load.queue.keys().own.clone(), load.settings.group.clone());
     let mut left = count;
     while left > 0 {
@@ -165,20 +196,45 @@ async fn held_by(load: &mut Load, worker: WorkerId) -> Result<usize, BenchError>
     Ok(rows.len())
 }
 
-async fn watch_for_slow(load: &mut Load) -> Result<(), BenchError> {
-    let mut pipe = redis::pipe();
-    pipe.cmd("CONFIG")
-        .arg(&["SET", "slowlog-log-slower-than"])
-        .arg(SLOW_US)
-        .ignore();
-    pipe.cmd("CONFIG")
-        .arg(&["SET", "slowlog-max-len", "1000"])
-        .ignore();
-    pipe.cmd("SLOWLOG").arg("RESET").ignore();
-    let () = pipe
-        .query_async(&mut load.aside)
-        .await
-        .map_err(QueueError::from)?;
+/// How the server told what is slow before.
+struct Told(Vec<(String, String)>);
+
+impl Told {
+    /// Has it tell what takes longer than 5 ms, from now on.
+    async fn set(load: &mut Load) -> Result<Self, BenchError> {
+        let mut before = Vec::new();
+        for name in ["slowlog-log-slower-than", "slowlog-max-len"] {
+            let found: Vec<(String, String)> = redis::cmd("CONFIG")
+                .arg(&["GET", name])
+                .query_async(&mut load.aside)
+                .await
+                .map_err(QueueError::from)?;
+            before.extend(found);
+        }
+        let wanted = [("slowlog-log-slower-than", SLOW_US), ("slowlog-max-len", 1_000)];
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_string()));
+        configure(load, &wanted).await?;
+        let () = redis::cmd("SLOWLOG")
+            .arg("RESET")
+            .query_async(&mut load.aside)
+            .await
+            .map_err(QueueError::from)?;
+        Ok(Self(before))
+    }
+
+    async fn restore(self, load: &mut Load) -> Result<(), BenchError> {
+        configure(load, &self.0).await
+    }
+}
+
+async fn configure(load: &mut Load, values: &[(String, String)]) -> Result<(), BenchError> {
+    for (name, value) in values {
+        let () = redis::cmd("CONFIG")
+            .arg(&["SET", name, value])
+            .query_async(&mut load.aside)
+            .await
+            .map_err(QueueError::from)?;
+    }
     Ok(())
 }
 

@@ -9,15 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
 use super::gauge::Gauge;
-use super::load::{Load, PAYLOAD};
+use super::load::Load;
 use super::{BenchError, Plan};
-use crate::domain::{Failure, JobId, Lane};
+use crate::domain::{Failure, JobId};
 use crate::engine::job::{from_json_payload, json_payload};
 use crate::engine::{Handler, Identity, Job, JobContext, Ledger, NoLedger, Stop, Worker};
 use crate::queue::QueueError;
 use crate::settings::EngineSettings;
 use crate::store::Store;
-use crate::store::jobs::NewJob;
 
 /// No cell takes longer, on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -109,32 +108,13 @@ pub async fn measure(plan: &Plan, mode: Mode, concurrency: usize) -> Result<Meas
         }
         Mode::Ledger => {
             let store = Store::open_for_worker(&plan.database(), "bench", CONNECTIONS)?;
-            let new: Vec<NewJob> = (0..plan.jobs / 4).map(|_| job(&load)).collect();
-            store.accept_many(&new).await?;
-            let jobs: Vec<JobId> = new.iter().map(|job| job.id).collect();
-            load.fill(&jobs).await?;
+            let jobs = load.submit(&store, plan.jobs / 4).await?;
             let queue = load.settings.name.clone();
             let measured = time(load, store.clone(), jobs.len(), concurrency).await;
             store.forget_queue(&queue).await?;
             store.close().await;
             measured
         }
-    }
-}
-
-/// A job of this queue.
-pub fn job(load: &Load) -> NewJob {
-    NewJob {
-        id: JobId::fresh(),
-        queue: load.settings.name.clone(),
-        kind: Text::KIND.to_owned(),
-        lane: Lane::Own,
-        payload: PAYLOAD.to_owned(),
-        run_at: None,
-        traceparent: None,
-        input: None,
-        idempotency: None,
-        callback: None,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::cell::job;
-use super::load::{self, Load, PAYLOAD};
+use super::load::{self, Load, PAYLOAD, job};
 use super::{BenchError, Plan};
 use crate::domain::JobId;
 use crate::ops::bulk::accept_many;

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
+use super::cell::Text;
 use super::{BenchError, Plan};
-use crate::domain::{JobId, Lane};
+use crate::domain::{EntryId, JobId, Lane};
+use crate::engine::Job;
 use crate::queue::{NewEntry, Queue, QueueError, Wire};
 use crate::settings::QueueSettings;
+use crate::store::Store;
+use crate::store::jobs::NewJob;
 
 /// What a job carries: about as much as the address of a pull request and its context.
 pub const PAYLOAD: &str = "\"https://github.com/acme/ledger/pull/2234 and some sixty more bytes that nobody \
@@ -44,12 +48,31 @@ impl Load {
         })
     }
 
-    /// Puts entries on a stream, in batches.
-    pub async fn fill(&self, jobs: &[JobId]) -> Result<(), BenchError> {
+    /// Puts entries on a stream, in batches; answers them in order.
+    pub async fn fill(&self, jobs: &[JobId]) -> Result<Vec<EntryId>, BenchError> {
+        let mut ids = Vec::with_capacity(jobs.len());
         for batch in jobs.chunks(BATCH) {
-            self.queue.enqueue(&entries(batch)).await?;
+            ids.extend(self.queue.enqueue(&entries(batch)).await?);
         }
-        Ok(())
+        Ok(ids)
+    }
+
+    /// Accepts jobs and puts their entries on the stream, as producers do; answers both.
+    pub async fn submit(&self, store: &Store, count: usize) -> Result<Vec<(JobId, EntryId)>, BenchError> {
+        let mut submitted = Vec::with_capacity(count);
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(BATCH);
+            let new: Vec<NewJob> = (0..part).map(|_| job(self)).collect();
+            store.accept_many(&new).await?;
+            let jobs: Vec<JobId> = new.iter().map(|job| job.id).collect();
+            let entries = self.fill(&jobs).await?;
+            let noted: Vec<(JobId, EntryId)> = jobs.into_iter().zip(entries).collect();
+            store.enqueued(&noted).await?;
+            submitted.extend(noted);
+            left -= part;
+        }
+        Ok(submitted)
     }
 
     /// Takes everything of the queue away.
@@ -74,6 +97,22 @@ impl Load {
             .await
             .map_err(QueueError::from)?;
         Ok(())
+    }
+}
+
+/// A job of this queue.
+pub fn job(load: &Load) -> NewJob {
+    NewJob {
+        id: JobId::fresh(),
+        queue: load.settings.name.clone(),
+        kind: Text::KIND.to_owned(),
+        lane: Lane::Own,
+        payload: PAYLOAD.to_owned(),
+        run_at: None,
+        traceparent: None,
+        input: None,
+        idempotency: None,
+        callback: None,
     }
 }
 

@@ -8,12 +8,12 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::cell::{Mode, Text, job};
-use super::load::{self, Load};
+use super::cell::{Mode, Text};
+use super::load::{self, Load, job};
 use super::{BenchError, Plan};
 use crate::domain::{Failure, JobId, Lane};
 use crate::engine::{Handler, Identity, JobContext, Ledger, NoLedger, Stop, Worker};
-use crate::queue::{NewEntry, QueueError};
+use crate::queue::{NewEntry, Patience, QueueError};
 use crate::settings::EngineSettings;
 use crate::store::Store;
 
@@ -21,8 +21,6 @@ use crate::store::Store;
 const EVERY: Duration = Duration::from_millis(10);
 /// How long the last ones may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a read blocks, as a worker's does.
-const BLOCK_MS: u64 = 5_000;
 /// Connections to Postgres.
 const CONNECTIONS: u32 = 8;
 
@@ -154,7 +152,7 @@ async fn read(
     loop {
         let mut read = redis::cmd("XREADGROUP");
         read.arg(&["GROUP", &group, "raw", "COUNT", "1", "BLOCK"])
-            .arg(BLOCK_MS);
+            .arg(Patience::default().block.as_millis() as u64);
         let answer: Answer = read
             .arg(&["STREAMS", &stream, ">"])
             .query_async(&mut connection)

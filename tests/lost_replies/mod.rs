@@ -141,6 +141,7 @@ async fn whichever_reply_is_lost_no_job_is_lost_and_no_result_recorded_twice() {
     let begun = Instant::now();
     let faults = chosen(listed().await);
     let (count, base) = (faults.len(), World::with(Wire::REVIEW).await);
+    println!("lost replies: {count} plays");
     let base = &base;
     let plays = faults.into_iter().map(|(place, loss)| async move {
         let fault = Some((place.step.clone(), loss));

@@ -42,8 +42,10 @@ pub struct Case {
     pub added: Vec<Added>,
     /// The reconciler has made an epoch: any text will do.
     pub new_epoch: bool,
-    /// Something was taken from Valkey behind everybody's back.
+    /// Something was taken from Valkey behind everybody's back, and no pass has made it good yet.
     pub lossy: bool,
+    /// Due times were, and no sweeper has put them back yet.
+    pub dues_lost: bool,
     /// A stream was lost, and the letters were not: whoever died in between may lack one.
     pub partly_lost: bool,
     /// Dead by the hand of an operator who died before the letter, without an entry that brings one.
@@ -68,6 +70,7 @@ impl Case {
             added: Vec::new(),
             new_epoch: false,
             lossy: false,
+            dues_lost: false,
             partly_lost: false,
             unlettered: BTreeSet::new(),
             played: Vec::new(),

@@ -141,6 +141,7 @@ impl Case {
         // Both stop where a group is gone, here as in the model.
         let _stopped = sweeper.tend().await;
         self.streams.tend();
+        self.dues_lost &= !self.streams.has_groups();
         let _stopped = sweeper.tidy(server_ms).await;
         self.streams.tidy();
         Ok(())
@@ -228,6 +229,8 @@ impl Case {
         };
         self.streams.letters.retain(|letter| letter.is_none_or(is_dead));
         self.streams.leave_newest_letters();
+        // What was lost is made good, and what is promised holds again; but for who is between two steps.
+        self.lossy &= !being_paid.is_empty();
     }
 
     fn restore_letters(&mut self) {
@@ -286,6 +289,7 @@ impl Case {
     pub async fn lose(&mut self, loss: Loss) -> Result<()> {
         self.site.lose(loss, &self.streams).await?;
         self.lossy = true;
+        self.dues_lost |= matches!(loss, Loss::All | Loss::DueTimes);
         self.partly_lost |= matches!(loss, Loss::Stream(_) | Loss::Payloads(_));
         match loss {
             Loss::All => self.streams = super::stream::Streams::new(),

@@ -41,7 +41,7 @@ pub fn hold(case: &Case, seen: &Seen, before: &BTreeMap<JobId, Row>, step: Step)
         for (entry, held) in &stream.pending {
             let due = seen.streams.due.contains_key(&(*lane, *entry));
             ensure!(
-                held.consumer != PARKED || due || case.lossy,
+                held.consumer != PARKED || due || case.dues_lost,
                 "{entry} is parked and never due"
             );
         }
