@@ -62,6 +62,10 @@ impl fmt::Display for FailureClass {
     }
 }
 
+/// How long an entry is parked for at the most. A longer wait is held in Postgres alone: a parked entry has to be
+/// renewed all the while.
+pub const PARKED_AT_MOST: Duration = Duration::from_secs(300);
+
 /// Whether and when another attempt is worth its cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {

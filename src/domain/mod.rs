@@ -26,7 +26,7 @@ pub mod span;
 
 pub use callback::{CallbackReach, CallbackUrl, NotACallback};
 pub use dead_filter::{DeadFacts, DeadFilter};
-pub use failure::{Failure, FailureClass, Retry};
+pub use failure::{Failure, FailureClass, PARKED_AT_MOST, Retry};
 pub use finding::{Finding, Severity, Verdict};
 pub use ids::{EntryId, JobId, SpanId, WorkerId};
 pub use job::{JobState, Lane, Priority};

@@ -55,11 +55,7 @@ pub trait Ledger: Memory + Clone + 'static {
     fn hand_back(&self, lease: &Lease) -> impl Future<Output = Result<Fence, StoreError>> + Send;
 
     /// Closes the fence behind a consumer that lost these jobs.
-    fn lost(
-        &self,
-        consumer: &str,
-        taken: &[Taken],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn lost(&self, consumer: &str, taken: &[Taken]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Takes down that the payload of an entry is gone from the stream.
     fn gone(

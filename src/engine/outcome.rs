@@ -1,8 +1,7 @@
 //! Which failure is followed by what.
 
 use crate::backoff::Backoff;
-use crate::domain::{Failure, Retry};
-use crate::queue::takeover::PARKED_AT_MOST;
+use crate::domain::{Failure, PARKED_AT_MOST, Retry};
 use crate::store::Next;
 
 /// Starts after which a job that waits is given up: about a day of the longest waits. Nothing waits for ever.

@@ -27,6 +27,8 @@ const STAND_EVERY: Duration = Duration::from_secs(5);
 const TERM: Duration = Duration::from_secs(10);
 /// An accepted job without an entry is its producer's business for this long.
 const OWED_AFTER: Duration = Duration::from_secs(30);
+/// One that was put back is the business of the operator or of the reconciler who did that, and these are quick.
+const OWED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// A full pass is repeated this long after the data was lost, or the lead was taken.
 const PASS_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// And this often when nothing has changed: some losses leave no trace but the hole.
@@ -154,13 +156,12 @@ impl Reconciler {
         self.store
             .bounded(self.store.adopt_foreign_results(&queue))
             .await?;
-        let owed = self.store.never_enqueued(&queue, OWED_AFTER, PAGE);
+        let owed = self
+            .store
+            .never_enqueued(&queue, OWED_AFTER, OWED_AGAIN_AFTER, PAGE);
         let owed = self.store.bounded(owed).await?;
         if !owed.is_empty() {
-            info!(
-                "{} accepted jobs were never enqueued; enqueueing them",
-                owed.len()
-            );
+            info!("{} jobs that wait have no entry; enqueueing them", owed.len());
             self.pay(&owed).await?;
         }
         let found = self.queue.look(&JobId::fresh().to_string()).await?;

@@ -12,13 +12,10 @@ use super::fetch::read_entry;
 use super::keys::{PARKED, lane_number};
 use super::reader::connection_name;
 use super::scripts::{CLEAR, TAKEOVER, TEND};
-use crate::domain::{Lane, WorkerId};
+use crate::domain::{Lane, PARKED_AT_MOST, WorkerId};
 
 /// Entries that one call looks at: well under 2 ms of the server's time.
 const SLICE: usize = 100;
-/// How long an entry is parked for at the most. A longer wait is held in Postgres alone: a parked entry has to be
-/// renewed all the while.
-pub const PARKED_AT_MOST: Duration = Duration::from_secs(300);
 /// Slices of what one worker holds: more than it has slots.
 const OWN_SLICES: usize = 100;
 

@@ -107,7 +107,8 @@ impl Store {
         Ok(rows.into_iter().map(read).collect())
     }
 
-    /// Waiting jobs that were accepted longer ago than `age` and never got an entry, oldest first.
+    /// Waiting jobs without an entry, oldest first: those that were accepted longer ago than `age`, and those that were
+    /// put back longer ago than `again`. Until then they are the business of whoever did that.
     ///
     /// # Errors
     /// When the server is away.
@@ -115,16 +116,18 @@ impl Store {
         &self,
         queue: &str,
         age: Duration,
+        again: Duration,
         limit: u32,
     ) -> Result<Vec<Owed>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
             "select id, lane, payload, traceparent, entry_id from millstream.jobs
              where queue = $1 and live and state = 'waiting' and entry_id is null
-               and updated_at < now() - make_interval(secs => $2)
-             order by created_at limit $3",
+               and updated_at < now() - make_interval(secs => case when past_entry is null then $2 else $3 end)
+             order by created_at limit $4",
         )
         .bind(queue)
         .bind(age.as_secs_f64())
+        .bind(again.as_secs_f64())
         .bind(i64::from(limit))
         .fetch_all(&self.pool())
         .await?;

@@ -127,6 +127,17 @@ select coalesce(g.answer, 'unknown') as answer, g.attempt + (g.answer = 'begin')
 from asked a left join judged g on g.id = a.id
 order by a.ord";
 
+/// Two starts of one job at a time, on a machine that is slow: the second waits for the first one's lock, and reads the
+/// job as that has left it, but not the attempt that it has issued, which is younger than its statement.
+const CLOSE_UNSEEN: &str = "
+update millstream.attempts t
+set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
+    (input_tokens, output_tokens, cost_usd) = (
+        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
+        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
+from unnest($1::uuid[], $2::int[]) as b (id, attempt)
+where t.job_id = b.id and t.attempt < b.attempt and t.ended_at is null";
+
 const ADOPT: &str = "
 insert into millstream.jobs (id, queue, kind, lane, payload, state, enqueued_at, created_at)
 select r.id, $1, 'review', a.lane, r.pr_url, 'waiting', now(), r.created_at
@@ -194,7 +205,28 @@ impl Store {
                     .await?;
             }
         }
+        self.close_unseen(asked, &answers).await?;
         Ok(answers)
+    }
+
+    /// Ends the attempts before these that a crash has left open, which is rare.
+    async fn close_unseen(&self, asked: &[Asked], answers: &[Start]) -> Result<(), StoreError> {
+        let begun = asked
+            .iter()
+            .zip(answers)
+            .filter_map(|(asked, answer)| match answer {
+                Start::Begin(issued) if issued.crashes > 0 => Some((asked.job.0, issued.attempt)),
+                _ => None,
+            });
+        let (jobs, attempts): (Vec<Uuid>, Vec<i32>) = begun.unzip();
+        if !jobs.is_empty() {
+            sqlx::query(CLOSE_UNSEEN)
+                .bind(&jobs)
+                .bind(&attempts)
+                .execute(&self.pool())
+                .await?;
+        }
+        Ok(())
     }
 
     async fn start_round(

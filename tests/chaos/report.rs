@@ -28,8 +28,8 @@ pub struct Report {
     /// From a kill to the start elsewhere, in seconds, shortest first.
     pub restarts: Vec<f64>,
     pub storm: Vec<Passed>,
-    /// From the end of a fault until a job was done that was started since, in seconds.
-    pub recoveries: Vec<(Fault, Option<f64>)>,
+    /// From the end of a fault.
+    pub recoveries: Vec<(Fault, Recovery)>,
     pub began: Instant,
     /// Until no job was on its way any more.
     pub through: Duration,
@@ -38,6 +38,21 @@ pub struct Report {
     pub complaints: Vec<String>,
     /// The folder with logs and notes, and that of the servers, when something is wrong.
     pub evidence: Option<(PathBuf, PathBuf)>,
+}
+
+/// How long it took after a fault, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Recovery {
+    /// Until a job was done that was started since.
+    pub first: Option<f64>,
+    /// Until all were started again that were on their way when it was over.
+    pub all: Option<f64>,
+}
+
+impl std::fmt::Display for Recovery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} / {}", one_place(self.first), one_place(self.all))
+    }
 }
 
 impl Report {
@@ -88,11 +103,11 @@ impl Report {
         let recoveries: Vec<String> = self
             .recoveries
             .iter()
-            .map(|(fault, seconds)| format!("{} {}", fault.words(), one_place(*seconds)))
+            .map(|(fault, recovery)| format!("{} {recovery}", fault.words()))
             .collect();
         format!(
             "chaos: seed {}: {} jobs, lost {}, recorded twice {}; {} kills, {} freezes, {} starts of which {} again, \
-             {} letters twice; {} webhooks told, {} times again; elsewhere after {} s at the median, {} s at the longest; started and done after, in s: {}; \
+             {} letters twice; {} webhooks told, {} times again; elsewhere after {} s at the median, {} s at the longest; the first done / the last started after, in s: {}; \
              through after {:.0} s, gone after {:.0} s{}",
             self.seed,
             self.jobs,
@@ -124,7 +139,7 @@ impl Report {
     fn row(&self) -> String {
         let after = |fault: Fault| {
             let found = self.recoveries.iter().find(|(passed, _)| *passed == fault);
-            one_place(found.and_then(|(_, seconds)| *seconds))
+            found.map_or_else(|| one_place(None), |(_, recovery)| recovery.to_string())
         };
         let cells = [
             self.seed.to_string(),

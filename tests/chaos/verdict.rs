@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::fleet::Fleet;
 use super::notes::{self, StartNote};
 use super::plan::{Plan, WORKERS};
-use super::report::Report;
+use super::report::{Recovery, Report};
 use super::stage::Stage;
 use crate::support::{Started, within};
 
@@ -167,8 +167,11 @@ pub async fn judge(stage: &Stage, plan: &Plan, fleet: &Fleet<'_>, report: &mut R
     judge_streams(stage, report).await;
     report.restarts = restarts(stage, fleet).await;
     for passed in report.storm.clone() {
-        let seconds = first_result_after(stage, passed.over).await;
-        report.recoveries.push((passed.fault, seconds));
+        let recovery = Recovery {
+            first: first_result_after(stage, passed.over).await,
+            all: all_started_after(stage, passed.over).await,
+        };
+        report.recoveries.push((passed.fault, recovery));
     }
 }
 
@@ -340,6 +343,20 @@ async fn first_result_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
         "select extract(epoch from min(a.ended_at) - $1)::float8 from millstream.attempts a
          join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
          where a.started_at > $1 and a.outcome = 'done'",
+    )
+    .bind(time)
+    .fetch_one(&stage.sql)
+    .await
+    .expect("postgres is there")
+}
+
+/// How long after a time the last of the jobs was started that had been accepted by then and came to their end later.
+async fn all_started_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
+    sqlx::query_scalar(
+        "select extract(epoch from max(s.started_at) - $1)::float8
+         from (select min(a.started_at) as started_at from millstream.attempts a
+               join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
+               where j.created_at <= $1 and j.finished_at > $1 and a.started_at > $1 group by j.id) s",
     )
     .bind(time)
     .fetch_one(&stage.sql)

@@ -253,7 +253,7 @@ impl Case {
         let mut owed: Vec<Owed> = store.promote_due(name, 500).await?;
         let mut must = self.ledger.promote();
         if reach == Reach::Unheard {
-            owed.extend(store.never_enqueued(name, IDLE / 2, 500).await?);
+            owed.extend(store.never_enqueued(name, IDLE / 2, IDLE / 2, 500).await?);
             must.extend(self.ledger.owed());
             let entries: Vec<NewEntry> = owed.iter().map(entry_of).collect();
             self.site.queue.enqueue(&entries).await?;

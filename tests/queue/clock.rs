@@ -64,7 +64,10 @@ async fn an_entry_that_is_parked_for_longer_than_any_may_be_is_due() {
     let key = world.queue.keys().due(Lane::Own).to_owned();
     let member = format!("{}:{}", lane_number(Lane::Own), entry.id);
     world.queue.tend_parked(Lane::Own, None).await.expect("tend");
-    assert!(ahead(&world, &key, &member).await > 200_000.0, "it waits as it was told");
+    assert!(
+        ahead(&world, &key, &member).await > 200_000.0,
+        "it waits as it was told"
+    );
     put_ahead(&world, &key, &member).await;
     world.queue.tend_parked(Lane::Own, None).await.expect("tend");
     assert_eq!(fetch_one(&world, worker).await.id, entry.id);

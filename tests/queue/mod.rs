@@ -467,7 +467,11 @@ async fn all_that_a_lost_reply_has_brought_is_given_back() {
     let entries: Vec<NewEntry> = std::iter::repeat_with(entry).take(MANY).collect();
     world.queue.enqueue(&entries).await.expect("valkey is there");
     let worker = WorkerId::fresh();
-    let fetched = world.queue.fetch(worker, MANY, Want::Anything).await.expect("fetch");
+    let fetched = world
+        .queue
+        .fetch(worker, MANY, Want::Anything)
+        .await
+        .expect("fetch");
     assert_eq!(fetched.entries.len(), MANY);
     let parked = world.queue.park_unknown(Lane::Own, worker, Duration::ZERO).await;
     assert_eq!(parked.expect("valkey is there"), MANY);
