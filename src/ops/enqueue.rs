@@ -1,5 +1,6 @@
 //! Putting accepted jobs on their streams at once; what Valkey does not take in time is owed.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tracing::warn;
@@ -11,6 +12,8 @@ use crate::store::owed::Owed;
 
 /// How long a caller waits for Valkey before the enqueue is left to the reconciler.
 const ENQUEUE_WITHIN: Duration = Duration::from_secs(1);
+/// How long a process that stood still takes to hear what has come meanwhile.
+const CATCHES_UP_WITHIN: Duration = Duration::from_millis(100);
 
 /// Adds the entries of waiting jobs and notes them in their rows.
 ///
@@ -53,7 +56,13 @@ pub(super) async fn within<T>(
     time: Duration,
     call: impl Future<Output = Result<T, QueueError>>,
 ) -> Result<T, QueueError> {
-    tokio::time::timeout(time, call).await.unwrap_or_else(|_elapsed| {
+    let mut call = pin!(call);
+    if let Ok(answer) = tokio::time::timeout(time, &mut call).await {
+        return answer;
+    }
+    // It may have been this process that stood still, and the answer is there.
+    let late = tokio::time::timeout(CATCHES_UP_WITHIN, call).await;
+    late.unwrap_or_else(|_elapsed| {
         let text = format!("no answer within {} s", time.as_secs());
         Err(QueueError::Unreachable(text))
     })

@@ -13,7 +13,7 @@ use crate::support::{World, until};
 
 /// A console has nothing to finish, and would wait 30 s and more for whoever does not answer. On a busy machine a second
 /// becomes several.
-const AT_ONCE: Duration = Duration::from_secs(10);
+const AT_ONCE: Duration = Duration::from_secs(25);
 /// The key that ends a debug build with a panic: Ctrl-\\.
 const PANIC: &str = "\u{1c}";
 /// The key that does it with a panic of a task beside the loop: Ctrl-].

@@ -63,9 +63,9 @@ async fn a_run_whose_console_was_killed_goes_on_in_the_next_one_and_moves_each_j
     terminal.until_shows("40 = in 1 group").await;
     terminal.press("R").await;
     terminal.until_shows("40 will be re-queued").await;
-    // Five a second, and no canary.
+    // Two a second, and no canary.
     terminal
-        .press("\t\u{1b}[Z\u{15}5\u{1b}[Z\u{15}0\t\tslow model\t40\t\r")
+        .press("\t\u{1b}[Z\u{15}2\u{1b}[Z\u{15}0\t\tslow model\t40\t\r")
         .await;
     until("seven of them are through", || async {
         (ended_and_started(&world).await.0 >= 7).then_some(())

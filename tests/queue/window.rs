@@ -8,7 +8,7 @@ use millstream::queue::keys::PARKED;
 use millstream::queue::window::{Payload, Place, Spot};
 use millstream::queue::{NewEntry, Wire};
 
-use crate::support::{World, private};
+use crate::support::{PATIENCE, World, private};
 
 /// Adds and delivers a million entries on the server itself, in slices.
 const FILL: &str = "
@@ -271,17 +271,15 @@ async fn a_million_pending_entries_cost_no_command_more_than_five_milliseconds()
         .query_async(&mut valkey)
         .await
         .expect("ours");
-    // The server measures by the clock on the wall: on a busy machine one of a few rounds is quiet.
-    let mut rounds = Vec::new();
-    for _ in 0..5 {
-        rounds.push(round(&world).await);
-        if rounds
-            .last()
-            .is_some_and(|(slow, first)| *slow == 0 && *first < Duration::from_millis(300))
-        {
+    // The server measures by the clock on the wall: on a busy machine one of some rounds is quiet.
+    let (began, mut rounds) = (Instant::now(), Vec::new());
+    while rounds.len() < 5 || began.elapsed() < PATIENCE {
+        let (slow, first) = round(&world).await;
+        if slow == 0 && first < Duration::from_millis(300) {
             servers.stop().await;
             return;
         }
+        rounds.push((slow, first));
     }
     panic!("slow commands and time to the first rows, of each round: {rounds:?}");
 }

@@ -65,7 +65,14 @@ async fn fetch(program: &str, package: &str, constraints: &str, tools: &Path, pl
         "--no-warn-script-location",
         "--no-warn-conflicts",
     ])
-    .args(["--root-user-action", "ignore"])
+    .args([
+        "--root-user-action",
+        "ignore",
+        "--retries",
+        "10",
+        "--timeout",
+        "60",
+    ])
     .arg("--target")
     .arg(&laid)
     .arg("--constraint")

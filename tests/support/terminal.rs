@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use vt100::{Callbacks, MouseProtocolMode, Parser};
 
 use super::processes::Home;
-use super::until;
+use super::wait::{PATIENCE, within};
 
 /// Rows and columns of the terminal.
 const ROWS: u16 = 40;
@@ -273,12 +273,8 @@ impl Terminal {
 
     /// Waits until the screen is as it should be.
     pub async fn until(&self, what: &str, fits: impl Fn(&str) -> bool) {
-        let what_is_awaited = format!("the screen shows {what}");
-        let seen = until(&what_is_awaited, || async { fits(&self.shows()).then_some(()) });
-        if tokio::time::timeout(std::time::Duration::from_secs(29), seen)
-            .await
-            .is_err()
-        {
+        let seen = within(PATIENCE, || async { fits(&self.shows()).then_some(()) });
+        if seen.await.is_none() {
             panic!(
                 "waited in vain until the screen shows {what}; it shows:\n{}",
                 self.shows()

@@ -19,6 +19,8 @@ use crate::support::{Home, Started, World, until};
 const WAVE: usize = 8;
 /// A review takes a second and a half: whoever is killed in the middle of a wave runs some.
 const LATENCY: (&str, &str) = ("OFFLINE_LATENCY", "500ms");
+/// The jobs of who is to be killed do not end before that.
+const FOR_EVER: (&str, &str) = ("OFFLINE_LATENCY", "1h");
 
 /// The earlier version, or nothing when the present one is to play its part.
 fn old_binary() -> Option<PathBuf> {
@@ -113,7 +115,7 @@ impl Lab {
 /// one of each, so that both have to finish what the other one began.
 async fn kill_one_of_each(lab: &Lab, old: &Home, first_old: Started) {
     let new = &lab.home;
-    let first_new = lab.worker("new-1", &[LATENCY]).await;
+    let first_new = lab.worker("new-1", &[FOR_EVER]).await;
     lab.wave(new).await;
     lab.until_busy(&first_old).await;
     first_old.signal(Signal::KILL);
@@ -129,7 +131,11 @@ async fn kill_one_of_each(lab: &Lab, old: &Home, first_old: Started) {
 
 /// A worker of this user that is ready.
 async fn ready(home: &Home, name: &str) -> Started {
-    let worker = home.start(name, &[LATENCY], &["worker"]);
+    ready_with(home, name, LATENCY).await
+}
+
+async fn ready_with(home: &Home, name: &str, latency: (&str, &str)) -> Started {
+    let worker = home.start(name, &[latency], &["worker"]);
     worker.until_said("ready (").await;
     worker
 }
@@ -138,7 +144,7 @@ async fn ready(home: &Home, name: &str) -> Started {
 async fn an_old_worker_and_a_new_one_share_what_the_new_one_migrated() {
     let lab = Lab::new().await;
     let old = lab.old_home();
-    let first_old = ready(&old, "old-1").await;
+    let first_old = ready_with(&old, "old-1", FOR_EVER).await;
     kill_one_of_each(&lab, &old, first_old).await;
 }
 

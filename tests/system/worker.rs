@@ -131,7 +131,8 @@ async fn an_idle_worker_that_is_asked_to_end_takes_its_card_down() {
 #[tokio::test]
 async fn a_busy_worker_that_is_asked_to_end_finishes_its_job_first() {
     let lab = Lab::new().await;
-    let worker = lab.worker("worker", &[("OFFLINE_LATENCY", "300ms")]).await;
+    let patient = [("OFFLINE_LATENCY", "3s"), ("SHUTDOWN_GRACE", "10m")];
+    let worker = lab.worker("worker", &patient).await;
     let id = lab.submit(1).await.remove(0);
     lab.until_jobs("running", 1).await;
     worker.signal(Signal::TERM);
@@ -159,21 +160,18 @@ async fn a_second_signal_hands_everything_back_without_waiting_for_the_grace() {
 #[tokio::test]
 async fn the_jobs_of_a_killed_worker_are_finished_by_another() {
     let lab = Lab::new().await;
-    let victim = lab.worker("victim", &[FOR_EVER]).await;
+    // Who waits for the lease to run out waits in vain.
+    let timeout = ("VISIBILITY_TIMEOUT", "10m");
+    let victim = lab.worker("victim", &[FOR_EVER, timeout]).await;
     let ids = lab.submit(4).await;
     lab.until_jobs("running", 4).await;
-    let _heir = lab.worker("heir", &[]).await;
+    let _heir = lab.worker("heir", &[timeout]).await;
     victim.signal(Signal::KILL);
     let killed = Instant::now();
     lab.until_jobs("done", 4).await;
-    let took = killed.elapsed();
     eprintln!(
         "killed: its 4 jobs were done elsewhere after {} ms",
-        took.as_millis()
-    );
-    assert!(
-        took.as_secs_f64() < 10.0,
-        "sooner than the visibility timeout of 15 s: {took:?}"
+        killed.elapsed().as_millis()
     );
     for id in ids {
         assert_eq!(lab.world.outcomes(id).await, ["crashed", "done"]);
@@ -185,9 +183,7 @@ async fn the_jobs_of_a_killed_worker_are_finished_by_another() {
 async fn a_frozen_worker_that_wakes_up_after_another_finished_its_job_records_nothing() {
     let lab = Lab::new().await;
     let timeout = ("VISIBILITY_TIMEOUT", "3s");
-    let frozen = lab
-        .worker("frozen", &[timeout, ("OFFLINE_LATENCY", "700ms")])
-        .await;
+    let frozen = lab.worker("frozen", &[timeout, ("OFFLINE_LATENCY", "5s")]).await;
     let id = lab.submit(1).await.remove(0);
     // It is in the middle of the first turn of its reviewers.
     until("it has begun", || async {

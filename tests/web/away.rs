@@ -21,7 +21,7 @@ async fn while_valkey_is_away_a_review_is_accepted_and_owed() {
     servers.kill_valkey().await.expect("it is ours");
     let asked = Instant::now();
     let id = producer.submit(CLEAN).await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
     let entry: Option<String> = sqlx::query_scalar("select entry_id from millstream.jobs where id = $1")
         .bind(id.0)
         .fetch_one(&world.sql)

@@ -124,7 +124,14 @@ impl Apt<'_> {
             .arg("-o")
             .arg(format!("Dir::Cache={}", self.cache.display()));
         // As root apt would drop to an account that cannot enter our folders.
-        command.args(["-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]);
+        command.args([
+            "-o",
+            "APT::Sandbox::User=root",
+            "-o",
+            "Debug::NoLocking=1",
+            "-o",
+            "Acquire::Retries=5",
+        ]);
         command.args(arguments).current_dir(&self.packages);
         tool::run(&mut command, LIMIT)
             .await

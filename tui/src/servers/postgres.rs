@@ -44,7 +44,7 @@ const SETTINGS: [&str; 11] = [
     "fsync=off",
     "full_page_writes=off",
     "synchronous_commit=on",
-    "max_connections=100",
+    "max_connections=200",
     // The library it needs is large and not always there, and no query of ours is large enough to gain.
     "jit=off",
     "timezone=UTC",
