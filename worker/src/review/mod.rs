@@ -23,7 +23,7 @@ use millstream::domain::{
 };
 use serde_json::{Value, json};
 
-use crate::agent::budget::{Budget, Purse};
+use crate::agent::budget::{Budget, Purse, REVIEWERS};
 use crate::agent::prompt::{self, Briefing};
 use crate::agent::roster::JUDGE;
 use crate::agent::{Agent, Answer, Limits, Stage, parts, trace};
@@ -36,9 +36,6 @@ use crate::reach::{HeadFiles, McpServers, Reach};
 use filter::LeftOut;
 use findings::Report;
 use sinks::{OfPart, Sinks};
-
-/// Reviewers at most, who share what a review may spend.
-const REVIEWERS: u64 = 3;
 
 /// The author of findings about what was not reviewed.
 const FILTER: &str = "filter";
@@ -200,18 +197,14 @@ impl Reviewer {
 }
 
 fn nothing_left(left_out: &LeftOut) -> Failure {
-    let noise = match left_out.noise.as_slice() {
-        [] => None,
-        [one] => Some(format!("1 lock or generated file ({one})")),
-        more => Some(format!("{} lock or generated files", more.len())),
-    };
-    let parts: Vec<String> = noise.into_iter().chain(left_out.reasons()).collect();
+    let parts: Vec<String> = left_out.usual().into_iter().chain(left_out.gaps()).collect();
     let message = if parts.is_empty() {
         "nothing to review: no line is changed".to_owned()
     } else {
         format!("nothing to review: {}", parts.join(", "))
     };
-    Failure::lasting(FailureClass::Input, message)
+    // Names of files are a stranger's text, and this one is stored, logged and shown.
+    Failure::lasting(FailureClass::Input, trace::presentable(&message))
 }
 
 fn unwritable(error: &serde_json::Error) -> Failure {
@@ -287,21 +280,14 @@ async fn judged(
     left_out: &LeftOut,
 ) -> Result<ReviewResult, Failure> {
     stage.sinks.progress(Progress::phase(Phase::Judge));
-    let mut reasons: Vec<String> = left_out
-        .reasons()
-        .iter()
-        .map(|reason| trace::presentable(reason))
-        .collect();
-    let of_nobody = reasons.len();
-    // Reviewers that went over may have used up the review's budget too. What they found is paid for, and of no use
-    // without a verdict: the judge has limits of its own, and one answer to give.
-    let (went_over, own) = (
-        reviewed.iter().any(|one| !one.unread.is_empty()),
-        Purse::default(),
-    );
-    let purse = if went_over { &own } else { stage.purse };
+    let presentable =
+        |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| trace::presentable(text)).collect() };
+    let mut reasons = presentable(left_out.reasons());
+    // The reviewers may have used up the review's budget. What they found is paid for, and of no use without a verdict:
+    // the judge has limits of its own, and one answer to give.
+    let purse = Purse::default();
     let mut notes = Vec::with_capacity(reviewed.len() + 1);
-    let (mut found, mut usage, mut cost_usd) = (Vec::new(), Usage::default(), 0.0);
+    let (mut found, mut usage, mut cost_usd) = (left_out.leaked.clone(), Usage::default(), 0.0);
     for one in reviewed {
         notes.push(AgentNote {
             agent: one.agent.to_owned(),
@@ -312,14 +298,15 @@ async fn judged(
         usage += one.usage;
         cost_usd += one.cost_usd;
     }
-    let mut budget = Budget::new(JUDGE.name, stage.limits, purse);
+    let mut budget = Budget::new(JUDGE.name, stage.limits, &purse);
     let answer = ask_judge(stage, &found, &notes, &reasons, &mut budget).await?;
     let (paid, paid_usd) = budget.paid();
     usage += paid;
     cost_usd += paid_usd;
     let judgement = verdict::read(&answer.text);
-    let of_nobody = reasons.iter().take(of_nobody);
-    found.extend(of_nobody.map(|reason| findings::not_reviewed(FILTER, reason)));
+    let (usual, gaps) = (presentable(left_out.usual()), presentable(left_out.gaps()));
+    found.extend(usual.iter().map(|what| findings::left_out(FILTER, what)));
+    found.extend(gaps.iter().map(|what| findings::not_reviewed(FILTER, what)));
     // Stable: findings of one grade and place stay in the reviewers' order.
     found.sort_by(findings::gravest_first);
     let reason = with_left_out(judgement.reason, &reasons);
