@@ -15,6 +15,7 @@ pub mod sinks;
 pub mod verdict;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use millstream::domain::review::AgentNote;
@@ -22,6 +23,7 @@ use millstream::domain::{
     Failure, FailureClass, Finding, Phase, PrUrl, Progress, ReviewResult, StoredDiff, Usage,
 };
 use serde_json::{Value, json};
+use tracing::info;
 
 use crate::agent::budget::{Budget, Purse, REVIEWERS};
 use crate::agent::prompt::{self, Briefing};
@@ -29,6 +31,7 @@ use crate::agent::roster::JUDGE;
 use crate::agent::{Agent, Answer, Limits, Stage, parts, trace};
 use crate::aside::aside;
 use crate::diff::{self, Diff, FileDiff};
+use crate::fault::{Fault, Outcome};
 use crate::github::Github;
 use crate::model::Model;
 pub use crate::model::RunId;
@@ -56,6 +59,18 @@ pub struct Reviewer {
     github: Github,
     limits: Limits,
     mcp: McpServers,
+}
+
+/// How often a change is cut: at the size that is right for the model as far as we know, and at halves of it when the
+/// model says that a prompt is longer than it reads.
+const CUTS: u32 = 4;
+
+/// A change as the reviewers read it.
+struct Change<'a> {
+    prepared: &'a Prepared,
+    reach: &'a Reach,
+    chars: usize,
+    too_long: &'a AtomicBool,
 }
 
 /// A change after the filter.
@@ -97,47 +112,94 @@ impl Reviewer {
     ) -> Result<ReviewResult, Failure> {
         sinks.progress(Progress::phase(Phase::Prepare));
         let (files, left_out, mut reach) = self.fetch(input, sinks).await?;
-        let prepared = self.prepare(files, left_out).await?;
+        let (diff, left_out) = filtered(files, left_out).await?;
         reach.mcp = self.mcp.tools().await;
+        let reviewers = select::reviewers(&diff);
+        let purse = Purse::default();
+        let mut budgets: Vec<Budget<'_>> = reviewers
+            .iter()
+            .map(|agent| Budget::new(agent.name, self.limits, &purse))
+            .collect();
+        let (mut chars, mut cuts) = (self.model.prompt_chars(), 1);
+        loop {
+            let prepared = self.cut(&diff, left_out.clone(), chars).await?;
+            let too_long = AtomicBool::new(false);
+            let change = Change {
+                prepared: &prepared,
+                reach: &reach,
+                chars,
+                too_long: &too_long,
+            };
+            let reviewed = self.reviewed(run, sinks, &reviewers, &change, &mut budgets, &purse).await;
+            let failed_for_its_length = reviewed.is_err() && too_long.load(Ordering::Relaxed);
+            if failed_for_its_length && cuts < CUTS && Fault::TooLong.rule().outcome == Outcome::Smaller {
+                cuts += 1;
+                chars /= 2;
+                info!(review.id = %run.job, "a prompt is longer than the model reads: cut again at {chars} characters");
+                continue;
+            }
+            let stage = self.stage(run, sinks, &prepared.diff, &change, &purse);
+            return judged(&stage, reviewed?, &prepared.left_out).await;
+        }
+    }
+
+    /// Lets every reviewer read the change, in the parts that it was cut into.
+    async fn reviewed(
+        &self,
+        run: RunId,
+        sinks: &dyn Sinks,
+        reviewers: &[&'static Agent],
+        change: &Change<'_>,
+        budgets: &mut [Budget<'_>],
+        purse: &Purse,
+    ) -> Result<Vec<Reviewed>, Failure> {
+        let prepared = change.prepared;
         let detail = prepared.left_out.detail(prepared.diff.files.len());
         sinks.progress(Progress::Phase {
             phase: Phase::Filter,
             detail: Some(detail),
         });
-
-        let reviewers = select::reviewers(&prepared.diff);
         let names: Vec<&str> = reviewers.iter().map(|agent| agent.name).collect();
         sinks.progress(Progress::Phase {
             phase: Phase::Review,
             detail: Some(names.join(", ")),
         });
-        let (model, limits, purse) = (&*self.model, self.limits, Purse::default());
         let parts: Vec<OfPart<'_>> = (0..prepared.briefings.len())
             .map(|part| OfPart { sinks, part })
             .collect();
-        let stage = |sinks, diff: &Arc<Diff>| Stage {
-            model,
-            sinks,
-            run,
-            limits,
-            purse: &purse,
-            diff: Arc::clone(diff),
-            reach: &reach,
-        };
         let stages: Vec<(Stage<'_>, &Briefing)> = parts
             .iter()
             .zip(&prepared.briefings)
-            .map(|(sinks, briefing)| (stage(sinks as &dyn Sinks, &briefing.diff), briefing))
+            .map(|(sinks, briefing)| (self.stage(run, sinks, &briefing.diff, change, purse), briefing))
             .collect();
         // Every reviewer is waited for, also when one has failed: the next attempt then finds the
         // others' turns and pays for them no more.
-        let answers = join_all(reviewers.iter().map(|agent| {
-            let budget = Budget::new(agent.name, limits, &purse);
-            reviewed(&stages, agent, &prepared.diff, budget)
-        }))
-        .await;
-        let reports = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        judged(&stage(sinks, &prepared.diff), reports, &prepared.left_out).await
+        let reading = reviewers
+            .iter()
+            .zip(budgets)
+            .map(|(agent, budget)| reviewed(&stages, agent, &prepared.diff, budget));
+        join_all(reading).await.into_iter().collect()
+    }
+
+    fn stage<'a>(
+        &'a self,
+        run: RunId,
+        sinks: &'a dyn Sinks,
+        diff: &Arc<Diff>,
+        change: &Change<'a>,
+        purse: &'a Purse,
+    ) -> Stage<'a> {
+        Stage {
+            model: &*self.model,
+            sinks,
+            run,
+            limits: self.limits,
+            purse,
+            diff: Arc::clone(diff),
+            reach: change.reach,
+            prompt_chars: change.chars,
+            too_long: change.too_long,
+        }
     }
 
     /// The files of the change, which of them cannot be read, and what can be read beyond them.
@@ -170,19 +232,14 @@ impl Reviewer {
         Ok((files, left_out, Reach::with_files(files_at_head)))
     }
 
-    /// Takes the noise out and writes what the reviewers are shown.
-    async fn prepare(&self, files: Vec<FileDiff>, mut left_out: LeftOut) -> Result<Prepared, Failure> {
-        let chars = self.model.prompt_chars();
+    /// Cuts the change into parts of so many characters and writes what the reviewers are shown.
+    async fn cut(&self, diff: &Arc<Diff>, mut left_out: LeftOut, chars: usize) -> Result<Prepared, Failure> {
+        let diff = Arc::clone(diff);
         let most = parts::affordable(
             self.limits.tokens.min(self.limits.review_tokens / REVIEWERS),
             chars,
         );
         aside(move || {
-            let diff = filter::apart(files, &mut left_out);
-            if diff.files.is_empty() {
-                return Err(nothing_left(&left_out));
-            }
-            let diff = Arc::new(diff);
             let cut = parts::cut(&diff, chars, most);
             left_out.too_large = cut.too_large;
             left_out.over_budget = cut.over_budget;
@@ -194,6 +251,18 @@ impl Reviewer {
         })
         .await?
     }
+}
+
+/// Takes out of a change what nobody reviews.
+async fn filtered(files: Vec<FileDiff>, mut left_out: LeftOut) -> Result<(Arc<Diff>, LeftOut), Failure> {
+    aside(move || {
+        let diff = filter::apart(files, &mut left_out);
+        if diff.files.is_empty() {
+            return Err(nothing_left(&left_out));
+        }
+        Ok((Arc::new(diff), left_out))
+    })
+    .await?
 }
 
 fn nothing_left(left_out: &LeftOut) -> Failure {
@@ -227,7 +296,7 @@ async fn reviewed(
     stages: &[(Stage<'_>, &Briefing)],
     agent: &'static Agent,
     diff: &Diff,
-    mut budget: Budget<'_>,
+    budget: &mut Budget<'_>,
 ) -> Result<Reviewed, Failure> {
     let tell = |event| {
         if let Some((stage, _)) = stages.first() {
@@ -240,7 +309,7 @@ async fn reviewed(
     let (mut reports, mut over) = (Vec::with_capacity(stages.len()), Vec::new());
     for (number, (stage, briefing)) in (1..).zip(stages) {
         let opening = Arc::clone(&briefing.opening);
-        match stage.run(agent, opening, &briefing.span_input, &mut budget).await {
+        match stage.run(agent, opening, &briefing.span_input, budget).await {
             Ok(answer) => reports.push(findings::read(agent.name, &answer.text, diff)),
             Err(failure) if failure.class == FailureClass::Budget => over.push((number, *briefing, failure)),
             Err(failure) => return Err(failure),

@@ -14,7 +14,7 @@ pub(in crate::review) fn hosted(played: &Played) -> Hosted {
 }
 
 /// The same with another model for the reviewers; the provider says that this is the one that answers.
-fn asking_for(played: &Played, model: &str) -> Hosted {
+pub(in crate::review) fn asking_for(played: &Played, model: &str) -> Hosted {
     let access = Access {
         provider: Provider::Anthropic,
         base: played.uri().parse().expect("an address"),
