@@ -117,7 +117,7 @@ async fn every_demo_diff_gets_the_verdict_it_deserves() {
             "query-per-row",
             Verdict::RequestChanges,
             1,
-            vec![Severity::Warn; 3],
+            vec![Severity::Block, Severity::Warn, Severity::Warn],
         ),
         ("pale-styles", Verdict::RequestChanges, 2, vec![Severity::Warn; 5]),
     ] {
