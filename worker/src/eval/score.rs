@@ -125,7 +125,12 @@ fn is_at(finding: &Finding, label: &Label) -> bool {
     finding.severity >= Severity::Warn
         && finding.agent == label.agent
         && finding.file.as_deref() == Some(&label.file)
-        && distance(finding, label) <= if label.kind == "leaked-key" { NEAR_A_KEY } else { NEAR }
+        && distance(finding, label)
+            <= if label.kind == "leaked-key" {
+                NEAR_A_KEY
+            } else {
+                NEAR
+            }
 }
 
 fn distance(finding: &Finding, label: &Label) -> u32 {
@@ -136,7 +141,10 @@ fn distance(finding: &Finding, label: &Label) -> u32 {
 fn found_labels(labels: &[Label], found: &[Finding]) -> Vec<bool> {
     let mut pairs: Vec<(u32, usize, usize)> = Vec::new();
     for (l, label) in labels.iter().enumerate() {
-        let near = found.iter().enumerate().filter(|(_, finding)| is_at(finding, label));
+        let near = found
+            .iter()
+            .enumerate()
+            .filter(|(_, finding)| is_at(finding, label));
         pairs.extend(near.map(|(f, finding)| (distance(finding, label), l, f)));
     }
     pairs.sort_unstable();

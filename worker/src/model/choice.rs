@@ -93,7 +93,10 @@ impl ModelSettings {
         };
         let has_key = settings.anthropic.is_some() || settings.openai.is_some();
         let wishes = [
-            ("AGENT_MODEL", matches!(settings.wish, Wish::Of(_) | Wish::Named(..))),
+            (
+                "AGENT_MODEL",
+                matches!(settings.wish, Wish::Of(_) | Wish::Named(..)),
+            ),
             ("MODEL_MEDIUM", settings.medium.is_some()),
             ("MODEL_LARGE", settings.large.is_some()),
         ];

@@ -23,7 +23,8 @@ use super::breaker::{Breaker, Door};
 use super::price::{self, Metered, Price};
 use super::wire::{self, Broken, Fold, Growing, Reply};
 use super::{
-    Asks, Heard, Model, Schema, Tier, TurnAnswer, TurnFault, TurnRequest, Underway, anthropic, context, openai,
+    Asks, Heard, Model, Schema, Tier, TurnAnswer, TurnFault, TurnRequest, Underway, anthropic, context,
+    openai,
 };
 use crate::agent::trace;
 use crate::fault::{Fault, Outcome, STEP_PAUSE, TRIES};
@@ -333,7 +334,9 @@ impl Route {
         let (price, known) = price::of(line.provider(), &model);
         if !known {
             let (input, output) = (price.input, price.output);
-            warn!("no price is known for {model}: it is counted at {input} USD for a million tokens read, {output} written");
+            warn!(
+                "no price is known for {model}: it is counted at {input} USD for a million tokens read, {output} written"
+            );
         }
         Self {
             line,

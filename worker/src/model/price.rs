@@ -203,11 +203,18 @@ mod tests {
             let (price, known) = of(provider, model);
             assert!(!known, "{model}");
             for (_, name, row) in TABLE.iter().filter(|(of, ..)| *of == provider) {
-                let dearer = row.input > price.input || row.cached > price.cached || row.output > price.output;
-                assert!(!dearer && row.cache_write <= price.cache_write, "{model} and {name}");
+                let dearer =
+                    row.input > price.input || row.cached > price.cached || row.output > price.output;
+                assert!(
+                    !dearer && row.cache_write <= price.cache_write,
+                    "{model} and {name}"
+                );
             }
         }
-        assert_eq!(of(Provider::OpenAi, "llama-4:70b"), (anthropic(15.0, 75.0), false));
+        assert_eq!(
+            of(Provider::OpenAi, "llama-4:70b"),
+            (anthropic(15.0, 75.0), false)
+        );
     }
 
     #[test]

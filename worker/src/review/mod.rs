@@ -130,7 +130,9 @@ impl Reviewer {
                 chars,
                 too_long: &too_long,
             };
-            let reviewed = self.reviewed(run, sinks, &reviewers, &change, &mut budgets, &purse).await;
+            let reviewed = self
+                .reviewed(run, sinks, &reviewers, &change, &mut budgets, &purse)
+                .await;
             let failed_for_its_length = reviewed.is_err() && too_long.load(Ordering::Relaxed);
             if failed_for_its_length && cuts < CUTS && Fault::TooLong.rule().outcome == Outcome::Smaller {
                 cuts += 1;

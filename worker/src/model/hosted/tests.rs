@@ -90,7 +90,9 @@ async fn a_turn_streams_in_and_is_counted() {
         played.script(vec![Act::Says("a long answer".into())]);
         let heard = AtomicUsize::new(0);
         let answer = hosted
-            .turn(&request(), &|underway| heard.store(underway.chars, Ordering::Relaxed))
+            .turn(&request(), &|underway| {
+                heard.store(underway.chars, Ordering::Relaxed)
+            })
             .await
             .expect("an answer");
         let usage = Usage {
@@ -450,7 +452,11 @@ async fn what_a_turn_has_cost_is_told_while_it_is_under_way() {
     for provider in BOTH {
         let (played, hosted) = played(provider).await;
         // A whole answer that says nothing, one that breaks off, and one that never ends.
-        played.script(vec![Act::Empty, Act::ErrorEvent("overloaded_error"), Act::HalfSilence]);
+        played.script(vec![
+            Act::Empty,
+            Act::ErrorEvent("overloaded_error"),
+            Act::HalfSilence,
+        ]);
         let (last, halves) = (Mutex::new(Underway::default()), tokio::sync::Notify::new());
         let request = request();
         let heard = |underway: Underway| {
@@ -465,7 +471,10 @@ async fn what_a_turn_has_cost_is_told_while_it_is_under_way() {
         }
         let known = last.into_inner().expect("nobody panics");
         // The first try is known, of the others what they had read and said.
-        assert!(known.usage.input_tokens > TURN.0 && known.usage.output_tokens > TURN.1, "{known:?}");
+        assert!(
+            known.usage.input_tokens > TURN.0 && known.usage.output_tokens > TURN.1,
+            "{known:?}"
+        );
         let price = price::of(provider, names(provider).0).0;
         let (read, written) = (known.usage.input_tokens, known.usage.output_tokens);
         let cost = price.cost(Metered {

@@ -274,7 +274,10 @@ async fn nobody_waits_longer_than_its_time_for_a_server_that_another_is_at() {
     let known = McpServers::waiting(vec![program(PROGRAM, &json!([tool("echo")]))], hasty);
     let held = known.servers[0].connection.lock().await;
     assert!(known.tools().await.is_empty());
-    assert!(known.servers[0].news().away_until.is_none(), "nobody has asked it");
+    assert!(
+        known.servers[0].news().away_until.is_none(),
+        "nobody has asked it"
+    );
     drop(held);
 }
 

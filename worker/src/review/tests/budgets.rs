@@ -43,7 +43,9 @@ async fn what_is_known_of_a_turn_counts_when_its_time_is_over() {
     let (run, mut sinks) = (first(), Recorded::new());
     let mut messages = Vec::new();
     for attempt in 1..=3 {
-        let ended = reviewer.review(RunId { attempt, ..run }, stored(SMALL), &sinks).await;
+        let ended = reviewer
+            .review(RunId { attempt, ..run }, stored(SMALL), &sinks)
+            .await;
         messages.push(ended.expect_err("it never ends").message);
         for end in sinks.ends().iter().filter(|end| end.model.is_some()) {
             assert_eq!((end.usage.total(), end.cost_usd), (77, 0.5));
@@ -113,10 +115,18 @@ async fn a_prompt_longer_than_the_model_reads_is_cut_again_and_nothing_is_left_o
         assert_eq!(asked.len(), 3, "all of it, then two halves");
         for n in 1..=4 {
             let file = format!("f{n}");
-            assert_eq!(asked[1..].iter().filter(|text| text.contains(&file)).count(), 1, "{file}");
+            assert_eq!(
+                asked[1..].iter().filter(|text| text.contains(&file)).count(),
+                1,
+                "{file}"
+            );
         }
     }
-    assert_eq!(result.usage.total(), 5 * 120, "two reviewers, two parts each, and the judge");
+    assert_eq!(
+        result.usage.total(),
+        5 * 120,
+        "two reviewers, two parts each, and the judge"
+    );
 }
 
 #[tokio::test]
@@ -126,7 +136,10 @@ async fn a_model_that_reads_next_to_nothing_ends_the_review_after_some_cuts() {
         .review(first(), four_files(), &Recorded::new())
         .await
         .expect_err("it reads nothing");
-    assert_eq!((failure.class, failure.retry), (FailureClass::Model, Retry::Never));
+    assert_eq!(
+        (failure.class, failure.retry),
+        (FailureClass::Model, Retry::Never)
+    );
     assert_eq!(played.seen().len(), 2 * 4, "two reviewers, four cuts");
 }
 
