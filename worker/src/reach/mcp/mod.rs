@@ -83,7 +83,7 @@ struct Known {
     patience: Patience,
     /// Held while it is connected to, so that this is done once; never while it is asked.
     connection: Mutex<Option<Arc<Connection>>>,
-    news: SyncMutex<News>,
+    news: Arc<SyncMutex<News>>,
 }
 
 /// What was found out about a server.
@@ -109,6 +109,7 @@ pub struct McpTool {
     name: String,
     patience: Patience,
     connection: Arc<Connection>,
+    news: Arc<SyncMutex<News>>,
 }
 
 impl McpServers {
@@ -123,7 +124,7 @@ impl McpServers {
             server,
             patience,
             connection: Mutex::default(),
-            news: SyncMutex::default(),
+            news: Arc::default(),
         };
         Self {
             servers: Arc::new(servers.into_iter().map(known).collect()),
@@ -208,8 +209,7 @@ impl Known {
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
-        // Whoever panicked while it held the lock has left news that can be read.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.news)
     }
 
     /// The tools that can be offered to a model.
@@ -228,11 +228,17 @@ impl Known {
                     name: tool.name.into_owned(),
                     patience: self.patience,
                     connection: Arc::clone(connection),
+                    news: Arc::clone(&self.news),
                 });
             }
         }
         tools
     }
+}
+
+fn locked(news: &SyncMutex<News>) -> MutexGuard<'_, News> {
+    // Whoever panicked while it held the lock has left news that can be read.
+    news.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spec(server: &str, tool: &Tool) -> Option<ToolSpec> {
@@ -286,7 +292,11 @@ impl McpTool {
         let call = self.patience.call;
         let called = tokio::time::timeout(call, self.connection.call(request)).await;
         let result = called.unwrap_or_else(|_| Err(format!("the tool did not answer within {call:?}")));
-        let result = result.map_err(|why| http::one_line(&why))?;
+        let result = result.map_err(|why| {
+            // It may be gone: the next review asks anew what it offers.
+            locked(&self.news).listed = None;
+            http::one_line(&why)
+        })?;
         let is_error = result.is_error == Some(true);
         // Masking a long text takes a while.
         let text = aside(move || words(&result))
