@@ -124,7 +124,7 @@ impl Traced {
             }
         }
         drop(open);
-        self.exporter.send(self.span(begun, span));
+        self.exporter.send(self.span(&begun, span));
     }
 
     /// The attempt ends.
@@ -161,7 +161,7 @@ impl Traced {
                 model: None,
                 at,
             };
-            self.exporter.send(self.span(begun, &end));
+            self.exporter.send(self.span(&begun, &end));
         }
         let mut attributes = self.messaging();
         attributes.append(more);
@@ -201,7 +201,7 @@ impl Traced {
         ]
     }
 
-    fn span(&self, begun: Begun, end: &SpanEnd) -> Span {
+    fn span(&self, begun: &Begun, end: &SpanEnd) -> Span {
         let parent = begun.parent.map_or_else(|| self.root(), short);
         let (name, kind, mut attributes) = match begun.kind {
             SpanKind::Agent => (

@@ -91,7 +91,7 @@ async fn a_turn_streams_in_and_is_counted() {
         let heard = AtomicUsize::new(0);
         let answer = hosted
             .turn(&request(), &|underway| {
-                heard.store(underway.chars, Ordering::Relaxed)
+                heard.store(underway.chars, Ordering::Relaxed);
             })
             .await
             .expect("an answer");

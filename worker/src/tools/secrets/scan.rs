@@ -46,7 +46,7 @@ pub fn scan_diff(text: &str) -> Vec<Hit> {
             let (side, starts) = side(text, other);
             let mut of_side = Vec::new();
             by_rules(&side, |rule| rule.over_lines, &mut of_side);
-            hits.extend(of_side.into_iter().filter_map(|hit| in_diff(hit, &starts)));
+            hits.extend(of_side.into_iter().filter_map(|hit| in_diff(&hit, &starts)));
         }
     }
     merged(hits)
@@ -67,13 +67,13 @@ fn side(text: &str, other: char) -> (String, Vec<(usize, usize)>) {
 }
 
 /// A hit in a side, at its place in the diff. These secrets stand in one line.
-fn in_diff(hit: Hit, starts: &[(usize, usize)]) -> Option<Hit> {
+fn in_diff(hit: &Hit, starts: &[(usize, usize)]) -> Option<Hit> {
     let line = starts.partition_point(|(start, _)| *start <= hit.at.start);
     let (here, there) = *starts.get(line.checked_sub(1)?)?;
     let start = there + hit.at.start - here;
     Some(Hit {
         at: start..start + hit.at.len(),
-        ..hit
+        ..hit.clone()
     })
 }
 
