@@ -207,12 +207,12 @@ pub const ALL: &[Variable] = &[
     variable(
         "REVIEW_MAX_TOKENS",
         "3000000",
-        "tokens that all agents of a review may read and write",
+        "tokens that the reviewers of a review may read and write together",
     ),
     variable(
         "REVIEW_MAX_COST",
         "9",
-        "US dollars that all agents of a review may cost",
+        "US dollars that the reviewers of a review may cost together",
     ),
     variable(
         "OFFLINE_LATENCY",

@@ -122,12 +122,16 @@ impl Hub {
     }
 
     pub async fn with_files_of(post: Post, listed: char, head: char) -> Self {
-        let server = MockServer::start().await;
         let files = json!([{
             "filename": "src/a.py", "status": "modified", "changes": 1,
             "contents_url": format!("https://api.github.com/repos/acme/ledger/contents/src/a.py?ref={}", commit(listed)),
             "patch": format!("@@ -1,0 +1 @@\n+k = \"AKIA{}\"", "Q7FAKE2DEMO4KEY5"),
         }]);
+        Self::with_files(post, files, head).await
+    }
+
+    pub async fn with_files(post: Post, files: Value, head: char) -> Self {
+        let server = MockServer::start().await;
         let listed = ResponseTemplate::new(200).set_body_json(files);
         let place = path(format!("{PLACE}/files"));
         Mock::given(method("GET"))

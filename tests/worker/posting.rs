@@ -104,6 +104,22 @@ async fn a_verdict_is_posted_once_for_a_commit_with_remarks_on_its_lines() {
 }
 
 #[tokio::test]
+async fn a_change_that_only_removes_files_is_posted_on_its_head() {
+    let files = json!([{
+        "filename": "src/a.py", "status": "removed", "changes": 1, "patch": "@@ -1 +0,0 @@\n-a",
+        "contents_url": format!("https://api.github.com/repos/acme/ledger/contents/src/a.py?ref={}", commit('9')),
+    }]);
+    let hub = Hub::with_files(Post::Answered, files, '1').await;
+    let (world, id) = reviewed(&hub, PATIENCE).await;
+    let sent = hub.seen();
+    assert_eq!(
+        (sent.len(), &sent[0]["state"], &sent[0]["commit_id"]),
+        (1, &json!("APPROVE"), &json!(commit('1')))
+    );
+    assert_eq!(remarks(&world, id).await, [] as [String; 0]);
+}
+
+#[tokio::test]
 async fn a_post_whose_answer_is_lost_is_found_and_not_repeated() {
     let hub = Hub::start(Post::Unheard(9), '1').await;
     let (world, id) = reviewed(&hub, Duration::from_secs(1)).await;

@@ -13,8 +13,11 @@ use millstream::domain::{Failure, FailureClass};
 pub enum Outcome {
     /// The model is told and answers again: its next turn is the repair.
     Tell,
-    /// The same request again, a moment later; when [`TRIES`] are used up, another attempt.
+    /// The same request again, a moment later; when [`TRIES`] are used up, another attempt. A limit of the rate is then
+    /// one that is longer.
     Step,
+    /// The change is cut into smaller parts and asked about anew; when that was done often enough, dead at once.
+    Smaller,
     /// Another attempt of the job, after its back-off; the failure counts.
     Attempt,
     /// The job waits until what it needs is back; nothing is counted against it.
@@ -30,6 +33,7 @@ impl Outcome {
         match self {
             Self::Tell => "the model is told and answers again",
             Self::Step => "retried inside the step",
+            Self::Smaller => "asked again in smaller parts",
             Self::Attempt => "another attempt",
             Self::Wait => "the job waits",
             Self::Bury => "dead at once",
@@ -69,6 +73,8 @@ pub enum Fault {
     Empty,
     /// The provider does not know how to hold an answer to a schema: asked without one.
     NoSchema,
+    /// The limit of an answer goes by another name: asked with that.
+    OtherLimit,
     /// The answer is cut by the token limit: asked with twice the limit.
     Cut,
     /// The answer is still cut at the highest limit.
@@ -134,7 +140,7 @@ const fn rule(name: &'static str, outcome: Outcome, class: FailureClass) -> Rule
 
 impl Fault {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::RateLimited,
         Self::RateLimitedLong,
         Self::Overloaded,
@@ -145,6 +151,7 @@ impl Fault {
         Self::Garbled,
         Self::Empty,
         Self::NoSchema,
+        Self::OtherLimit,
         Self::Cut,
         Self::StillCut,
         Self::Refused,
@@ -174,7 +181,7 @@ impl Fault {
     #[must_use]
     pub const fn rule(self) -> Rule {
         use FailureClass::{Budget, Github, Input, Model, Timeout};
-        use Outcome::{Attempt, Bury, Step, Tell, Wait};
+        use Outcome::{Attempt, Bury, Smaller, Step, Tell, Wait};
         match self {
             Self::RateLimited => rule("rate limited, at most 10 s", Step, Model),
             Self::RateLimitedLong => rule("rate limited for longer", Wait, Model),
@@ -186,11 +193,12 @@ impl Fault {
             Self::Garbled => rule("malformed body", Step, Model),
             Self::Empty => rule("empty answer", Step, Model),
             Self::NoSchema => rule("no structured output", Step, Model),
+            Self::OtherLimit => rule("limit of the answer under another name", Step, Model),
             Self::Cut => rule("cut by the token limit", Step, Model),
             Self::StillCut => rule("cut at the highest limit", Bury, Model),
             Self::Refused => rule("refusal", Bury, Model),
             Self::Rejected => rule("request rejected (400, 422)", Bury, Model),
-            Self::TooLong => rule("prompt too long (413)", Bury, Model),
+            Self::TooLong => rule("prompt too long (413)", Smaller, Model),
             Self::BadKey => rule("key refused (401, 403)", Wait, Model),
             Self::NoCredit => rule("no credit (402)", Wait, Model),
             Self::NoModel => rule("no such model (404)", Wait, Model),
@@ -217,7 +225,7 @@ impl Fault {
     pub fn failure(self, message: impl Into<String>, pause: Option<Duration>) -> Failure {
         let Rule { outcome, class, .. } = self.rule();
         match outcome {
-            Outcome::Bury => Failure::lasting(class, message),
+            Outcome::Bury | Outcome::Smaller => Failure::lasting(class, message),
             Outcome::Wait => Failure::waiting(class, message, pause.unwrap_or(USUAL_WAIT)),
             Outcome::Tell | Outcome::Step | Outcome::Attempt => {
                 let failure = Failure::passing(class, message);
@@ -276,7 +284,7 @@ mod tests {
         for fault in Fault::ALL {
             let (plain, paused) = (fault.failure("m", None), fault.failure("m", Some(pause)));
             let expected = match fault.rule().outcome {
-                Outcome::Bury => (Retry::Never, Retry::Never, true),
+                Outcome::Bury | Outcome::Smaller => (Retry::Never, Retry::Never, true),
                 Outcome::Wait => (Retry::Wait(USUAL_WAIT), Retry::Wait(pause), false),
                 _ => (Retry::Later, Retry::After(pause), true),
             };

@@ -14,6 +14,9 @@ use tokio::time::Instant;
 
 use crate::fault::Fault;
 
+/// Reviewers at most, who share what a review may spend.
+pub const REVIEWERS: u64 = 3;
+
 /// The limits of a review.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -129,15 +132,19 @@ impl<'a> Budget<'a> {
     }
 
     /// Whether no turn may follow this one: the turns are used up, or one more such turn after it
-    /// would use up something else.
+    /// would use up something else. Of what a review may spend the other reviewers may take a turn each meanwhile.
     #[must_use]
     pub fn is_last(&self, turn: u32) -> bool {
-        let mut after = self.spent;
-        after += self.dearest;
-        after += self.dearest;
+        let after = |mut spent: Spent, turns: u64| {
+            (0..turns).for_each(|_| spent += self.dearest);
+            spent
+        };
+        let (own, all) = (after(self.spent, 2), after(self.purse.spent(), 1 + REVIEWERS));
         turn + 1 >= self.limits.turns
-            || after.tokens > self.limits.tokens
-            || after.cost_usd > self.limits.cost_usd
+            || own.tokens > self.limits.tokens
+            || own.cost_usd > self.limits.cost_usd
+            || all.tokens > self.limits.review_tokens
+            || all.cost_usd > self.limits.review_cost_usd
     }
 
     /// Counts what was paid, whether for an answer or for none.
@@ -289,5 +296,41 @@ mod tests {
         }
         assert_eq!(last, [false, false, false, true]);
         assert!(budget.is_last(8));
+    }
+
+    #[test]
+    fn what_the_others_spend_brings_about_a_last_answer_too() {
+        for limits in [
+            Limits {
+                review_tokens: 4_500,
+                ..Limits::default()
+            },
+            Limits {
+                review_cost_usd: 4.5,
+                ..Limits::default()
+            },
+        ] {
+            let purse = Purse::default();
+            let mut reviewers =
+                ["security", "performance", "ux"].map(|name| Budget::new(name, limits, &purse));
+            let mut turns = 0;
+            loop {
+                turns += 1;
+                // All of them begin a turn before one of them ends.
+                let last: Vec<bool> = reviewers.iter().map(|budget| budget.is_last(turns - 1)).collect();
+                for budget in &mut reviewers {
+                    assert_eq!(
+                        budget.allows(turns - 1),
+                        Ok(()),
+                        "a last answer comes before the end"
+                    );
+                    budget.count(TURN);
+                }
+                if last.contains(&true) {
+                    break;
+                }
+            }
+            assert_eq!(turns, 3, "{limits:?}");
+        }
     }
 }

@@ -31,6 +31,8 @@ pub fn affordable(tokens: u64, chars: usize) -> usize {
 pub struct Piece {
     /// The file.
     pub path: String,
+    /// Its name before, if that was another.
+    pub old_path: Option<String>,
     /// What happened to it.
     pub status: Status,
     /// Its lines: hunks with their headers.
@@ -121,6 +123,7 @@ impl Parts {
         part.chars += text.len();
         part.shown.push(Piece {
             path: file.path.clone(),
+            old_path: file.old_path.clone().filter(|old| *old != file.path),
             status: file.status,
             text,
         });
@@ -206,7 +209,9 @@ mod tests {
         assert_eq!(cut.parts.len(), 3);
         assert_eq!(cut.too_large, ["0"]);
         for part in &cut.parts {
-            let Piece { path, status, text } = &part.shown[0];
+            let Piece {
+                path, status, text, ..
+            } = &part.shown[0];
             assert!(FileDiff::named(path, *status, text).is_ok(), "{text}");
         }
     }

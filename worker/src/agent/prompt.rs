@@ -28,6 +28,9 @@ const SPAN_FILES: usize = 50;
 pub struct ShownFile {
     /// Its path.
     pub file: String,
+    /// Its path before it was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
     /// What happened to it.
     pub status: String,
     /// Its part of the diff, secrets masked.
@@ -64,8 +67,9 @@ impl Briefing {
             .iter()
             .map(|piece| ShownFile {
                 file: secrets::mask(&piece.path),
+                renamed_from: piece.old_path.as_deref().map(secrets::mask),
                 status: piece.status.word().to_owned(),
-                diff: secrets::mask(&piece.text),
+                diff: secrets::mask_diff(&piece.text),
             })
             .collect();
         let span_input = span_input(&part, &shown);

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use millstream::domain::{Failure, SpanEnd, SpanId, SpanKind, SpanStart, SpanStatus, Usage};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::{TurnAnswer, TurnFault};
 use crate::review::sinks::Sinks;
@@ -120,12 +120,15 @@ impl<'a> Trace<'a> {
 
     /// Ends a model's turn that came to nothing, with what it used all the same.
     pub fn fail_turn(&self, span: &Span, fault: &TurnFault) {
+        let output = fault
+            .fault
+            .map_or(Value::Null, |fault| json!({ "fault": fault.rule().name }));
         self.sinks.span_end(SpanEnd {
             usage: fault.usage,
             cost_usd: fault.cost_usd,
             model: fault.model.clone(),
             error: Some(excerpt(&fault.failure.message, 1_000)),
-            ..ended(span, SpanStatus::Error, Value::Null)
+            ..ended(span, SpanStatus::Error, output)
         });
     }
 
@@ -157,7 +160,6 @@ mod tests {
     use crate::model::StopReason;
     use crate::review::sinks::Recorded;
     use millstream::domain::FailureClass;
-    use serde_json::json;
 
     #[test]
     fn a_text_is_masked_before_it_is_cut() {

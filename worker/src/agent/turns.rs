@@ -8,6 +8,7 @@
 //! budget.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::diff::Diff;
 use crate::fault::{Fault, Outcome};
 use crate::model::{
     Block, Message, Model, RunId, ToolCall, ToolResult, ToolSpec, TurnAnswer, TurnFault, TurnRequest,
+    Underway,
 };
 use crate::reach::Reach;
 use crate::review::sinks::Sinks;
@@ -70,6 +72,10 @@ pub struct Stage<'a> {
     pub diff: Arc<Diff>,
     /// What reaches beyond it.
     pub reach: &'a Reach,
+    /// Characters of a diff that a conversation may hold.
+    pub prompt_chars: usize,
+    /// Set when a request was longer than the model reads.
+    pub too_long: &'a AtomicBool,
 }
 
 /// What an agent has answered.
@@ -164,7 +170,7 @@ impl<'a, 'p> Conversation<'a, 'p> {
             fingerprint: fingerprint(&[agent.prompt, &opening]),
             messages: vec![Message::User(opening)],
             budget,
-            room: stage.model.prompt_chars() / GROWTH,
+            room: stage.prompt_chars / GROWTH,
             lost: Spent::default(),
             paid: Usage::default(),
             // The first attempt has nothing to resume: it spares itself the questions.
@@ -283,7 +289,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
     /// names and schemas are other people's, and what one of them says must not end every review.
     async fn answered(&mut self, number: u32, span: &Span) -> Result<(TurnAnswer, Span), Failure> {
         loop {
-            let input = json!({ "iteration": number });
+            let asks = self.stage.model.asks(self.agent.tier);
+            let input = json!({ "iteration": number, "provider": asks.provider, "model": asks.model });
             let llm = self.trace.begin(SpanKind::Llm, "llm", Some(span), &input);
             let with_servers = self.agent.tool.is_some() && self.stage.reach.offers_servers();
             let fault = match self.ask(number).await {
@@ -292,7 +299,10 @@ impl<'a, 'p> Conversation<'a, 'p> {
             };
             self.trace.fail_turn(&llm, &fault);
             self.lose(&fault).await?;
-            if !(fault.rejected && with_servers) {
+            if fault.fault == Some(Fault::TooLong) {
+                self.stage.too_long.store(true, Ordering::Relaxed);
+            }
+            if !(fault.fault == Some(Fault::Rejected) && with_servers) {
                 return Err(fault.failure);
             }
             self.stage.reach.leave_servers_out();
@@ -312,22 +322,32 @@ impl<'a, 'p> Conversation<'a, 'p> {
             must_answer: self.budget.is_last(number) || self.room == 0,
             max_tokens: self.stage.limits.answer_tokens,
         };
-        let told = Mutex::new(Instant::now());
-        let heard = |chars: usize| {
+        let told = Mutex::new((Instant::now(), Underway::default()));
+        let heard = |underway: Underway| {
             let now = Instant::now();
-            let mut last = told.lock().unwrap_or_else(PoisonError::into_inner);
-            if now.duration_since(*last) >= TOLD_EVERY {
-                *last = now;
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.1 = underway;
+            if underway.chars > 0 && now.duration_since(told.0) >= TOLD_EVERY {
+                told.0 = now;
                 self.stage.sinks.progress(Progress::AgentProgress {
                     agent: self.agent.name.to_owned(),
-                    chars: u64::try_from(chars).unwrap_or(u64::MAX),
+                    chars: u64::try_from(underway.chars).unwrap_or(u64::MAX),
                 });
             }
         };
         let answer = self.stage.model.turn(&request, &heard);
-        tokio::time::timeout_at(self.budget.deadline(), answer)
-            .await
-            .map_err(|_| self.budget.late())?
+        let answered = tokio::time::timeout_at(self.budget.deadline(), answer).await;
+        answered.unwrap_or_else(|_| {
+            let (_, known) = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+            Err(TurnFault {
+                failure: self.budget.late(),
+                // What is known by now is paid, whatever the rest of it would have been.
+                usage: known.usage,
+                cost_usd: known.cost_usd,
+                model: Some(self.stage.model.asks(self.agent.tier).model.to_owned()),
+                fault: Some(Fault::OutOfTime),
+            })
+        })
     }
 
     /// Runs one call, whose answer has so much room. What goes wrong in it is an answer to the model, not a failure of

@@ -1,7 +1,8 @@
 //! How good the reviewers are: labelled changes through the real pipeline, and what was found of it.
 //!
 //! [`cases`] has the changes, [`score`] counts. A finding is right when it is a warning or graver, by
-//! the label's reviewer, in its file and within three lines of it; what it says is not judged.
+//! the label's reviewer, in its file and within three lines of it (one for a key), and it stands for one
+//! label; what it says is not judged.
 
 pub mod cases;
 pub mod score;

@@ -12,6 +12,9 @@ use crate::agent::trace;
 /// How far from its label a finding may stand: a model points at the call or at the line before it.
 const NEAR: u32 = 3;
 
+/// The same for a leaked key, which stands in one line and beside others.
+const NEAR_A_KEY: u32 = 1;
+
 /// Misses and mistakes that are listed.
 const LISTED: usize = 100;
 
@@ -122,7 +125,36 @@ fn is_at(finding: &Finding, label: &Label) -> bool {
     finding.severity >= Severity::Warn
         && finding.agent == label.agent
         && finding.file.as_deref() == Some(&label.file)
-        && finding.line.is_some_and(|line| line.abs_diff(label.line) <= NEAR)
+        && distance(finding, label)
+            <= if label.kind == "leaked-key" {
+                NEAR_A_KEY
+            } else {
+                NEAR
+            }
+}
+
+fn distance(finding: &Finding, label: &Label) -> u32 {
+    finding.line.map_or(u32::MAX, |line| line.abs_diff(label.line))
+}
+
+/// Which labels were found: each by a finding of its own, the nearest first.
+fn found_labels(labels: &[Label], found: &[Finding]) -> Vec<bool> {
+    let mut pairs: Vec<(u32, usize, usize)> = Vec::new();
+    for (l, label) in labels.iter().enumerate() {
+        let near = found
+            .iter()
+            .enumerate()
+            .filter(|(_, finding)| is_at(finding, label));
+        pairs.extend(near.map(|(f, finding)| (distance(finding, label), l, f)));
+    }
+    pairs.sort_unstable();
+    let (mut right, mut used) = (vec![false; labels.len()], vec![false; found.len()]);
+    for (_, label, finding) in pairs {
+        if !right[label] && !used[finding] {
+            (right[label], used[finding]) = (true, true);
+        }
+    }
+    right
 }
 
 /// Counts what came of all cases.
@@ -197,8 +229,7 @@ impl Counted {
                 &none
             }
         };
-        for label in &case.expect {
-            let right = found.iter().any(|finding| is_at(finding, label));
+        for (label, right) in case.expect.iter().zip(found_labels(&case.expect, found)) {
             let key = (label.kind.clone(), label.agent.clone());
             self.labels.entry(key).or_default().count(right);
             self.kinds.entry(label.kind.clone()).or_default();

@@ -25,8 +25,12 @@ async fn the_offline_reviewer_misses_no_key_and_no_contrast_and_leaves_clean_cha
             "{kind}: {:?}",
             report.missed
         );
-        assert_eq!(report.precision[kind], Some(1.0), "{:?}", report.unlabelled);
     }
+    for (kind, precision) in &report.precision {
+        assert_eq!(*precision, Some(1.0), "{kind}: {:?}", report.unlabelled);
+    }
+    // Of no change, a clean one among them, it warns beside the labels.
+    assert_eq!(report.unlabelled, []);
     assert_eq!(
         (report.false_request_changes, report.missed_request_changes),
         (0, 0)
@@ -116,6 +120,47 @@ async fn what_is_found_missed_and_made_up_is_counted() {
     );
     assert!((report.cost_usd - 0.009).abs() < 1e-9);
     assert_eq!((report.missed.len(), report.unlabelled.len()), (1, 2));
+}
+
+#[test]
+fn a_finding_stands_for_one_label_and_a_key_is_named_by_its_line() {
+    use millstream::domain::{Finding, Severity, Usage, Verdict};
+    let finding = |line: u32| Finding {
+        agent: "security".into(),
+        severity: Severity::Block,
+        file: Some("x.rs".into()),
+        line: Some(line),
+        note: "n".into(),
+    };
+    let recall = |kind: &str, labels: &[u32], found: &[u32]| {
+        let mut case = case("one", Verdict::RequestChanges, labels);
+        for label in &mut case.expect {
+            label.kind = kind.to_owned();
+        }
+        let result = ReviewResult {
+            verdict: Verdict::RequestChanges,
+            reason: String::new(),
+            findings: found.iter().map(|line| finding(*line)).collect(),
+            notes: vec![],
+            usage: Usage::default(),
+            cost_usd: 0.0,
+        };
+        let outcome = Outcome {
+            case,
+            result: Ok(result),
+            agents: BTreeMap::new(),
+        };
+        let report = score::report("m", &[outcome], Duration::ZERO);
+        (report.recall[kind], report.precision[kind])
+    };
+    assert_eq!(recall("leaked-key", &[4, 7], &[4, 7]), (1.0, Some(1.0)));
+    assert_eq!(recall("leaked-key", &[4, 7], &[5, 6]), (1.0, Some(1.0)));
+    assert_eq!(recall("leaked-key", &[4], &[6]), (0.0, Some(0.0)));
+    assert_eq!(recall("sql-injection", &[4], &[7]), (1.0, Some(1.0)));
+    assert_eq!(recall("sql-injection", &[4, 7], &[6]), (0.5, Some(1.0)));
+    // The nearest pairs first: 5 is that of label 4, and 8 that of label 7.
+    assert_eq!(recall("sql-injection", &[7, 4], &[5, 8]), (1.0, Some(1.0)));
+    assert_eq!(recall("sql-injection", &[4, 7], &[5, 5]), (1.0, Some(1.0)));
 }
 
 #[test]

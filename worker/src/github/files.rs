@@ -82,11 +82,29 @@ impl PullFiles {
 }
 
 impl Github {
-    /// Fetches the list of a pull request's files, page by page.
+    /// Fetches the list of a pull request's files, page by page, and says which commit it is of.
     ///
     /// # Errors
-    /// When GitHub does not list them, or the first page alone is larger than the limit.
+    /// When GitHub does not list them, the first page alone is larger than the limit, or somebody pushed meanwhile.
     pub async fn files(&self, pull: &PrUrl) -> Result<PullFiles, Failure> {
+        let listed = self.list(pull).await?;
+        let names_none = |file: &PullFile| file.status == "removed";
+        if listed.head.is_some() || listed.files.is_empty() || !listed.files.iter().all(names_none) {
+            return Ok(listed);
+        }
+        // Nothing is left of these files that could name the commit. It is asked for, and stands for the list only if
+        // that is still the same behind it.
+        let head = self.head(pull).await?.commit;
+        if self.list(pull).await? != listed {
+            return Err(moved());
+        }
+        Ok(PullFiles {
+            head: Some(head),
+            ..listed
+        })
+    }
+
+    async fn list(&self, pull: &PrUrl) -> Result<PullFiles, Failure> {
         let (mut listed, mut left) = (PullFiles::default(), self.max_bytes);
         let mut seen = HashSet::new();
         for page in 1..=PAGES {
@@ -151,6 +169,8 @@ fn moved() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use millstream::domain::{FailureClass, Retry};
     use serde_json::{Value, json};
     use wiremock::matchers::{header, method, path, query_param};
@@ -248,6 +268,30 @@ mod tests {
                 .await;
         let listed = client(&server, |_| ()).files(&pull()).await.expect("one commit");
         assert_eq!(listed.head, Some("1".repeat(40)));
+    }
+
+    #[tokio::test]
+    async fn a_list_of_removed_files_is_of_the_commit_that_github_names_unless_it_changes() {
+        for (changes, head) in [(false, Some("c".repeat(40))), (true, None)] {
+            let listed = AtomicUsize::new(0);
+            let server = serve(move |request: &wiremock::Request| {
+                if !request.url.path().ends_with("/files") {
+                    let described = json!({"head": {"sha": "c".repeat(40)}, "changed_files": 1});
+                    return ResponseTemplate::new(200).set_body_json(described);
+                }
+                let nth = listed.fetch_add(1, Ordering::Relaxed);
+                let base = "b".repeat(40);
+                ResponseTemplate::new(200).set_body_json(json!([{
+                    "filename": format!("gone{}.rs", if changes { nth } else { 0 }), "status": "removed", "changes": 1,
+                    "patch": "@@ -1 +0,0 @@\n-a", "contents_url": format!("https://x/contents/f?ref={base}"),
+                }]))
+            })
+            .await;
+            match client(&server, |_| ()).files(&pull()).await {
+                Ok(listed) => assert_eq!(listed.head, head),
+                Err(failure) => assert_eq!((failure.retry, head), (Retry::Later, None)),
+            }
+        }
     }
 
     #[tokio::test]

@@ -41,6 +41,10 @@ pub struct Breaker {
     probe: Option<Instant>,
     /// The provider limits the rate until then.
     limited_until: Option<Instant>,
+    /// How often in a row a limit has outlasted the tries of a step, each after the pause of the one before.
+    held: u32,
+    /// Until when it is waited for that.
+    held_until: Option<Instant>,
 }
 
 /// Whether a request may be sent.
@@ -101,6 +105,19 @@ impl Breaker {
     /// A request ended in a way that says nothing about the provider, or was given up.
     pub fn unclear(&mut self) {
         self.probe = None;
+    }
+
+    /// A limit of the rate has outlasted the tries of a step: nothing is sent for a pause that doubles, until a request
+    /// is answered again. Steps that end in the same pause are one.
+    pub fn held(&mut self, now: Instant) -> Duration {
+        if let Some(until) = self.held_until.filter(|until| *until > now) {
+            return until - now;
+        }
+        let pause = FIRST.saturating_mul(1 << self.held.min(8)).min(LONGEST);
+        self.held = self.held.saturating_add(1);
+        self.held_until = Some(now + pause);
+        self.limit(now + pause);
+        pause
     }
 
     /// The provider asks for a pause.
@@ -171,6 +188,22 @@ mod tests {
             breaker.outage(now + FIRST / 3);
         }
         assert_eq!(breaker.ask(now), Door::Shut(FIRST));
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_outlasts_its_tries_is_waited_for_longer_each_time() {
+        let mut now = Instant::now();
+        let mut breaker = Breaker::default();
+        for seconds in [15, 30, 60, 120, 240, 300, 300] {
+            let time = Duration::from_secs(seconds);
+            assert_eq!(breaker.held(now), time);
+            assert_eq!(breaker.ask(now), Door::Limited(time));
+            assert_eq!(breaker.held(now + time / 3), time - time / 3, "the same pause");
+            now += time;
+            assert_eq!(breaker.ask(now), Door::Open);
+        }
+        breaker.well();
+        assert_eq!(breaker.held(now), FIRST);
     }
 
     #[tokio::test]

@@ -91,14 +91,22 @@ impl ModelSettings {
             anthropic,
             openai,
         };
-        if matches!(settings.wish, Wish::Of(_) | Wish::Named(..))
-            && settings.anthropic.is_none()
-            && settings.openai.is_none()
-        {
-            reader.fault(
+        let has_key = settings.anthropic.is_some() || settings.openai.is_some();
+        let wishes = [
+            (
                 "AGENT_MODEL",
-                "a hosted model needs ANTHROPIC_API_KEY or OPENAI_API_KEY; without one, offline is there",
-            );
+                matches!(settings.wish, Wish::Of(_) | Wish::Named(..)),
+            ),
+            ("MODEL_MEDIUM", settings.medium.is_some()),
+            ("MODEL_LARGE", settings.large.is_some()),
+        ];
+        for (name, _) in wishes.into_iter().filter(|(_, is_wished)| *is_wished) {
+            if !has_key && settings.wish != Wish::Offline {
+                reader.fault(
+                    name,
+                    "a hosted model needs ANTHROPIC_API_KEY or OPENAI_API_KEY; without one, offline is there",
+                );
+            }
         }
         settings
     }
@@ -216,7 +224,8 @@ fn named(reader: &mut Reader<'_>, variable: &'static str) -> Option<Named> {
     found.map(|(provider, model)| (provider, model.to_owned()))
 }
 
-fn owner(model: &str) -> Option<Provider> {
+/// Whose model a name is.
+pub(super) fn owner(model: &str) -> Option<Provider> {
     let reasoning = model
         .strip_prefix('o')
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
@@ -269,6 +278,7 @@ mod tests {
         assert_eq!(models(&[OPENAI]), both("gpt-4.1", "gpt-4.1"));
         for word in ["offline", "mock"] {
             assert_eq!(models(&[ANTHROPIC, ("AGENT_MODEL", word)]), None);
+            assert_eq!(models(&[("MODEL_LARGE", "gpt-4o"), ("AGENT_MODEL", word)]), None);
         }
         assert_eq!(
             models(&[ANTHROPIC, OPENAI, ("AGENT_MODEL", "openai")]),
@@ -312,6 +322,8 @@ mod tests {
         for (pairs, name) in [
             (&[("AGENT_MODEL", "claude-opus-4-6")][..], "AGENT_MODEL"),
             (&[("AGENT_MODEL", "openai")][..], "AGENT_MODEL"),
+            (&[("MODEL_MEDIUM", "gpt-4o")][..], "MODEL_MEDIUM"),
+            (&[("MODEL_LARGE", "claude-opus-4-6")][..], "MODEL_LARGE"),
             (&[OPENAI, ("AGENT_MODEL", "llama-4")][..], "AGENT_MODEL"),
             (&[OPENAI, ("MODEL_MEDIUM", "openai/")][..], "MODEL_MEDIUM"),
             (&[OPENAI, ("MODEL_LARGE", "gpt-4 o")][..], "MODEL_LARGE"),

@@ -21,8 +21,11 @@ use url::Url;
 
 use super::breaker::{Breaker, Door};
 use super::price::{self, Metered, Price};
-use super::wire::{self, Broken, Fold, Reply};
-use super::{Heard, Model, Schema, Tier, TurnAnswer, TurnFault, TurnRequest, anthropic, openai};
+use super::wire::{self, Broken, Fold, Growing, Reply};
+use super::{
+    Asks, Heard, Model, Schema, Tier, TurnAnswer, TurnFault, TurnRequest, Underway, anthropic, context,
+    openai,
+};
 use crate::agent::trace;
 use crate::fault::{Fault, Outcome, STEP_PAUSE, TRIES};
 use crate::http;
@@ -96,6 +99,8 @@ pub struct Asked<'a> {
     pub max_tokens: u32,
     /// The shape of the answer.
     pub schema: Option<Schema>,
+    /// The limit of the answer goes by another name than its family's.
+    pub other_limit: bool,
 }
 
 /// A client for one provider.
@@ -195,7 +200,7 @@ impl Line {
         &self,
         request: &TurnRequest,
         asked: Asked<'_>,
-        heard: &Heard<'_>,
+        heard: &Growing<'_>,
     ) -> Result<Reply, Broken> {
         let admitted = self.admitted().await?;
         let result = self.sent(request, asked, heard).await;
@@ -207,7 +212,7 @@ impl Line {
         &self,
         request: &TurnRequest,
         asked: Asked<'_>,
-        heard: &Heard<'_>,
+        heard: &Growing<'_>,
     ) -> Result<Reply, Broken> {
         let provider = self.provider();
         let written = match provider {
@@ -227,6 +232,16 @@ impl Line {
         wire::read(provider, response, fold, heard).await
     }
 
+    /// What a limit of the rate comes to that outlasts the tries of a step: jobs wait, and lose no attempt.
+    fn held(&self, broken: Broken) -> Broken {
+        let pause = self.breaker(|breaker| breaker.held(Instant::now()));
+        Broken {
+            fault: Fault::RateLimitedLong,
+            pause: Some(pause),
+            ..broken
+        }
+    }
+
     /// Whether the request is worth a repeat now, and after which pause; what is asked for may change.
     fn again(&self, broken: &mut Broken, tried: u32, asked: &mut Asked<'_>) -> Option<Duration> {
         if broken.fault.rule().outcome != Outcome::Step || tried >= TRIES {
@@ -240,6 +255,14 @@ impl Line {
             Fault::NoSchema => {
                 self.schemaless.store(true, Ordering::Relaxed);
                 asked.schema = None;
+                return Some(Duration::ZERO);
+            }
+            Fault::OtherLimit if asked.other_limit => {
+                broken.fault = Fault::Rejected;
+                return None;
+            }
+            Fault::OtherLimit => {
+                asked.other_limit = true;
                 return Some(Duration::ZERO);
             }
             Fault::Cut => {
@@ -300,6 +323,8 @@ pub struct Route {
     line: Arc<Line>,
     model: String,
     price: Price,
+    /// The server has said that it takes the limit of an answer by the other name.
+    other_limit: Arc<AtomicBool>,
 }
 
 impl Route {
@@ -308,10 +333,17 @@ impl Route {
     pub fn new(line: Arc<Line>, model: String) -> Self {
         let (price, known) = price::of(line.provider(), &model);
         if !known {
-            let provider = line.provider();
-            warn!("no price is known for {model}: it is counted as the dearest of {provider}");
+            let (input, output) = (price.input, price.output);
+            warn!(
+                "no price is known for {model}: it is counted at {input} USD for a million tokens read, {output} written"
+            );
         }
-        Self { line, model, price }
+        Self {
+            line,
+            model,
+            price,
+            other_limit: Arc::default(),
+        }
     }
 
     fn holds_schema(&self) -> bool {
@@ -327,10 +359,17 @@ impl Route {
             model: &self.model,
             max_tokens: request.max_tokens,
             schema: request.schema.filter(|_| self.holds_schema()),
+            other_limit: self.other_limit.load(Ordering::Relaxed),
         };
         let mut spent = Metered::default();
         for tried in 1.. {
-            let mut broken = match self.line.once(request, asked, heard).await {
+            let before = spent;
+            let growing = |chars, now| {
+                let mut spent = before;
+                spent += now;
+                heard(self.underway(chars, spent));
+            };
+            let mut broken = match self.line.once(request, asked, &growing).await {
                 Ok(reply) => {
                     spent += reply.metered;
                     return Ok(self.answer(reply, spent));
@@ -338,14 +377,21 @@ impl Route {
                 Err(broken) => broken,
             };
             spent += broken.metered;
+            heard(self.underway(0, spent));
             let Some(pause) = self.line.again(&mut broken, tried, &mut asked) else {
                 if broken.fault == Fault::Cut
                     && asked.max_tokens >= request.max_tokens.saturating_mul(HIGHEST)
                 {
                     broken.fault = Fault::StillCut;
                 }
+                if broken.fault == Fault::RateLimited {
+                    broken = self.line.held(broken);
+                }
                 return Err(self.fault(broken, spent, tried));
             };
+            if broken.fault == Fault::OtherLimit {
+                self.other_limit.store(asked.other_limit, Ordering::Relaxed);
+            }
             debug!(
                 agent = request.agent,
                 "{} ({tried} of {TRIES} tries)", broken.message
@@ -354,6 +400,14 @@ impl Route {
         }
         // `again` ends the loop long before the numbers do.
         Err(self.fault(Broken::new(Fault::Empty, "no answer"), spent, TRIES))
+    }
+
+    fn underway(&self, chars: usize, spent: Metered) -> Underway {
+        Underway {
+            chars,
+            usage: wire::usage(spent),
+            cost_usd: self.price.cost(spent),
+        }
     }
 
     fn answer(&self, reply: Reply, spent: Metered) -> TurnAnswer {
@@ -381,7 +435,7 @@ impl Route {
         let pause = broken.pause.map(|pause| pause.max(Duration::from_secs(1)));
         let failure: Failure = broken.fault.failure(message, pause);
         TurnFault {
-            rejected: broken.fault == Fault::Rejected,
+            fault: Some(broken.fault),
             failure,
             usage: wire::usage(spent),
             cost_usd: self.price.cost(spent),
@@ -429,6 +483,18 @@ impl Model for Hosted {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn asks(&self, tier: Tier) -> Asks<'_> {
+        let route = self.route(tier);
+        Asks {
+            provider: route.line.provider().word(),
+            model: &route.model,
+        }
+    }
+
+    fn prompt_chars(&self) -> usize {
+        context::prompt_chars(self.medium.line.provider(), &self.medium.model)
     }
 }
 

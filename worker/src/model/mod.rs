@@ -8,6 +8,7 @@
 pub mod anthropic;
 pub mod breaker;
 pub mod choice;
+pub mod context;
 pub mod hosted;
 pub mod offline;
 pub mod openai;
@@ -23,16 +24,37 @@ use millstream::domain::{Failure, JobId, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::fault::Fault;
 pub use hosted::Hosted;
 pub use offline::Offline;
 pub use stub::Stub;
 
-/// Who hears how many characters of an answer have come in. It must not block.
-pub type Heard<'a> = dyn Fn(usize) + Send + Sync + 'a;
+/// What is known of a turn while it is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Underway {
+    /// Characters of the answer that have come in.
+    pub chars: usize,
+    /// What the turn has used so far, failed tries with it. For an answer on its way it is an estimate.
+    pub usage: Usage,
+    /// What that cost in US dollars.
+    pub cost_usd: f64,
+}
+
+/// Who hears how a turn goes: if it is given up, this is what is known of its cost. It must not block.
+pub type Heard<'a> = dyn Fn(Underway) + Send + Sync + 'a;
+
+/// Who is asked, in OpenTelemetry's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asks<'a> {
+    /// Whose API it is.
+    pub provider: &'static str,
+    /// The model.
+    pub model: &'a str,
+}
 
 /// What answers turns.
 pub trait Model: Send + Sync {
-    /// Answers one turn, and tells how the answer grows if it comes in pieces.
+    /// Answers one turn, and tells how it goes: how the answer grows, and what failed tries have cost.
     ///
     /// It is cancelled by being dropped. A failure says whether asking again can help, and what was
     /// paid for it all the same.
@@ -45,9 +67,15 @@ pub trait Model: Send + Sync {
     /// Its name, as spans and the log show it.
     fn name(&self) -> &str;
 
-    /// How many characters of a diff one conversation may hold: what is longer is left to the tools.
-    ///
-    /// The default is about 100,000 tokens, half of what the smallest hosted model reads.
+    /// Who is asked for a turn of this tier.
+    fn asks(&self, _tier: Tier) -> Asks<'_> {
+        Asks {
+            provider: "millstream",
+            model: self.name(),
+        }
+    }
+
+    /// How many characters of a diff one conversation of a reviewer may hold; more is read in parts.
     fn prompt_chars(&self) -> usize {
         400_000
     }
@@ -91,8 +119,8 @@ pub struct TurnFault {
     pub cost_usd: f64,
     /// The model that was asked.
     pub model: Option<String>,
-    /// The provider refuses the request as it is written: another one may pass.
-    pub rejected: bool,
+    /// Which fault it was, where the provider or the budget says so.
+    pub fault: Option<Fault>,
 }
 
 impl From<Failure> for TurnFault {
@@ -103,7 +131,7 @@ impl From<Failure> for TurnFault {
             usage: Usage::default(),
             cost_usd: 0.0,
             model: None,
-            rejected: false,
+            fault: None,
         }
     }
 }

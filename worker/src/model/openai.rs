@@ -167,7 +167,7 @@ pub fn body(request: &TurnRequest, asked: Asked<'_>) -> serde_json::Result<Vec<u
             })
         })
         .transpose()?;
-    let reasons = reasons(asked.model);
+    let reasons = reasons(asked.model) != asked.other_limit;
     serde_json::to_vec(&Body {
         model: asked.model,
         max_tokens: (!reasons).then_some(asked.max_tokens),

@@ -109,11 +109,63 @@ impl Act {
     }
 }
 
+/// Tokens that the provider has said were used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// Read.
+    pub read: u64,
+    /// Written.
+    pub written: u64,
+    /// Answers that ended before they had told everything: of these the rest is for whoever asked to guess.
+    pub unfinished: u64,
+}
+
+impl Told {
+    /// What the events of one answer say, as far as they can be read.
+    fn by(events: &[String]) -> Self {
+        let mut told = Self {
+            unfinished: 1,
+            ..Self::default()
+        };
+        for event in events {
+            let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+            let Some(data) = data.and_then(|data| serde_json::from_str::<Value>(data).ok()) else {
+                break;
+            };
+            let used = if data["message"]["usage"].is_object() {
+                &data["message"]["usage"]
+            } else {
+                &data["usage"]
+            };
+            let number = |name: &str| used[name].as_u64();
+            told.read = number("input_tokens")
+                .or(number("prompt_tokens"))
+                .unwrap_or(told.read);
+            told.written = number("output_tokens")
+                .or(number("completion_tokens"))
+                .unwrap_or(told.written);
+            if data["type"] == "message_delta" || data["usage"]["prompt_tokens"].is_number() {
+                told.unfinished = 0;
+            }
+        }
+        told
+    }
+}
+
+impl std::ops::AddAssign for Told {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.written += other.written;
+        self.unfinished += other.unfinished;
+    }
+}
+
 type Director = dyn Fn(&Seen) -> Act + Send + Sync;
 
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
+    told: Told,
     director: Option<Arc<Director>>,
 }
 
@@ -176,6 +228,12 @@ impl Played {
         lock(&self.state).seen.clone()
     }
 
+    /// What all answers so far have said that was used.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        lock(&self.state).told
+    }
+
     /// Forgets what was asked so far.
     pub fn forget(&self) {
         lock(&self.state).seen.clear();
@@ -210,7 +268,7 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             state.director.clone()
         }
         .map_or_else(|| Act::usual(&seen), |director| director(&seen));
-        if !answer(&mut stream, &seen, act).await? {
+        if !answer(&mut stream, &seen, act, state).await? {
             break;
         }
     }
@@ -248,7 +306,12 @@ async fn request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Se
 }
 
 /// Answers; says whether the connection goes on.
-async fn answer(stream: &mut BufReader<TcpStream>, seen: &Seen, act: Act) -> std::io::Result<bool> {
+async fn answer(
+    stream: &mut BufReader<TcpStream>,
+    seen: &Seen,
+    act: Act,
+    state: &Mutex<State>,
+) -> std::io::Result<bool> {
     let events = match act {
         Act::Silence => return silence(stream).await,
         Act::HangsUp => return Ok(false),
@@ -268,6 +331,7 @@ async fn answer(stream: &mut BufReader<TcpStream>, seen: &Seen, act: Act) -> std
                 &Act::Says("[{\"severity\":\"info\",\"note\":\"half an ans".into()),
             );
             let half = &events[..events.len() / 2];
+            lock(state).told += Told::by(half);
             begin(stream, half).await?;
             return if act == Act::Truncated {
                 Ok(false)
@@ -277,6 +341,8 @@ async fn answer(stream: &mut BufReader<TcpStream>, seen: &Seen, act: Act) -> std
         }
         act => spelt(seen, &act),
     };
+    // Before it is sent: who has it all can ask at once.
+    lock(state).told += Told::by(&events);
     begin(stream, &events).await?;
     stream.write_all(b"0\r\n\r\n").await?;
     Ok(true)

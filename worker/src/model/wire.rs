@@ -63,6 +63,9 @@ impl Broken {
     }
 }
 
+/// Who hears how many characters of an answer have come in, and what it has used so far.
+pub type Growing<'a> = dyn Fn(usize, Metered) + Send + Sync + 'a;
+
 /// Puts the events of an answer together.
 pub trait Fold: Send {
     /// Takes the data of one event in; answers whether it was the last.
@@ -92,7 +95,7 @@ pub async fn read(
     provider: Provider,
     response: Response,
     mut fold: Box<dyn Fold>,
-    heard: &super::Heard<'_>,
+    heard: &Growing<'_>,
 ) -> Result<Reply, Broken> {
     let status = response.status();
     if !status.is_success() {
@@ -117,7 +120,7 @@ async fn drain(
     provider: Provider,
     response: Response,
     fold: &mut dyn Fold,
-    heard: &super::Heard<'_>,
+    heard: &Growing<'_>,
 ) -> Result<(), Broken> {
     let mut events = Box::pin(SseStream::from_bytes_stream(pieces(response)));
     while let Some(event) = events.next().await {
@@ -128,7 +131,7 @@ async fn drain(
         if fold.take(&data)? {
             return Ok(());
         }
-        heard(fold.heard());
+        heard(fold.heard(), fold.metered());
     }
     // OpenAI's end is a word that not every server behind the same format sends: the fold decides.
     Ok(())
@@ -229,6 +232,7 @@ fn fault(status: StatusCode, pause: Option<Duration>, body: &str) -> Fault {
         {
             Fault::TooLong
         }
+        400 | 422 if says(&["max_completion_tokens"]) => Fault::OtherLimit,
         400 | 422 if says(&["output_config", "response_format", "json_schema"]) => Fault::NoSchema,
         _ => Fault::Rejected,
     }
@@ -377,6 +381,12 @@ mod tests {
                 None,
                 "'response_format' of type 'json_schema' is not supported",
                 Fault::NoSchema,
+            ),
+            (
+                400,
+                None,
+                "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+                Fault::OtherLimit,
             ),
             (400, None, "messages: at least one", Fault::Rejected),
             (302, None, "", Fault::Rejected),

@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::shipper::Exporter;
@@ -44,6 +45,35 @@ struct Begun {
     kind: SpanKind,
     name: String,
     at: DateTime<Utc>,
+    /// Who is asked, for a turn; for an agent, who its turns ask.
+    asked: Option<Asked>,
+    /// The fault that its last turn came to.
+    fault: Option<String>,
+}
+
+/// The provider and the model that a turn asks.
+#[derive(Clone)]
+struct Asked {
+    provider: String,
+    model: String,
+}
+
+impl Asked {
+    /// As the input of a turn's span has it.
+    fn of(input: &Value) -> Option<Self> {
+        let word = |name: &str| Some(input[name].as_str()?.to_owned());
+        Some(Self {
+            provider: word("provider")?,
+            model: word("model")?,
+        })
+    }
+
+    fn attributes(&self) -> [KeyValue; 2] {
+        [
+            text("gen_ai.provider.name", &self.provider),
+            text("gen_ai.request.model", &self.model),
+        ]
+    }
 }
 
 impl Traced {
@@ -63,21 +93,38 @@ impl Traced {
 
     /// A span begins.
     pub fn start(&self, span: &SpanStart) {
+        let asked = Some(&span.input)
+            .filter(|_| span.kind == SpanKind::Llm)
+            .and_then(Asked::of);
         let begun = Begun {
             parent: span.parent,
             kind: span.kind,
             name: span.name.clone(),
             at: span.at,
+            asked: asked.clone(),
+            fault: None,
         };
-        self.open().insert(span.id, begun);
+        let mut open = self.open();
+        if let Some(agent) = span.parent.and_then(|parent| open.get_mut(&parent)) {
+            agent.asked = asked.or(agent.asked.take());
+        }
+        open.insert(span.id, begun);
     }
 
     /// A span ends, and leaves.
     pub fn end(&self, span: &SpanEnd) {
-        let begun = self.open().remove(&span.id);
-        if let Some(begun) = begun {
-            self.exporter.send(self.span(begun, span));
+        let mut open = self.open();
+        let Some(mut begun) = open.remove(&span.id) else {
+            return;
+        };
+        if begun.kind == SpanKind::Llm {
+            begun.fault = span.output["fault"].as_str().map(str::to_owned);
+            if let Some(agent) = begun.parent.and_then(|parent| open.get_mut(&parent)) {
+                agent.fault.clone_from(&begun.fault);
+            }
         }
+        drop(open);
+        self.exporter.send(self.span(&begun, span));
     }
 
     /// The attempt ends.
@@ -107,14 +154,14 @@ impl Traced {
             let end = SpanEnd {
                 id,
                 status: SpanStatus::Error,
-                output: serde_json::Value::Null,
+                output: Value::Null,
                 error: Some(GIVEN_UP.to_owned()),
                 usage: millstream::domain::Usage::default(),
                 cost_usd: 0.0,
                 model: None,
                 at,
             };
-            self.exporter.send(self.span(begun, &end));
+            self.exporter.send(self.span(&begun, &end));
         }
         let mut attributes = self.messaging();
         attributes.append(more);
@@ -154,7 +201,7 @@ impl Traced {
         ]
     }
 
-    fn span(&self, begun: Begun, end: &SpanEnd) -> Span {
+    fn span(&self, begun: &Begun, end: &SpanEnd) -> Span {
         let parent = begun.parent.map_or_else(|| self.root(), short);
         let (name, kind, mut attributes) = match begun.kind {
             SpanKind::Agent => (
@@ -162,7 +209,7 @@ impl Traced {
                 Kind::Internal,
                 vec![
                     text("gen_ai.operation.name", "invoke_agent"),
-                    text("gen_ai.agent.name", begun.name),
+                    text("gen_ai.agent.name", &begun.name),
                 ],
             ),
             SpanKind::Tool => (
@@ -170,20 +217,22 @@ impl Traced {
                 Kind::Internal,
                 vec![
                     text("gen_ai.operation.name", "execute_tool"),
-                    text("gen_ai.tool.name", begun.name),
+                    text("gen_ai.tool.name", &begun.name),
                     text("gen_ai.tool.type", "function"),
                 ],
             ),
             SpanKind::Llm => {
-                let model = end.model.as_deref().unwrap_or_default();
-                let name = format!("chat {model}").trim_end().to_owned();
-                (name, Kind::Client, chat(model, end))
+                // Named after what was asked for: what answers may call itself otherwise, or not answer at all.
+                let asked = begun.asked.as_ref().map_or("", |asked| asked.model.as_str());
+                let name = format!("chat {asked}").trim_end().to_owned();
+                (name, Kind::Client, chat(end))
             }
         };
+        attributes.extend(begun.asked.iter().flat_map(Asked::attributes));
         attributes.push(text("gen_ai.conversation.id", self.lease.job.to_string()));
         let failure = (end.status == SpanStatus::Error).then(|| end.error.clone().unwrap_or_default());
         if failure.is_some() {
-            attributes.push(text("error.type", "_OTHER"));
+            attributes.push(text("error.type", begun.fault.as_deref().unwrap_or("_OTHER")));
         }
         Span {
             name,
@@ -222,15 +271,15 @@ impl Drop for Traced {
 }
 
 /// What a model turn has used.
-fn chat(model: &str, end: &SpanEnd) -> Vec<KeyValue> {
+fn chat(end: &SpanEnd) -> Vec<KeyValue> {
     let mut attributes = vec![
         text("gen_ai.operation.name", "chat"),
         number("gen_ai.usage.input_tokens", end.usage.input_tokens),
         number("gen_ai.usage.output_tokens", end.usage.output_tokens),
         attribute("millstream.cost_usd", Any::DoubleValue(end.cost_usd)),
     ];
-    if !model.is_empty() {
-        attributes.push(text("gen_ai.provider.name", provider(model)));
+    // A turn that failed has the name that was asked for, and nothing has answered.
+    if let Some(model) = end.model.as_deref().filter(|_| end.status == SpanStatus::Ok) {
         attributes.push(text("gen_ai.response.model", model));
     }
     if let Some(stop) = end.output["stopReason"].as_str() {
@@ -240,15 +289,6 @@ fn chat(model: &str, end: &SpanEnd) -> Vec<KeyValue> {
         attributes.push(attribute("gen_ai.response.finish_reasons", reasons));
     }
     attributes
-}
-
-/// Who serves a model, by its name: there are two vendors' formats and the offline reviewer.
-fn provider(model: &str) -> &'static str {
-    match model {
-        "offline" => "millstream",
-        claude if claude.starts_with("claude") => "anthropic",
-        _ => "openai",
-    }
 }
 
 fn failed(message: String) -> Status {

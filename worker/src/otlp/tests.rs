@@ -60,7 +60,10 @@ fn began(kind: SpanKind, name: &str, parent: Option<SpanId>, second: i64) -> Spa
         parent,
         kind,
         name: name.into(),
-        input: json!({"patches": "the diff"}),
+        input: match kind {
+            SpanKind::Llm => json!({"iteration": 0, "provider": "anthropic", "model": "claude-sonnet-4"}),
+            _ => json!({"patches": "the diff"}),
+        },
         at: at(second),
     }
 }
@@ -169,7 +172,7 @@ async fn a_review_arrives_as_a_trace_below_the_submissions_span() {
     let all: Vec<Span> = requests.iter().flat_map(spans).collect();
     let named = |name: &str| all.iter().find(|span| span.name == name).expect(name).clone();
     let root = named("process reviews:queue");
-    let (agent_span, chat) = (named("invoke_agent security"), named("chat claude-sonnet-4-6"));
+    let (agent_span, chat) = (named("invoke_agent security"), named("chat claude-sonnet-4"));
     let tool_span = named("execute_tool diff_stats");
     assert_eq!(all.len(), 4);
 
@@ -207,7 +210,10 @@ async fn a_review_arrives_as_a_trace_below_the_submissions_span() {
         (&agent_span, "gen_ai.operation.name", json!("invoke_agent")),
         (&agent_span, "gen_ai.agent.name", json!("security")),
         (&chat, "gen_ai.operation.name", json!("chat")),
+        (&agent_span, "gen_ai.provider.name", json!("anthropic")),
+        (&agent_span, "gen_ai.request.model", json!("claude-sonnet-4")),
         (&chat, "gen_ai.provider.name", json!("anthropic")),
+        (&chat, "gen_ai.request.model", json!("claude-sonnet-4")),
         (&chat, "gen_ai.response.model", json!("claude-sonnet-4-6")),
         (&chat, "gen_ai.usage.input_tokens", json!(70)),
         (&chat, "gen_ai.usage.output_tokens", json!(7)),
@@ -260,6 +266,54 @@ async fn what_is_given_up_or_fails_leaves_as_an_error_and_masked() {
     );
     let sent = format!("{all:?}");
     assert!(sent.contains("AKIA…(masked)") && !sent.contains(&key));
+}
+
+#[tokio::test]
+async fn a_turn_that_fails_says_whom_it_asked_and_which_fault_it_was() {
+    let server = collector(vec![ResponseTemplate::new(200)]).await;
+    let (exporter, shipper) = start(&server.uri());
+    let traced = Traced::begin(&exporter, lease(), None).expect("sampled");
+    let agent = began(SpanKind::Agent, "security", None, 1);
+    let (one, two) = (
+        began(SpanKind::Llm, "llm", Some(agent.id), 2),
+        began(SpanKind::Llm, "llm", Some(agent.id), 3),
+    );
+    traced.start(&agent);
+    traced.start(&one);
+    let late = SpanEnd {
+        output: json!({"fault": "time used up"}),
+        ..ended(&one, Some("too late"), 4)
+    };
+    traced.end(&late);
+    traced.end(&ended(&agent, Some("too late"), 5));
+    // A turn that is given up with its attempt.
+    traced.start(&two);
+    drop(traced);
+    shipper.finish(PATIENCE).await;
+
+    let all: Vec<Span> = received(&server).await.iter().flat_map(spans).collect();
+    let told: Vec<[Value; 4]> = all[..3]
+        .iter()
+        .map(|span| {
+            let read = |key: &str| read(&span.attributes, key);
+            [
+                json!(span.name),
+                read("gen_ai.provider.name"),
+                read("gen_ai.request.model"),
+                read("error.type"),
+            ]
+        })
+        .collect();
+    let row = |name: &str, error: &str| [name, "anthropic", "claude-sonnet-4", error].map(|word| json!(word));
+    assert_eq!(
+        told,
+        [
+            row("chat claude-sonnet-4", "time used up"),
+            row("invoke_agent security", "time used up"),
+            row("chat claude-sonnet-4", "_OTHER"),
+        ]
+    );
+    assert_eq!(read(&all[0].attributes, "gen_ai.response.model"), Value::Null);
 }
 
 /// Sends so many attempts of one span each.

@@ -1,5 +1,7 @@
 //! JSON in a model's prose: fenced, explained before and after, or alone.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 /// The longest answer that is searched; more than any budget lets a model write.
@@ -10,14 +12,20 @@ const LONGEST: usize = 256 * 1024;
 /// A brace that begins no JSON is passed over, so `{x}` in a sentence hides nothing behind it.
 #[must_use]
 pub fn values(text: &str) -> Vec<Value> {
-    let text = text.get(..LONGEST).unwrap_or(text);
+    placed(text).into_iter().map(|(_, value)| value).collect()
+}
+
+/// The same, with the place of each, in bytes.
+#[must_use]
+pub fn placed(text: &str) -> Vec<(Range<usize>, Value)> {
+    let text = &text[..text.floor_char_boundary(LONGEST)];
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(start) = text[at..].find(['{', '[']).map(|offset| at + offset) {
         let mut reader = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
         match reader.next() {
             Some(Ok(value)) => {
                 at = start + reader.byte_offset().max(1);
-                found.push(value);
+                found.push((start..at, value));
             }
             _ => at = start + 1,
         }

@@ -4,9 +4,13 @@
 //! Binary files and those whose lines are not shown cannot be reviewed; they are counted apart,
 //! since unlike noise their absence matters.
 
+use millstream::domain::{Finding, Severity};
+
 use crate::agent::prompt::named;
+use crate::agent::trace::presentable;
 use crate::diff::{Diff, FileDiff, Status};
 use crate::github::Cut;
+use crate::tools::secrets;
 
 /// Lock files, by their whole name.
 const NOISE_NAMES: [&str; 24] = [
@@ -58,6 +62,18 @@ const NOISE_FOLDERS: [&str; 3] = ["node_modules", "dist", "__snapshots__"];
 /// of the trade (`app/vendor/invoice.py`).
 const NOISE_ROOTS: [&str; 2] = ["vendor", "third_party"];
 
+/// Keys in noise that are told of; a bundle with more is no better known for them.
+const LEAKS: usize = 50;
+
+/// A file's name, with the one that it had before if that was another.
+#[must_use]
+pub fn with_old_name(path: &str, old: Option<&str>) -> String {
+    match old.filter(|old| *old != path) {
+        Some(old) => format!("{path}, before {old}"),
+        None => path.to_owned(),
+    }
+}
+
 /// Whether a file is noise. Letter case does not matter.
 #[must_use]
 pub fn is_noise(path: &str) -> bool {
@@ -77,6 +93,10 @@ pub fn is_noise(path: &str) -> bool {
 pub struct LeftOut {
     /// Noise.
     pub noise: Vec<String>,
+    /// Keys in the added lines of noise: who commits a bundle commits what was bundled.
+    pub leaked: Vec<Finding>,
+    /// Files that got another name or mode, and no other line.
+    pub unchanged: Vec<String>,
     /// Binary files.
     pub binary: Vec<String>,
     /// Files that changed in lines which GitHub does not show, since the change is too large.
@@ -95,10 +115,33 @@ impl LeftOut {
     /// What a reader of the verdict must know, a sentence part for each reason. Noise is not in it.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
-        let files = |paths: &[String], singular: &str, plural: &str| {
-            let words = if paths.len() == 1 { singular } else { plural };
-            (!paths.is_empty()).then(|| format!("{} {words} ({})", paths.len(), named(paths)))
-        };
+        let gaps = self.gaps().into_iter();
+        counted(&self.binary, "binary file", "binary files")
+            .into_iter()
+            .chain(gaps)
+            .collect()
+    }
+
+    /// What is left out of every review: it is no text that people write, or none at all.
+    #[must_use]
+    pub fn usual(&self) -> Vec<String> {
+        [
+            counted(&self.binary, "binary file", "binary files"),
+            counted(&self.noise, "lock or generated file", "lock or generated files"),
+            counted(
+                &self.unchanged,
+                "file without changed lines",
+                "files without changed lines",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// What should have been reviewed and was not.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<String> {
         let beyond = self.beyond.map(|(count, cut)| {
             let why = match cut {
                 Cut::Unlisted => "which GitHub does not list",
@@ -107,23 +150,22 @@ impl LeftOut {
             format!("all files after the first {count}, {why}")
         });
         [
-            files(&self.binary, "binary file", "binary files"),
-            files(
+            counted(
                 &self.without_patch,
                 "file whose change GitHub does not show",
                 "files whose changes GitHub does not show",
             ),
-            files(
+            counted(
                 &self.unreadable,
                 "file with a damaged patch",
                 "files with damaged patches",
             ),
-            files(
+            counted(
                 &self.too_large,
                 "file too large for the reviewers, read by the tools only",
                 "files too large for the reviewers, read by the tools only",
             ),
-            files(
+            counted(
                 &self.over_budget,
                 "file beyond the reviewers' budget, read by the tools only",
                 "files beyond the reviewers' budget, read by the tools only",
@@ -162,16 +204,53 @@ impl LeftOut {
     }
 }
 
-/// Parts a change into what is reviewed and what is not; files without a changed line are in neither.
+/// How many files there are of a sort, and which; none if there is none.
+fn counted(paths: &[String], singular: &str, plural: &str) -> Option<String> {
+    let words = if paths.len() == 1 { singular } else { plural };
+    (!paths.is_empty()).then(|| format!("{} {words} ({})", paths.len(), named(paths)))
+}
+
+/// The keys in a file that nobody reads: those with a form of their own. Passwords are told by the name beside them, and
+/// in a bundle names mean nothing.
+fn leaked(file: &FileDiff) -> Vec<Finding> {
+    let leak = |leak: secrets::Leak| Finding {
+        agent: super::FILTER.to_owned(),
+        severity: if leak.sample {
+            Severity::Info
+        } else {
+            Severity::Block
+        },
+        file: Some(presentable(&file.path)),
+        line: Some(leak.line),
+        note: format!(
+            "A secret in a file that is generated or foreign: {} {}.",
+            leak.kind.replace('_', " "),
+            leak.shown
+        ),
+    };
+    secrets::leaks(file)
+        .into_iter()
+        .filter(|leak| leak.has_form)
+        .map(leak)
+        .collect()
+}
+
+/// Parts a change into what is reviewed and what is not.
 pub fn apart(files: Vec<FileDiff>, left_out: &mut LeftOut) -> Diff {
     let mut kept = Vec::with_capacity(files.len());
     for file in files {
         if is_noise(&file.path) {
+            let room = LEAKS.saturating_sub(left_out.leaked.len());
+            left_out.leaked.extend(leaked(&file).into_iter().take(room));
             left_out.noise.push(file.path);
         } else if file.status == Status::Binary {
             left_out.binary.push(file.path);
         } else if !file.hunks.is_empty() {
             kept.push(file);
+        } else {
+            left_out
+                .unchanged
+                .push(with_old_name(&file.path, file.old_path.as_deref()));
         }
     }
     Diff { files: kept }

@@ -3,6 +3,8 @@
 //! A model may name a file or a line that is not there. Such a place is taken out and the note says
 //! so; the words stay.
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::str::FromStr as _;
 
 use millstream::domain::{Finding, Severity};
@@ -30,16 +32,16 @@ pub struct Report {
     pub note: String,
 }
 
-/// Whether an answer holds a list of findings.
+/// Whether an answer holds a list of findings, all of which can be read.
 #[must_use]
 pub fn is_readable(text: &str) -> bool {
-    list(text).is_some()
+    list(text).is_some_and(|listed| !listed.broken)
 }
 
 /// Reads a reviewer's answer.
 #[must_use]
 pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
-    let Some(items) = list(text) else {
+    let Some(Listed { items, broken }) = list(text) else {
         return unreadable(agent, text);
     };
     let mut findings: Vec<Finding> = items
@@ -48,6 +50,10 @@ pub fn read(agent: &str, text: &str, diff: &Diff) -> Report {
         .collect();
     findings.sort_by(gravest_first);
     cap(agent, &mut findings);
+    if broken {
+        let note = trace::excerpt(text.trim(), LONGEST_ANSWER);
+        findings.push(remark(agent, format!("{PARTLY_READABLE}{note}")));
+    }
     let note = note(&findings);
     Report { findings, note }
 }
@@ -99,8 +105,14 @@ pub fn remark(agent: &str, note: String) -> Finding {
     }
 }
 
-/// How a finding about what was not looked at begins.
+/// How a finding about what should have been looked at begins.
 const NOT_REVIEWED: &str = "Not reviewed: ";
+
+/// How a finding about an answer that nobody can read begins.
+const UNREADABLE: &str = "The reviewer's answer is not the list it was asked for: ";
+
+/// How a finding about an answer begins of which a part cannot be read.
+const PARTLY_READABLE: &str = "A part of the reviewer's answer cannot be read: ";
 
 /// A finding about what nobody, or this reviewer, has looked at.
 #[must_use]
@@ -108,24 +120,77 @@ pub fn not_reviewed(author: &str, what: &str) -> Finding {
     remark(author, format!("{NOT_REVIEWED}{what}."))
 }
 
-/// Whether a finding says that a reviewer has left a part of the change unread.
+/// A finding about what a review leaves out of every change.
 #[must_use]
-pub fn is_unread_part(finding: &Finding) -> bool {
-    finding.agent != super::FILTER && finding.note.starts_with(NOT_REVIEWED)
+pub fn left_out(author: &str, what: &str) -> Finding {
+    remark(author, format!("Left out: {what}."))
 }
 
-/// The list in an answer: the first array of objects, or of nothing; or what an object calls `findings`.
-fn list(text: &str) -> Option<Vec<Value>> {
-    embedded::values(text).into_iter().find_map(|value| match value {
-        Value::Array(items) if items.iter().all(Value::is_object) => Some(items),
-        Value::Object(mut members) => match members.remove("findings") {
-            Some(Value::Array(items)) => Some(items),
-            _ if members.contains_key("severity") => Some(vec![Value::Object(members)]),
-            _ => None,
-        },
-        Value::Array(_) => None,
-        _ => None,
+/// Whether a finding says that something which a review reads was not read, or not understood: then nobody can say that
+/// the change is fine.
+#[must_use]
+pub fn is_gap(finding: &Finding) -> bool {
+    [NOT_REVIEWED, UNREADABLE, PARTLY_READABLE]
+        .iter()
+        .any(|beginning| finding.note.starts_with(beginning))
+}
+
+/// What an answer holds.
+struct Listed {
+    items: Vec<Value>,
+    /// Something looks like a finding and cannot be read as one.
+    broken: bool,
+}
+
+/// The findings in an answer, wherever they stand in it: in arrays, in what an object calls `findings`, one by one. None
+/// if there is no list. Code that is quoted may hold an empty list too, so one counts only where an answer stands.
+fn list(text: &str) -> Option<Listed> {
+    let (mut items, mut seen) = (Vec::new(), HashSet::new());
+    let (mut is_list, mut graded) = (false, 0);
+    let mut take = |item: Value| {
+        graded += usize::from(item.get("severity").is_some());
+        // A draft that is repeated in the answer is one list.
+        if seen.insert(item.to_string()) {
+            items.push(item);
+        }
+    };
+    for (place, value) in embedded::placed(text) {
+        match value {
+            Value::Array(found) if found.is_empty() => is_list |= is_whole_answer(text, place),
+            Value::Array(found) => found.into_iter().filter(is_finding).for_each(&mut take),
+            Value::Object(mut members) => match members.remove("findings") {
+                Some(Value::Array(found)) => {
+                    is_list |= found.is_empty();
+                    found.into_iter().filter(is_finding).for_each(&mut take);
+                }
+                _ => Some(Value::Object(members))
+                    .filter(is_finding)
+                    .into_iter()
+                    .for_each(&mut take),
+            },
+            _ => {}
+        }
+    }
+    (is_list || !items.is_empty()).then(|| Listed {
+        broken: text.matches(r#""severity""#).count() > graded,
+        items,
     })
+}
+
+/// Whether a value is more than any JSON: it says something.
+fn is_finding(value: &Value) -> bool {
+    value["note"].as_str().is_some_and(|note| !note.trim().is_empty())
+}
+
+/// Whether what stands there is the answer, with words only before or only behind it, and no part of an expression.
+fn is_whole_answer(text: &str, place: Range<usize>) -> bool {
+    let (before, after) = (&text[..place.start], &text[place.end..]);
+    let frame = |c: char| c.is_whitespace() || c == '`' || c == '.';
+    let opens = before.trim_matches(frame);
+    let is_first = opens.is_empty() || opens.eq_ignore_ascii_case("json");
+    let is_last = after.trim_matches(frame).is_empty();
+    let is_code = before.ends_with(|c: char| c.is_alphanumeric() || "_)]>".contains(c));
+    (is_first || is_last) && !is_code
 }
 
 fn finding(agent: &str, item: &Value, diff: &Diff) -> Option<Finding> {
@@ -172,10 +237,7 @@ fn unreadable(agent: &str, text: &str) -> Report {
         text if text.is_empty() => "The reviewer answered nothing.".to_owned(),
         text => text,
     };
-    let remark = remark(
-        agent,
-        format!("The reviewer's answer is not the list it was asked for: {note}"),
-    );
+    let remark = remark(agent, format!("{UNREADABLE}{note}"));
     Report {
         findings: vec![remark],
         note,
@@ -292,6 +354,76 @@ mod tests {
             read("security", " ", &change()).note,
             "The reviewer answered nothing."
         );
+    }
+
+    #[test]
+    fn findings_are_read_wherever_they_stand_in_an_answer() {
+        let one = r#"{"severity":"warn","file":"x.rs","line":1,"note":"one"}"#;
+        let two = r#"{"severity":"warn","file":"x.rs","line":2,"note":"two"}"#;
+        for answer in [
+            format!("The loop over `items[]` is fine, but: [{one},{two}]"),
+            format!("`let x = [];` is fine.\n[{one}]\nAnd in the other file:\n[{two}]"),
+            format!("{one}\n{two}\n"),
+            format!("{{\"findings\":[{one}]}}\n{{\"findings\":[{two}]}}"),
+            format!("At first: [{one}]. No, wait: [{one}, {two}]"),
+            format!("[{one}, \"and so on\", {two}]"),
+            format!("[{one}] and {{\"note\":\"\"}} [{{}}] [] {two}"),
+        ] {
+            let report = read("security", &answer, &change());
+            let notes: Vec<&str> = report.findings.iter().map(|f| f.note.as_str()).collect();
+            assert_eq!(
+                (notes, is_readable(&answer)),
+                (vec!["one", "two"], true),
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_list_in_quoted_code_says_nothing() {
+        for answer in [
+            "The loop over `items[]` is fine, but line 2 leaks the key.",
+            "The default `[]` is shared by all callers.",
+            "I looked at items[]",
+            "[{}]",
+            "{}",
+        ] {
+            assert!(!is_readable(answer), "{answer}");
+            assert!(
+                is_gap(&read("security", answer, &change()).findings[0]),
+                "{answer}"
+            );
+        }
+        for answer in [
+            "[]",
+            "```json\n[]\n```",
+            "JSON\n[]\n\nNothing to add.",
+            "I found nothing: `[]`.",
+        ] {
+            assert!(is_readable(answer), "{answer}");
+            assert_eq!(read("security", answer, &change()).findings, [], "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_finding_that_cannot_be_read_is_asked_for_again_and_said() {
+        let good = r#"{"severity":"warn","note":"good"}"#;
+        for broken in [
+            r#"[{"severity":"block","note":"the "key" leaks"}, GOOD]"#,
+            r#"[GOOD, {"severity":"block","message":"no note"}]"#,
+            r#"{"findings":[GOOD]} {"result":{"findings":[{"severity":"block","note":"deeper"}]}}"#,
+        ] {
+            let answer = broken.replace("GOOD", good);
+            assert!(!is_readable(&answer), "{answer}");
+            let report = read("security", &answer, &change());
+            assert_eq!(
+                (report.findings.len(), report.findings[0].note.as_str()),
+                (2, "good")
+            );
+            assert!(is_gap(&report.findings[1]), "{:?}", report.findings);
+        }
+        let quoted = r#"[{"severity":"warn","note":"the member \"severity\" is unchecked"}]"#;
+        assert!(is_readable(quoted));
     }
 
     #[test]

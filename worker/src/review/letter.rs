@@ -70,10 +70,8 @@ pub fn write(result: &ReviewResult, job: JobId, head: &str, votes: Votes) -> Let
 fn event(result: &ReviewResult, votes: Votes) -> Event {
     match (result.verdict, votes) {
         (Verdict::RequestChanges, Votes::RequestChanges | Votes::Both) => Event::RequestChanges,
-        // Nobody votes for a change that a reviewer has not read to its end: whoever wrote it may have seen to that.
-        (Verdict::Approve, Votes::Both) if !result.findings.iter().any(findings::is_unread_part) => {
-            Event::Approve
-        }
+        // Nobody votes for a change that was not read to its end: whoever wrote it may have seen to that.
+        (Verdict::Approve, Votes::Both) if !result.findings.iter().any(findings::is_gap) => Event::Approve,
         _ => Event::Comment,
     }
 }
@@ -203,15 +201,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_votes_for_a_change_that_a_reviewer_has_not_read_to_its_end() {
+    fn nobody_votes_for_a_change_that_was_not_read_to_its_end() {
         let unread = findings::not_reviewed("security", "part 2 of 2 by security (src/a.rs)");
-        for (verdict, expected) in [
-            (Verdict::Approve, Event::Comment),
-            (Verdict::RequestChanges, Event::RequestChanges),
+        let beyond = findings::not_reviewed("filter", "all files after the first 3000");
+        let picture = findings::left_out("filter", "1 binary file (logo.png)");
+        for (verdict, found, expected) in [
+            (Verdict::Approve, &unread, Event::Comment),
+            (Verdict::Approve, &beyond, Event::Comment),
+            (Verdict::Approve, &picture, Event::Approve),
+            (Verdict::RequestChanges, &unread, Event::RequestChanges),
         ] {
             assert_eq!(
-                event(&result(verdict, vec![unread.clone()]), Votes::Both),
-                expected
+                event(&result(verdict, vec![found.clone()]), Votes::Both),
+                expected,
+                "{found:?}"
             );
         }
     }

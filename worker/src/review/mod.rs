@@ -15,6 +15,7 @@ pub mod sinks;
 pub mod verdict;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use millstream::domain::review::AgentNote;
@@ -22,13 +23,15 @@ use millstream::domain::{
     Failure, FailureClass, Finding, Phase, PrUrl, Progress, ReviewResult, StoredDiff, Usage,
 };
 use serde_json::{Value, json};
+use tracing::info;
 
-use crate::agent::budget::{Budget, Purse};
+use crate::agent::budget::{Budget, Purse, REVIEWERS};
 use crate::agent::prompt::{self, Briefing};
 use crate::agent::roster::JUDGE;
 use crate::agent::{Agent, Answer, Limits, Stage, parts, trace};
 use crate::aside::aside;
 use crate::diff::{self, Diff, FileDiff};
+use crate::fault::{Fault, Outcome};
 use crate::github::Github;
 use crate::model::Model;
 pub use crate::model::RunId;
@@ -36,9 +39,6 @@ use crate::reach::{HeadFiles, McpServers, Reach};
 use filter::LeftOut;
 use findings::Report;
 use sinks::{OfPart, Sinks};
-
-/// Reviewers at most, who share what a review may spend.
-const REVIEWERS: u64 = 3;
 
 /// The author of findings about what was not reviewed.
 const FILTER: &str = "filter";
@@ -59,6 +59,18 @@ pub struct Reviewer {
     github: Github,
     limits: Limits,
     mcp: McpServers,
+}
+
+/// How often a change is cut: at the size that is right for the model as far as we know, and at halves of it when the
+/// model says that a prompt is longer than it reads.
+const CUTS: u32 = 4;
+
+/// A change as the reviewers read it.
+struct Change<'a> {
+    prepared: &'a Prepared,
+    reach: &'a Reach,
+    chars: usize,
+    too_long: &'a AtomicBool,
 }
 
 /// A change after the filter.
@@ -100,47 +112,96 @@ impl Reviewer {
     ) -> Result<ReviewResult, Failure> {
         sinks.progress(Progress::phase(Phase::Prepare));
         let (files, left_out, mut reach) = self.fetch(input, sinks).await?;
-        let prepared = self.prepare(files, left_out).await?;
+        let (diff, left_out) = filtered(files, left_out).await?;
         reach.mcp = self.mcp.tools().await;
+        let reviewers = select::reviewers(&diff);
+        let purse = Purse::default();
+        let mut budgets: Vec<Budget<'_>> = reviewers
+            .iter()
+            .map(|agent| Budget::new(agent.name, self.limits, &purse))
+            .collect();
+        let (mut chars, mut cuts) = (self.model.prompt_chars(), 1);
+        loop {
+            let prepared = self.cut(&diff, left_out.clone(), chars).await?;
+            let too_long = AtomicBool::new(false);
+            let change = Change {
+                prepared: &prepared,
+                reach: &reach,
+                chars,
+                too_long: &too_long,
+            };
+            let reviewed = self
+                .reviewed(run, sinks, &reviewers, &change, &mut budgets, &purse)
+                .await;
+            let failed_for_its_length = reviewed.is_err() && too_long.load(Ordering::Relaxed);
+            if failed_for_its_length && cuts < CUTS && Fault::TooLong.rule().outcome == Outcome::Smaller {
+                cuts += 1;
+                chars /= 2;
+                info!(review.id = %run.job, "a prompt is longer than the model reads: cut again at {chars} characters");
+                continue;
+            }
+            let stage = self.stage(run, sinks, &prepared.diff, &change, &purse);
+            return judged(&stage, reviewed?, &prepared.left_out).await;
+        }
+    }
+
+    /// Lets every reviewer read the change, in the parts that it was cut into.
+    async fn reviewed(
+        &self,
+        run: RunId,
+        sinks: &dyn Sinks,
+        reviewers: &[&'static Agent],
+        change: &Change<'_>,
+        budgets: &mut [Budget<'_>],
+        purse: &Purse,
+    ) -> Result<Vec<Reviewed>, Failure> {
+        let prepared = change.prepared;
         let detail = prepared.left_out.detail(prepared.diff.files.len());
         sinks.progress(Progress::Phase {
             phase: Phase::Filter,
             detail: Some(detail),
         });
-
-        let reviewers = select::reviewers(&prepared.diff);
         let names: Vec<&str> = reviewers.iter().map(|agent| agent.name).collect();
         sinks.progress(Progress::Phase {
             phase: Phase::Review,
             detail: Some(names.join(", ")),
         });
-        let (model, limits, purse) = (&*self.model, self.limits, Purse::default());
         let parts: Vec<OfPart<'_>> = (0..prepared.briefings.len())
             .map(|part| OfPart { sinks, part })
             .collect();
-        let stage = |sinks, diff: &Arc<Diff>| Stage {
-            model,
-            sinks,
-            run,
-            limits,
-            purse: &purse,
-            diff: Arc::clone(diff),
-            reach: &reach,
-        };
         let stages: Vec<(Stage<'_>, &Briefing)> = parts
             .iter()
             .zip(&prepared.briefings)
-            .map(|(sinks, briefing)| (stage(sinks as &dyn Sinks, &briefing.diff), briefing))
+            .map(|(sinks, briefing)| (self.stage(run, sinks, &briefing.diff, change, purse), briefing))
             .collect();
         // Every reviewer is waited for, also when one has failed: the next attempt then finds the
         // others' turns and pays for them no more.
-        let answers = join_all(reviewers.iter().map(|agent| {
-            let budget = Budget::new(agent.name, limits, &purse);
-            reviewed(&stages, agent, &prepared.diff, budget)
-        }))
-        .await;
-        let reports = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        judged(&stage(sinks, &prepared.diff), reports, &prepared.left_out).await
+        let reading = reviewers
+            .iter()
+            .zip(budgets)
+            .map(|(agent, budget)| reviewed(&stages, agent, &prepared.diff, budget));
+        join_all(reading).await.into_iter().collect()
+    }
+
+    fn stage<'a>(
+        &'a self,
+        run: RunId,
+        sinks: &'a dyn Sinks,
+        diff: &Arc<Diff>,
+        change: &Change<'a>,
+        purse: &'a Purse,
+    ) -> Stage<'a> {
+        Stage {
+            model: &*self.model,
+            sinks,
+            run,
+            limits: self.limits,
+            purse,
+            diff: Arc::clone(diff),
+            reach: change.reach,
+            prompt_chars: change.chars,
+            too_long: change.too_long,
+        }
     }
 
     /// The files of the change, which of them cannot be read, and what can be read beyond them.
@@ -173,19 +234,14 @@ impl Reviewer {
         Ok((files, left_out, Reach::with_files(files_at_head)))
     }
 
-    /// Takes the noise out and writes what the reviewers are shown.
-    async fn prepare(&self, files: Vec<FileDiff>, mut left_out: LeftOut) -> Result<Prepared, Failure> {
-        let chars = self.model.prompt_chars();
+    /// Cuts the change into parts of so many characters and writes what the reviewers are shown.
+    async fn cut(&self, diff: &Arc<Diff>, mut left_out: LeftOut, chars: usize) -> Result<Prepared, Failure> {
+        let diff = Arc::clone(diff);
         let most = parts::affordable(
             self.limits.tokens.min(self.limits.review_tokens / REVIEWERS),
             chars,
         );
         aside(move || {
-            let diff = filter::apart(files, &mut left_out);
-            if diff.files.is_empty() {
-                return Err(nothing_left(&left_out));
-            }
-            let diff = Arc::new(diff);
             let cut = parts::cut(&diff, chars, most);
             left_out.too_large = cut.too_large;
             left_out.over_budget = cut.over_budget;
@@ -199,19 +255,27 @@ impl Reviewer {
     }
 }
 
+/// Takes out of a change what nobody reviews.
+async fn filtered(files: Vec<FileDiff>, mut left_out: LeftOut) -> Result<(Arc<Diff>, LeftOut), Failure> {
+    aside(move || {
+        let diff = filter::apart(files, &mut left_out);
+        if diff.files.is_empty() {
+            return Err(nothing_left(&left_out));
+        }
+        Ok((Arc::new(diff), left_out))
+    })
+    .await?
+}
+
 fn nothing_left(left_out: &LeftOut) -> Failure {
-    let noise = match left_out.noise.as_slice() {
-        [] => None,
-        [one] => Some(format!("1 lock or generated file ({one})")),
-        more => Some(format!("{} lock or generated files", more.len())),
-    };
-    let parts: Vec<String> = noise.into_iter().chain(left_out.reasons()).collect();
+    let parts: Vec<String> = left_out.usual().into_iter().chain(left_out.gaps()).collect();
     let message = if parts.is_empty() {
         "nothing to review: no line is changed".to_owned()
     } else {
         format!("nothing to review: {}", parts.join(", "))
     };
-    Failure::lasting(FailureClass::Input, message)
+    // Names of files are a stranger's text, and this one is stored, logged and shown.
+    Failure::lasting(FailureClass::Input, trace::presentable(&message))
 }
 
 fn unwritable(error: &serde_json::Error) -> Failure {
@@ -234,7 +298,7 @@ async fn reviewed(
     stages: &[(Stage<'_>, &Briefing)],
     agent: &'static Agent,
     diff: &Diff,
-    mut budget: Budget<'_>,
+    budget: &mut Budget<'_>,
 ) -> Result<Reviewed, Failure> {
     let tell = |event| {
         if let Some((stage, _)) = stages.first() {
@@ -247,7 +311,7 @@ async fn reviewed(
     let (mut reports, mut over) = (Vec::with_capacity(stages.len()), Vec::new());
     for (number, (stage, briefing)) in (1..).zip(stages) {
         let opening = Arc::clone(&briefing.opening);
-        match stage.run(agent, opening, &briefing.span_input, &mut budget).await {
+        match stage.run(agent, opening, &briefing.span_input, budget).await {
             Ok(answer) => reports.push(findings::read(agent.name, &answer.text, diff)),
             Err(failure) if failure.class == FailureClass::Budget => over.push((number, *briefing, failure)),
             Err(failure) => return Err(failure),
@@ -287,21 +351,14 @@ async fn judged(
     left_out: &LeftOut,
 ) -> Result<ReviewResult, Failure> {
     stage.sinks.progress(Progress::phase(Phase::Judge));
-    let mut reasons: Vec<String> = left_out
-        .reasons()
-        .iter()
-        .map(|reason| trace::presentable(reason))
-        .collect();
-    let of_nobody = reasons.len();
-    // Reviewers that went over may have used up the review's budget too. What they found is paid for, and of no use
-    // without a verdict: the judge has limits of its own, and one answer to give.
-    let (went_over, own) = (
-        reviewed.iter().any(|one| !one.unread.is_empty()),
-        Purse::default(),
-    );
-    let purse = if went_over { &own } else { stage.purse };
+    let presentable =
+        |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| trace::presentable(text)).collect() };
+    let mut reasons = presentable(left_out.reasons());
+    // The reviewers may have used up the review's budget. What they found is paid for, and of no use without a verdict:
+    // the judge has limits of its own, and one answer to give.
+    let purse = Purse::default();
     let mut notes = Vec::with_capacity(reviewed.len() + 1);
-    let (mut found, mut usage, mut cost_usd) = (Vec::new(), Usage::default(), 0.0);
+    let (mut found, mut usage, mut cost_usd) = (left_out.leaked.clone(), Usage::default(), 0.0);
     for one in reviewed {
         notes.push(AgentNote {
             agent: one.agent.to_owned(),
@@ -312,14 +369,15 @@ async fn judged(
         usage += one.usage;
         cost_usd += one.cost_usd;
     }
-    let mut budget = Budget::new(JUDGE.name, stage.limits, purse);
+    let mut budget = Budget::new(JUDGE.name, stage.limits, &purse);
     let answer = ask_judge(stage, &found, &notes, &reasons, &mut budget).await?;
     let (paid, paid_usd) = budget.paid();
     usage += paid;
     cost_usd += paid_usd;
     let judgement = verdict::read(&answer.text);
-    let of_nobody = reasons.iter().take(of_nobody);
-    found.extend(of_nobody.map(|reason| findings::not_reviewed(FILTER, reason)));
+    let (usual, gaps) = (presentable(left_out.usual()), presentable(left_out.gaps()));
+    found.extend(usual.iter().map(|what| findings::left_out(FILTER, what)));
+    found.extend(gaps.iter().map(|what| findings::not_reviewed(FILTER, what)));
     // Stable: findings of one grade and place stay in the reviewers' order.
     found.sort_by(findings::gravest_first);
     let reason = with_left_out(judgement.reason, &reasons);

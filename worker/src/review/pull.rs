@@ -42,7 +42,12 @@ pub fn read(listed: PullFiles, raw: Option<&str>) -> (Vec<FileDiff>, LeftOut) {
                 None => left_out.without_patch.push(file.filename),
             },
             None if file.status != "renamed" => left_out.binary.push(file.filename),
-            None => {}
+            None => {
+                let old = file.previous_filename.as_deref().map(diff::spelt_out);
+                left_out
+                    .unchanged
+                    .push(filter::with_old_name(&file.filename, old.as_deref()));
+            }
         }
     }
     (files, left_out)

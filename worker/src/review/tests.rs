@@ -111,13 +111,13 @@ async fn every_demo_diff_gets_the_verdict_it_deserves() {
         ("clean-rust", Verdict::Approve, 1, vec![]),
         ("docs-only", Verdict::Approve, 1, vec![]),
         ("rename-and-delete", Verdict::Approve, 2, vec![]),
-        ("lockfile-bump", Verdict::Approve, 2, vec![]),
+        ("lockfile-bump", Verdict::Approve, 2, vec![Severity::Info]),
         ("huge-hunk", Verdict::Approve, 2, vec![Severity::Warn]),
         (
             "query-per-row",
             Verdict::RequestChanges,
             1,
-            vec![Severity::Warn; 3],
+            vec![Severity::Block, Severity::Warn, Severity::Warn],
         ),
         ("pale-styles", Verdict::RequestChanges, 2, vec![Severity::Warn; 5]),
     ] {
@@ -545,7 +545,9 @@ async fn a_pull_request_is_reviewed_and_what_github_does_not_show_is_said() {
     assert_eq!(
         remarks,
         [
-            "Not reviewed: 1 binary file (logo.png).",
+            "Left out: 1 binary file (logo.png).",
+            "Left out: 1 lock or generated file (yarn.lock).",
+            "Left out: 1 file without changed lines (src/b.rs, before src/c.rs).",
             "Not reviewed: 1 file whose change GitHub does not show (src/huge.rs).",
             "Not reviewed: 1 file with a damaged patch (src/cut.rs).",
         ]

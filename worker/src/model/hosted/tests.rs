@@ -90,7 +90,9 @@ async fn a_turn_streams_in_and_is_counted() {
         played.script(vec![Act::Says("a long answer".into())]);
         let heard = AtomicUsize::new(0);
         let answer = hosted
-            .turn(&request(), &|chars| heard.store(chars, Ordering::Relaxed))
+            .turn(&request(), &|underway| {
+                heard.store(underway.chars, Ordering::Relaxed);
+            })
             .await
             .expect("an answer");
         let usage = Usage {
@@ -282,7 +284,9 @@ async fn every_fault_of_a_provider_comes_to_the_outcome_of_its_row() {
     let limited = |seconds: &str| Act::Status(429, vec![("retry-after", seconds.into())], String::new());
     let asks_to_wait = |status| Act::Status(status, vec![("retry-after", "60".into())], String::new());
     for (act, fault) in [
+        // What is limited for a moment and still is at the last try is limited for longer.
         (limited("0.002"), Fault::RateLimited),
+        (Act::status(429), Fault::RateLimited),
         (limited("60"), Fault::RateLimitedLong),
         (asks_to_wait(502), Fault::RateLimitedLong),
         (asks_to_wait(408), Fault::RateLimitedLong),
@@ -309,17 +313,22 @@ async fn every_fault_of_a_provider_comes_to_the_outcome_of_its_row() {
             let rule = fault.rule();
             let (retry, expected) = match rule.outcome {
                 Outcome::Bury if fault == Fault::StillCut => (Retry::Never, TRIES),
-                Outcome::Bury => (Retry::Never, 1),
+                Outcome::Bury | Outcome::Smaller => (Retry::Never, 1),
                 Outcome::Wait => (told.failure.retry, 1),
                 _ => (told.failure.retry, TRIES),
             };
             let waits = matches!(told.failure.retry, Retry::Wait(_));
             assert_eq!(
                 waits,
-                rule.outcome == Outcome::Wait,
+                rule.outcome == Outcome::Wait || fault == Fault::RateLimited,
                 "{act:?}: {:?}",
                 told.failure
             );
+            let named = match fault {
+                Fault::RateLimited => Fault::RateLimitedLong,
+                fault => fault,
+            };
+            assert_eq!(told.fault, Some(named), "{act:?} of {provider}");
             assert_eq!(
                 (told.failure.retry, told.failure.class),
                 (retry, rule.class),
@@ -407,6 +416,89 @@ async fn a_server_that_knows_no_schemas_is_asked_without_one_from_then_on() {
         }
         assert_eq!(played.seen().len(), 3, "refused once, then two answers");
     }
+}
+
+#[tokio::test]
+async fn a_model_that_takes_its_limit_by_the_other_name_is_asked_with_that_from_then_on() {
+    let (played, hosted) = played(Provider::OpenAi).await;
+    for (request, refused, taken) in [
+        (request(), "max_tokens", "max_completion_tokens"),
+        (for_judge(), "max_completion_tokens", "max_tokens"),
+    ] {
+        played.forget();
+        played.direct(move |seen: &Seen| {
+            if seen.body[refused].is_null() {
+                Act::usual(seen)
+            } else {
+                let told = "Unsupported parameter: this is not 'max_completion_tokens'";
+                Act::Status(400, Vec::new(), told.to_owned())
+            }
+        });
+        for _ in 0..2 {
+            asked(&hosted, &request).await.expect("an answer");
+        }
+        let seen = played.seen();
+        assert_eq!(seen.len(), 3, "refused once, then two answers");
+        assert_eq!(seen[2].body[taken], 4_096);
+        // A server that takes neither is asked once more at the most.
+        played.direct(|_| Act::Status(400, Vec::new(), "max_completion_tokens".to_owned()));
+        let failure = asked(&hosted, &request).await.expect_err("refused").failure;
+        assert_eq!((failure.retry, played.seen().len()), (Retry::Never, 4));
+    }
+}
+
+#[tokio::test]
+async fn what_a_turn_has_cost_is_told_while_it_is_under_way() {
+    for provider in BOTH {
+        let (played, hosted) = played(provider).await;
+        // A whole answer that says nothing, one that breaks off, and one that never ends.
+        played.script(vec![
+            Act::Empty,
+            Act::ErrorEvent("overloaded_error"),
+            Act::HalfSilence,
+        ]);
+        let (last, halves) = (Mutex::new(Underway::default()), tokio::sync::Notify::new());
+        let request = request();
+        let heard = |underway: Underway| {
+            *last.lock().expect("nobody panics") = underway;
+            if underway.chars > 0 && played.seen().len() == 3 {
+                halves.notify_one();
+            }
+        };
+        tokio::select! {
+            ended = hosted.turn(&request, &heard) => panic!("it never ends: {ended:?}"),
+            () = halves.notified() => {}
+        }
+        let known = last.into_inner().expect("nobody panics");
+        // The first try is known, of the others what they had read and said.
+        assert!(
+            known.usage.input_tokens > TURN.0 && known.usage.output_tokens > TURN.1,
+            "{known:?}"
+        );
+        let price = price::of(provider, names(provider).0).0;
+        let (read, written) = (known.usage.input_tokens, known.usage.output_tokens);
+        let cost = price.cost(Metered {
+            input: read,
+            output: written,
+            ..Metered::default()
+        });
+        assert!((known.cost_usd - cost).abs() < 1e-9, "{known:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_outlasts_a_step_lets_jobs_wait_and_holds_back_all_of_them() {
+    let (played, hosted) = played(Provider::Anthropic).await;
+    played.direct(|_| Act::Status(429, vec![("retry-after", "0.002".into())], String::new()));
+    for _ in 0..3 {
+        let failure = asked(&hosted, &request()).await.expect_err("limited").failure;
+        assert!(
+            matches!(failure.retry, Retry::Wait(pause) if pause > Duration::from_secs(10)),
+            "{failure:?}"
+        );
+        assert!(!failure.counts());
+    }
+    assert_eq!(played.seen().len(), 3, "only the first has sent anything");
 }
 
 #[tokio::test]

@@ -121,10 +121,12 @@ fn words(pattern: &str) -> String {
     }
 }
 
+const SQL_FROM_TEXT: &str = "This SQL is put together from text; bind the values as parameters.";
+
 /// Forms of code that are unsafe whatever stands around them.
 static UNSAFE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     const SQL: &str = r"(?:SELECT\b.+\bFROM|INSERT\s+INTO|UPDATE\b.+\bSET|DELETE\s+FROM)\b";
-    let sql = "This SQL is put together from text; bind the values as parameters.";
+    let sql = SQL_FROM_TEXT;
     let tls = "The certificate of the server is not checked here; anyone in between can read and change what is sent.";
     let shell = "A shell runs a command that is put together from text; pass the arguments as a list.";
     let html =
@@ -162,12 +164,23 @@ static UNSAFE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
+/// A value that is put between the quotes of a statement: whoever says the value says the rest of the statement too.
+/// What stands outside of quotes may be the name of a table, which nobody else has a say in.
+static QUOTED_VALUE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"'(?:\$?\{|%[sv]|["`]\s*[+.])"#).expect("the form compiles: a test runs it")
+});
+
 fn unsafe_code(file: &FileDiff) -> Vec<Remark> {
     file.added()
         .filter(|line| line.text.len() < 2_000 && !is_comment(line.text))
         .filter_map(|line| {
             let (_, note) = UNSAFE.iter().find(|(form, _)| form.is_match(line.text))?;
-            Some(Remark::at(Severity::Warn, &file.path, line.number, *note))
+            let severity = if *note == SQL_FROM_TEXT && QUOTED_VALUE.is_match(line.text) {
+                Severity::Block
+            } else {
+                Severity::Warn
+            };
+            Some(Remark::at(severity, &file.path, line.number, *note))
         })
         .collect()
 }

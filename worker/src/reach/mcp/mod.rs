@@ -8,7 +8,8 @@
 mod connection;
 pub mod settings;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -44,6 +45,9 @@ const PATIENCE: Patience = Patience {
 /// How long a server that failed is left alone.
 const LEFT_ALONE: Duration = Duration::from_secs(60);
 
+/// How long a list of tools is believed: reviews that begin together ask once.
+const LISTED_FOR: Duration = Duration::from_secs(60);
+
 /// Tools of one server that are offered: more would fill the prompt.
 const TOOLS: usize = 16;
 
@@ -77,13 +81,24 @@ pub struct McpServers {
 struct Known {
     server: McpServer,
     patience: Patience,
-    state: Mutex<State>,
+    /// Held while it is connected to, so that this is done once; never while it is asked.
+    connection: Mutex<Option<Arc<Connection>>>,
+    news: Arc<SyncMutex<News>>,
 }
 
-enum State {
-    /// Not connected; not to be asked before this time.
-    Away(Option<Instant>),
-    Connected(Arc<Connection>),
+/// What was found out about a server.
+#[derive(Default)]
+struct News {
+    /// It failed, and is not to be asked before this time.
+    away_until: Option<Instant>,
+    listed: Option<Listed>,
+}
+
+/// What a server has said it offers.
+struct Listed {
+    at: Instant,
+    connection: Arc<Connection>,
+    tools: Vec<McpTool>,
 }
 
 /// A tool of a connected server.
@@ -94,6 +109,7 @@ pub struct McpTool {
     name: String,
     patience: Patience,
     connection: Arc<Connection>,
+    news: Arc<SyncMutex<News>>,
 }
 
 impl McpServers {
@@ -107,7 +123,8 @@ impl McpServers {
         let known = |server| Known {
             server,
             patience,
-            state: Mutex::new(State::Away(None)),
+            connection: Mutex::default(),
+            news: Arc::default(),
         };
         Self {
             servers: Arc::new(servers.into_iter().map(known).collect()),
@@ -122,38 +139,77 @@ impl McpServers {
 }
 
 impl Known {
+    /// Its tools, within its time: whoever else is at it meanwhile.
     async fn tools(&self) -> Vec<McpTool> {
         let (name, connect) = (&self.server.name, self.patience.connect);
-        let mut state = self.state.lock().await;
-        let connected = match &*state {
-            State::Away(Some(until)) if *until > Instant::now() => return Vec::new(),
-            State::Connected(connection) if !connection.is_closed() => Some(Arc::clone(connection)),
-            _ => None,
-        };
-        let asking = async {
-            let connection = match connected {
-                Some(connection) => connection,
-                None => Arc::new(Connection::open(&self.server).await?),
-            };
-            let listed = connection.list().await?;
-            Ok::<_, String>((connection, listed))
-        };
-        let asked = tokio::time::timeout(connect, asking).await;
-        match asked.unwrap_or_else(|_| Err(format!("it did not answer within {connect:?}"))) {
-            Ok((connection, listed)) => {
-                if matches!(*state, State::Away(_)) {
-                    info!("the MCP server {name} offers {} tools", listed.len());
-                }
-                *state = State::Connected(Arc::clone(&connection));
-                self.offered(&connection, listed)
+        let asked_it = AtomicBool::new(false);
+        let asked = tokio::time::timeout(connect, self.asked(&asked_it)).await;
+        let why = match asked {
+            Ok(Ok(tools)) => return tools,
+            Ok(Err(why)) => http::one_line(&why),
+            Err(_) if !asked_it.into_inner() => {
+                warn!("a review goes on without the MCP server {name}: others wait for it");
+                return Vec::new();
             }
-            Err(why) => {
-                let why = http::one_line(&why);
-                warn!("reviews go on without the MCP server {name} for {LEFT_ALONE:?}: {why}");
-                *state = State::Away(Some(Instant::now() + LEFT_ALONE));
-                Vec::new()
-            }
+            Err(_) => format!("it did not answer within {connect:?}"),
+        };
+        warn!("reviews go on without the MCP server {name} for {LEFT_ALONE:?}: {why}");
+        *self.news() = News {
+            away_until: Some(Instant::now() + LEFT_ALONE),
+            listed: None,
+        };
+        // Whoever holds it has seen nothing of this yet, and will.
+        if let Ok(mut connection) = self.connection.try_lock() {
+            *connection = None;
         }
+        Vec::new()
+    }
+
+    async fn asked(&self, asked_it: &AtomicBool) -> Result<Vec<McpTool>, String> {
+        if let Some(tools) = self.lately() {
+            return Ok(tools);
+        }
+        let connection = {
+            let mut kept = self.connection.lock().await;
+            // Who held it may have found out.
+            if let Some(tools) = self.lately() {
+                return Ok(tools);
+            }
+            asked_it.store(true, Ordering::Relaxed);
+            match &*kept {
+                Some(connection) if !connection.is_closed() => Arc::clone(connection),
+                _ => {
+                    let opened = Arc::new(Connection::open(&self.server).await?);
+                    info!("the MCP server {} is connected", self.server.name);
+                    Arc::clone(kept.insert(opened))
+                }
+            }
+        };
+        let tools = self.offered(&connection, connection.list().await?);
+        *self.news() = News {
+            away_until: None,
+            listed: Some(Listed {
+                at: Instant::now(),
+                connection,
+                tools: tools.clone(),
+            }),
+        };
+        Ok(tools)
+    }
+
+    /// What is known without asking: none of its tools while it is left alone, and what it has listed not long ago.
+    fn lately(&self) -> Option<Vec<McpTool>> {
+        let news = self.news();
+        if news.away_until.is_some_and(|until| until > Instant::now()) {
+            return Some(Vec::new());
+        }
+        let listed = news.listed.as_ref()?;
+        let is_good = listed.at.elapsed() < LISTED_FOR && !listed.connection.is_closed();
+        is_good.then(|| listed.tools.clone())
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        locked(&self.news)
     }
 
     /// The tools that can be offered to a model.
@@ -172,11 +228,17 @@ impl Known {
                     name: tool.name.into_owned(),
                     patience: self.patience,
                     connection: Arc::clone(connection),
+                    news: Arc::clone(&self.news),
                 });
             }
         }
         tools
     }
+}
+
+fn locked(news: &SyncMutex<News>) -> MutexGuard<'_, News> {
+    // Whoever panicked while it held the lock has left news that can be read.
+    news.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spec(server: &str, tool: &Tool) -> Option<ToolSpec> {
@@ -230,7 +292,11 @@ impl McpTool {
         let call = self.patience.call;
         let called = tokio::time::timeout(call, self.connection.call(request)).await;
         let result = called.unwrap_or_else(|_| Err(format!("the tool did not answer within {call:?}")));
-        let result = result.map_err(|why| http::one_line(&why))?;
+        let result = result.map_err(|why| {
+            // It may be gone: the next review asks anew what it offers.
+            locked(&self.news).listed = None;
+            http::one_line(&why)
+        })?;
         let is_error = result.is_error == Some(true);
         // Masking a long text takes a while.
         let text = aside(move || words(&result))

@@ -219,8 +219,7 @@ async fn a_server_that_is_silent_away_or_talks_nonsense_offers_nothing_and_is_le
     let known = McpServers::waiting(vec![nowhere, closed, silent, nonsense], hasty);
     assert!(known.tools().await.is_empty());
     for server in known.servers.iter() {
-        let state = server.state.lock().await;
-        assert!(matches!(*state, State::Away(Some(_))), "{:?}", server.server);
+        assert!(server.news().away_until.is_some(), "{:?}", server.server);
     }
     assert!(known.tools().await.is_empty());
 }
@@ -240,15 +239,46 @@ async fn a_call_that_is_not_answered_ends_and_a_server_that_ended_is_begun_again
         .expect_err("no answer");
     assert!(slow.starts_with("the tool did not answer within"), "{slow}");
     assert!(named(&tools, "mcp_t_gone").call(&json!({})).await.is_err());
-    let first = match &*known.servers[0].state.lock().await {
-        State::Connected(connection) => Arc::clone(connection),
-        State::Away(_) => panic!("it was connected"),
-    };
+    let first = known.servers[0].connection.lock().await.clone();
+    let first = first.expect("it was connected");
     while !first.is_closed() {
         tokio::task::yield_now().await;
     }
     let again = known.tools().await;
     assert!(named(&again, "mcp_t_echo").call(&json!({})).await.is_ok());
+}
+
+#[tokio::test]
+async fn reviews_ask_a_slow_server_side_by_side_and_a_list_is_believed_for_a_while() {
+    // It answers who asked first only when somebody else has asked too.
+    let script = PROGRAM.replace(
+        r#"answer "{\"tools\":$TOOLS}" ;;"#,
+        r#"if [ -z "$first" ]; then first=$id; else
+             for id in "$first" "$id"; do answer "{\"tools\":$TOOLS}"; done
+           fi ;;"#,
+    );
+    assert_ne!(script, PROGRAM);
+    let known = servers(vec![program(&script, &json!([tool("echo")]))]);
+    let (one, two) = tokio::join!(known.tools(), known.tools());
+    assert_eq!((one.len(), two.len()), (1, 1));
+    // A third would wait for a fourth.
+    assert_eq!(known.tools().await.len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_its_time_for_a_server_that_another_is_at() {
+    let hasty = Patience {
+        connect: Duration::from_millis(100),
+        ..PATIENCE
+    };
+    let known = McpServers::waiting(vec![program(PROGRAM, &json!([tool("echo")]))], hasty);
+    let held = known.servers[0].connection.lock().await;
+    assert!(known.tools().await.is_empty());
+    assert!(
+        known.servers[0].news().away_until.is_none(),
+        "nobody has asked it"
+    );
+    drop(held);
 }
 
 /// Answers as a server at an address does.

@@ -14,7 +14,7 @@ pub(in crate::review) fn hosted(played: &Played) -> Hosted {
 }
 
 /// The same with another model for the reviewers; the provider says that this is the one that answers.
-fn asking_for(played: &Played, model: &str) -> Hosted {
+pub(in crate::review) fn asking_for(played: &Played, model: &str) -> Hosted {
     let access = Access {
         provider: Provider::Anthropic,
         base: played.uri().parse().expect("an address"),
@@ -110,6 +110,63 @@ async fn no_secret_leaves_for_a_provider_and_no_order_leaves_its_block() {
     }
 }
 
+/// Hunks in which a password stands on a line of its own, below its name: each with the passwords that are in it.
+fn below_their_names() -> Vec<(String, Vec<String>)> {
+    let word = |nth: usize| format!("q7Zr2Vx9Lm4{}", ["Tn8Kp3Ws6", "Yd1Hb5Jc0", "Fg7Ra2Qe9"][nth]);
+    let with = |text: &str, count: usize| {
+        let words: Vec<String> = (0..count).map(word).collect();
+        let text = (0..count).fold(text.to_owned(), |text, nth| {
+            text.replace(&format!("PW{nth}"), &words[nth])
+        });
+        (text, words)
+    };
+    let mut shapes: Vec<_> = ["+", "-", " "]
+        .into_iter()
+        .flat_map(|marker| {
+            [
+                with(
+                    &format!("{marker}const databasePassword =\n{marker}  \"PW0\";\n"),
+                    1,
+                ),
+                with(&format!("{marker}  password:\n{marker}    'PW0'\n"), 1),
+                with(&format!("{marker}let api_key\n{marker}    = \"PW0\";\n"), 1),
+                with(
+                    &format!("{marker}secret_key =\r\n{marker}\r\n{marker}  \"PW0\"\r\n"),
+                    1,
+                ),
+            ]
+        })
+        .collect();
+    // A name that stays and a value that is another, in either order and beside a third line.
+    shapes.push(with(" const token =\n-  \"PW0\";\n+  \"PW1\";\n", 2));
+    shapes.push(with("-password:\n+password :\n-  \"PW0\"\n+  \"PW1\"\n", 2));
+    shapes.push(with(" token =\n-  a(\"b\");\n+  \"PW0\";\n", 1));
+    shapes
+}
+
+#[tokio::test]
+async fn a_secret_on_the_line_below_its_name_is_masked_on_either_side() {
+    for (hunk, secrets) in below_their_names() {
+        let count = |without: char| hunk.lines().filter(|line| !line.starts_with(without)).count();
+        let (old, new) = (count('+'), count('-'));
+        let text = format!(
+            "--- a/x.ts\n+++ b/x.ts\n@@ -1,{} +1,{} @@\n{hunk} fin\n+ok\n",
+            old + 1,
+            new + 2
+        );
+        let (stub, sinks) = (Stub::new(), Recorded::new());
+        let result = reviewer(stub.clone())
+            .review(first(), stored(&text), &sinks)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}: {text}"));
+        let told = format!("{:?}{}{result:?}", stub.calls(), sinks.everything());
+        assert!(told.contains("(masked)"), "{text}");
+        for secret in secrets {
+            assert!(!told.contains(&secret[4..]), "{secret} of {text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_secret_in_the_name_of_a_file_is_masked_wherever_the_name_goes() {
     let key = &secrets()[0];
@@ -141,6 +198,66 @@ async fn a_secret_in_the_name_of_a_file_is_masked_wherever_the_name_goes() {
     for text in [&**shown, &counted[0].content] {
         assert!(text.contains("AKIA…(masked).rs"), "{text}");
     }
+    let everywhere = format!("{calls:?}{}{result:?}", sinks.everything());
+    assert!(!everywhere.contains(&key[8..]), "{everywhere}");
+}
+
+#[tokio::test]
+async fn a_secret_in_the_name_of_a_file_is_masked_when_nothing_is_left_to_review() {
+    let key = &secrets()[0];
+    let text = format!(
+        "diff --git a/{key}.png b/{key}.png\nBinary files a/{key}.png and b/{key}.png differ\n\
+         --- a/dist/{key}.js\n+++ b/dist/{key}.js\n@@ -1 +1,2 @@\n a\n+b\n\
+         diff --git a/{key}.rs b/b.rs\nsimilarity index 100%\nrename from {key}.rs\nrename to b.rs\n"
+    );
+    let failure = reviewer(Stub::new())
+        .review(first(), stored(&text), &Recorded::new())
+        .await
+        .expect_err("nothing is left");
+    assert_eq!(
+        failure.message,
+        "nothing to review: 1 binary file (AKIA…(masked).png), 1 lock or generated file (dist/AKIA…(masked).js), \
+         1 file without changed lines (b.rs, before AKIA…(masked).rs)"
+    );
+}
+
+#[tokio::test]
+async fn a_key_in_a_bundle_that_nobody_reads_blocks_and_is_masked() {
+    let (key, password) = (&secrets()[0], "q7Zr2Vx9Lm4Tn8Kp3Ws6");
+    let text = format!(
+        "--- a/dist/app.js\n+++ b/dist/app.js\n@@ -1 +1,3 @@\n a\n+k=\"{key}\"\n+password=\"{password}\"\n{SMALL}"
+    );
+    let (stub, sinks) = (Stub::new(), Recorded::new());
+    let result = reviewer(stub.clone())
+        .review(first(), stored(&text), &sinks)
+        .await
+        .expect("a result");
+    let told: Vec<(String, &str, &str)> = result
+        .findings
+        .iter()
+        .map(|one| (one.location(), one.severity.word(), one.note.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "dist/app.js:2".to_owned(),
+                "block",
+                "A secret in a file that is generated or foreign: aws access key AKIA…(masked)."
+            ),
+            (
+                "-".to_owned(),
+                "info",
+                "Left out: 1 lock or generated file (dist/app.js)."
+            ),
+        ]
+    );
+    let calls = stub.calls();
+    let judge = calls.iter().find(|call| call.agent == "judge").expect("a judge");
+    assert!(
+        format!("{:?}", judge.messages).contains("dist/app.js:2"),
+        "the judge knows of it"
+    );
     let everywhere = format!("{calls:?}{}{result:?}", sinks.everything());
     assert!(!everywhere.contains(&key[8..]), "{everywhere}");
 }

@@ -2,12 +2,21 @@
 
 use serde_json::Value;
 
-use super::scan::scan;
+use super::scan::{Hit, scan, scan_diff};
 
 /// Hides every secret that the scanner knows; the line count stays, so a masked diff is still one.
 #[must_use]
 pub fn mask(text: &str) -> String {
-    let hits = scan(text);
+    hidden(text, scan(text))
+}
+
+/// The same for a part of a diff, where a secret may be told by a line of which others stand between.
+#[must_use]
+pub fn mask_diff(text: &str) -> String {
+    hidden(text, scan_diff(text))
+}
+
+fn hidden(text: &str, hits: Vec<Hit>) -> String {
     if hits.is_empty() {
         return text.to_owned();
     }

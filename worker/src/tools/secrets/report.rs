@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::mask::first_line;
-use super::scan::scan;
+use super::scan::{Hit, scan};
 use crate::diff::{Diff, FileDiff};
 use crate::tools::{BadArguments, chosen, optional_text};
 
@@ -38,6 +38,57 @@ pub(in crate::tools) fn call(arguments: &Value, diff: &Diff) -> Result<Value, Ba
     Ok(json!({ "scannedLength": report.scanned, "findings": report.findings, "notListed": report.more }))
 }
 
+/// A secret in the added lines of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leak {
+    /// What it is, as `aws_access_key`.
+    pub kind: &'static str,
+    /// Its line in the new version of the file.
+    pub line: u32,
+    /// As much of it as may be shown.
+    pub shown: String,
+    /// It is the sample of a manual.
+    pub sample: bool,
+    /// Its form says so, and not a name beside it.
+    pub has_form: bool,
+    /// The characters before it in its line.
+    index: usize,
+}
+
+/// The secrets in the added lines of a file, which are scanned as one text, so that a key of many lines is one.
+#[must_use]
+pub fn leaks(file: &FileDiff) -> Vec<Leak> {
+    let (text, lines) = added(file);
+    let hits = scan(&text).into_iter().take(LISTED);
+    hits.map(|hit| leak(&hit, &text, &lines)).collect()
+}
+
+/// The added lines as one text, and where each begins, with its number.
+fn added(file: &FileDiff) -> (String, Vec<(usize, u32)>) {
+    let (mut text, mut lines) = (String::new(), Vec::new());
+    for line in file.added() {
+        lines.push((text.len(), line.number));
+        text.push_str(line.text);
+        text.push('\n');
+    }
+    (text, lines)
+}
+
+fn leak(hit: &Hit, text: &str, lines: &[(usize, u32)]) -> Leak {
+    let line = lines
+        .partition_point(|(start, _)| *start <= hit.at.start)
+        .saturating_sub(1);
+    let (start, number) = lines.get(line).copied().unwrap_or_default();
+    Leak {
+        kind: hit.kind,
+        line: number,
+        shown: first_line(&text[hit.at.clone()]),
+        sample: hit.sample,
+        has_form: hit.has_form(),
+        index: text[start..hit.at.start].chars().count(),
+    }
+}
+
 /// What a scan has found so far.
 #[derive(Default)]
 struct Report {
@@ -62,29 +113,17 @@ impl Report {
         }
     }
 
-    /// Scans the added lines as one text, so that a key of many lines is one finding.
     fn file(&mut self, file: &FileDiff) {
-        let mut text = String::new();
-        let mut lines = Vec::new();
-        for line in file.added() {
-            lines.push((text.len(), line.number));
-            text.push_str(line.text);
-            text.push('\n');
-        }
+        let (text, lines) = added(file);
         self.scanned += text.chars().count();
         for hit in scan(&text) {
             if self.is_full() {
                 continue;
             }
-            let line = lines
-                .partition_point(|(start, _)| *start <= hit.at.start)
-                .saturating_sub(1);
-            let (start, number) = lines.get(line).copied().unwrap_or_default();
-            let index = text[start..hit.at.start].chars().count();
-            let shown = first_line(&text[hit.at.clone()]);
+            let found = leak(&hit, &text, &lines);
             self.findings.push(json!({
-                "pattern": hit.kind, "match": shown, "index": index, "sample": hit.sample,
-                "file": file.path, "line": number,
+                "pattern": found.kind, "match": found.shown, "index": found.index, "sample": found.sample,
+                "file": file.path, "line": found.line,
             }));
         }
     }

@@ -27,7 +27,13 @@ pub(super) struct Rule {
     pub proof: Proof,
     /// The secret is group 1, 2 or 3 where there are groups, else the whole match.
     pub form: Regex,
+    /// The secret may stand on a later line than its name: [`GAP`] is in the form.
+    pub over_lines: bool,
 }
+
+/// What may stand between a name and its value: white space, and at the beginning of a line the marker of a diff. A
+/// formatter puts a long value on a line of its own, and a diff puts its marker before that.
+const GAP: &str = r"\s*(?:\n[+-]\s*){0,3}";
 
 /// The rules, the most telling first: where two match the same text, the first names it.
 pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
@@ -36,10 +42,10 @@ pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let quoted = format!(
         concat!(
             r#"(?i)(?:{})(?:[_-]?\d+|[_-](?:prod|production|live|staging|stage|dev|test|value|text|plain|base64|b64))?"#,
-            r#"["'`\]]{{0,2}}(?:\s*:\s*&?(?:'static\s+)?[a-z_][\w.<>]{{0,40}})?\s*(?::=|=>|=|:)\s*"#,
+            r#"["'`\]]{{0,2}}(?:\s*:\s*&?(?:'static\s+)?[a-z_][\w.<>]{{0,40}})?{}(?::=|=>|=|:){}"#,
             r#"(?:[bfru]{{1,2}})?(?:"([^"\r\n]{{6,200}})"|'([^'\r\n]{{6,200}})'|`([^`\r\n]{{6,200}})`)"#
         ),
-        NAMES
+        NAMES, GAP, GAP
     );
     let environment = concat!(
         r"(?m)^[+\- ]?[ \t]*(?:export[ \t]+|set[ \t]+|ENV[ \t]+|-[ \t]+)?[A-Z0-9_]*",
@@ -58,7 +64,7 @@ pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         (
             "aws_secret_key",
             Documented,
-            r#"(?i)(?:aws[\w-]{0,20}|secret_?(?:access_?)?)key["'\]\s]{0,3}(?:=>|[:=])\s{0,3}["'`]?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"#,
+            r#"(?i)(?:aws[\w-]{0,20}|secret_?(?:access_?)?)key["'\]\s]{0,3}(?:=>|[:=])GAP["'`]?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"#,
         ),
         ("github_token", Format, r"\bgh[pousr]_[A-Za-z0-9_]{20,}\b"),
         ("github_pat", Format, r"\bgithub_pat_[A-Za-z0-9_]{22,}\b"),
@@ -96,7 +102,7 @@ pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         (
             "authorization_header",
             Name,
-            r#"(?i)authorization["'`]?\s{0,3}[:=,]\s{0,3}["'`]?(?:bearer|basic|token)\s+([A-Za-z0-9._~+/=-]{16,})"#,
+            r#"(?i)authorization["'`]?\s{0,3}[:=,]GAP["'`]?(?:bearer|basic|token)\s+([A-Za-z0-9._~+/=-]{16,})"#,
         ),
         (
             "connection_url",
@@ -111,9 +117,13 @@ pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         .into_iter()
         .map(|(kind, proof, form)| {
             // A boundary by ASCII: a key that follows an accented letter is a key.
-            let form =
-                Regex::new(&form.replace(r"\b", r"(?-u:\b)")).expect("the rules compile: a test runs them");
-            Rule { kind, proof, form }
+            let form = form.replace(r"\b", r"(?-u:\b)").replace("GAP", GAP);
+            Rule {
+                kind,
+                proof,
+                over_lines: form.contains(GAP),
+                form: Regex::new(&form).expect("the rules compile: a test runs them"),
+            }
         })
         .collect()
 });

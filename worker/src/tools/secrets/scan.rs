@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::plausible::{Context, is_secret};
-use super::rules::{KEY_HEAD, Proof, RULES};
+use super::rules::{KEY_HEAD, Proof, RULES, Rule};
 
 /// A secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +17,68 @@ pub struct Hit {
     rank: usize,
 }
 
+impl Hit {
+    /// Whether its form alone says what it is, and not the name beside it.
+    #[must_use]
+    pub fn has_form(&self) -> bool {
+        let rule = self.rank.checked_sub(1).and_then(|rule| RULES.get(rule));
+        rule.is_none_or(|rule| matches!(rule.proof, Proof::Format | Proof::Documented))
+    }
+}
+
 /// Finds the secrets of a text, in order; they do not overlap.
 #[must_use]
 pub fn scan(text: &str) -> Vec<Hit> {
     let mut hits = private_keys(text);
-    for (index, rule) in RULES.iter().enumerate() {
+    by_rules(text, |_| true, &mut hits);
+    merged(hits)
+}
+
+/// Finds the secrets of a text that is part of a diff: in it as it stands, and in each of its two sides, where a value
+/// follows its name although lines of the other side stand between them.
+#[must_use]
+pub fn scan_diff(text: &str) -> Vec<Hit> {
+    let mut hits = private_keys(text);
+    by_rules(text, |_| true, &mut hits);
+    let has = |marker: char| text.lines().any(|line| line.starts_with(marker));
+    if has('+') && has('-') {
+        for other in ['-', '+'] {
+            let (side, starts) = side(text, other);
+            let mut of_side = Vec::new();
+            by_rules(&side, |rule| rule.over_lines, &mut of_side);
+            hits.extend(of_side.into_iter().filter_map(|hit| in_diff(&hit, &starts)));
+        }
+    }
+    merged(hits)
+}
+
+/// The lines of a diff without those of the other side, and without markers; and where each begins, here and there.
+fn side(text: &str, other: char) -> (String, Vec<(usize, usize)>) {
+    let (mut side, mut starts, mut at) = (String::with_capacity(text.len()), Vec::new(), 0);
+    for line in text.split_inclusive('\n') {
+        if !line.starts_with(other) {
+            let bare = line.strip_prefix(['+', '-', ' ']).unwrap_or(line);
+            starts.push((side.len(), at + line.len() - bare.len()));
+            side.push_str(bare);
+        }
+        at += line.len();
+    }
+    (side, starts)
+}
+
+/// A hit in a side, at its place in the diff. These secrets stand in one line.
+fn in_diff(hit: &Hit, starts: &[(usize, usize)]) -> Option<Hit> {
+    let line = starts.partition_point(|(start, _)| *start <= hit.at.start);
+    let (here, there) = *starts.get(line.checked_sub(1)?)?;
+    let start = there + hit.at.start - here;
+    Some(Hit {
+        at: start..start + hit.at.len(),
+        ..hit.clone()
+    })
+}
+
+fn by_rules(text: &str, counts: impl Fn(&Rule) -> bool, hits: &mut Vec<Hit>) {
+    for (index, rule) in RULES.iter().enumerate().filter(|(_, rule)| counts(rule)) {
         for groups in rule.form.captures_iter(text) {
             let Some(whole) = groups.get(0) else { continue };
             let secret = (1..groups.len())
@@ -44,12 +101,11 @@ pub fn scan(text: &str) -> Vec<Hit> {
             }
         }
     }
-    hits.sort_by_key(|hit| (hit.at.start, hit.rank));
-    merged(hits)
 }
 
-/// Joins hits that overlap: the more telling one names them, both are hidden.
-fn merged(hits: Vec<Hit>) -> Vec<Hit> {
+/// Puts hits in order and joins those that overlap: the more telling one names them, both are hidden.
+fn merged(mut hits: Vec<Hit>) -> Vec<Hit> {
+    hits.sort_by_key(|hit| (hit.at.start, hit.rank));
     let mut kept: Vec<Hit> = Vec::with_capacity(hits.len());
     for hit in hits {
         match kept.last_mut() {

@@ -121,10 +121,25 @@ fn what_only_looks_like_a_secret_is_left_alone() {
         "token = r'[^\\W\\d]\\w*'",
         "- Password: `redis://user:password@127.0.0.1:6379`",
         "_START = b\"-----BEGIN OPENSSH PRIVATE KEY-----\"",
+        "enter your password:\n- \"then press the key\"",
+        "passwords:\n- \"see the vault\"\n- \"none\"",
+        "token =\n+\n+// \"q7Zr2Vx9Lm4Tn8Kp3Ws6\" was its name",
         "/// begins with `-----BEGIN PRIVATE KEY-----`.",
     ] {
         assert_eq!(scan(line), [], "{line}");
     }
+}
+
+#[test]
+fn a_masked_diff_hides_what_each_side_says_and_nothing_else() {
+    let (old, new) = ("q7Zr2Vx9Lm4Tn8Kp3Ws6", "Yd1Hb5Jc0Fg7Ra2Qe9Xu");
+    let text = format!("@@ -1,3 +1,3 @@\n é\n token =\n-  \"{old}\"\n+  \"{new}\"\n+other(\"{old}\")\n");
+    assert_eq!(
+        mask_diff(&text),
+        format!(
+            "@@ -1,3 +1,3 @@\n é\n token =\n-  \"q7Zr…(masked)\"\n+  \"Yd1H…(masked)\"\n+other(\"{old}\")\n"
+        )
+    );
 }
 
 #[test]
