@@ -8,7 +8,8 @@
 
   const live = () => document.getElementById("live");
   if (!live()) return;
-  const address = new URL(location.href);
+  // Not the one in the bar: that is the form's where one was refused.
+  const address = new URL(live().dataset.page, location.href);
   address.searchParams.set("part", "live");
   let last = "";
   let busy = false;
@@ -75,16 +76,37 @@
     return;
   }
   if (live().dataset.live !== "run") return;
-  const source = new EventSource(live().dataset.stream);
+  // Over HTTP/1.1 a browser opens six connections to a server, so a tab that nobody looks at must keep none.
+  let source = null;
+  let over = false;
   const soon = () => setTimeout(refresh, BUNCH);
-  source.onmessage = soon;
-  source.addEventListener("end", () => {
-    source.close();
-    soon();
+  const close = () => {
+    if (source) source.close();
+    source = null;
+  };
+  const follow = () => {
+    if (document.hidden || over) {
+      close();
+      return;
+    }
+    if (source) return;
+    source = new EventSource(live().dataset.stream);
+    source.onmessage = soon;
+    source.addEventListener("end", () => {
+      over = true;
+      close();
+      soon();
+    });
+  };
+  follow();
+  document.addEventListener("visibilitychange", () => {
+    follow();
+    if (!document.hidden && !over) soon();
   });
   whileShown(() => {
     if (live().dataset.live !== "run") {
-      source.close();
+      over = true;
+      close();
       return false;
     }
     refresh();

@@ -187,6 +187,7 @@ impl Reconciler {
                 self.restore_letters(&queue, &incarnation.run_id).await?;
             }
             self.clear_letters(&queue).await?;
+            self.forget_keys().await?;
             // What was under way in the moment of a loss is seen by a second pass soon after.
             let pause = if changed { PASS_AGAIN_AFTER } else { PASS_EVERY };
             *known = Some(Known {
@@ -370,6 +371,19 @@ impl Reconciler {
             info!(
                 "{cleared} dead letters were of jobs that are dead no longer, or have a newer one; taken out"
             );
+        }
+        Ok(())
+    }
+
+    /// Forgets the keys of submissions whose day is over.
+    async fn forget_keys(&self) -> Result<(), Trouble> {
+        let mut renewed = Instant::now();
+        while self.store.bounded(self.store.forget_keys(PAGE)).await? == u64::from(PAGE) {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            self.keep_lead(&mut renewed).await?;
+            tokio::time::sleep(BREATH).await;
         }
         Ok(())
     }

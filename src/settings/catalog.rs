@@ -58,7 +58,7 @@ pub const ALL: &[Variable] = &[
     variable(
         "QUEUE_LIMIT",
         "10000",
-        "with this many jobs waiting, submissions are refused with 429",
+        "with this many jobs waiting or scheduled, submissions are refused with 429",
     ),
     variable(
         "SUBMIT_RATE",
@@ -73,7 +73,7 @@ pub const ALL: &[Variable] = &[
     ),
     variable(
         "PROXIES",
-        "0, or 1 on Render",
+        "0, or 2 on Render",
         "proxies in front of the web producer: so many last entries of X-Forwarded-For are believed",
     ),
     variable(

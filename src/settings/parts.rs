@@ -59,7 +59,7 @@ pub struct QueueSettings {
     pub name: String,
     /// `QUEUE_GROUP`: its consumer group.
     pub group: String,
-    /// `QUEUE_LIMIT`: with this many waiting, submissions are refused.
+    /// `QUEUE_LIMIT`: with this many waiting, for a worker or for their time, submissions are refused.
     pub limit: u64,
 }
 

@@ -33,6 +33,8 @@ pub struct Counts {
     pub done: i64,
     /// Age of the oldest waiting job.
     pub oldest_waiting_s: Option<f64>,
+    /// How long the oldest attempt has run that runs still.
+    pub oldest_running_s: Option<f64>,
     /// Jobs that died in the last minute.
     pub died_last_minute: i64,
     /// Jobs accepted a second, over the last minute.
@@ -98,7 +100,8 @@ with came as (
            count(*) filter (where state = 'waiting') as waiting,
            count(*) filter (where state = 'running') as running,
            count(*) filter (where state = 'retrying') as retrying,
-           min(created_at) filter (where state = 'waiting') as oldest_waiting
+           min(created_at) filter (where state = 'waiting') as oldest_waiting,
+           min(started_at) filter (where state = 'running') as oldest_running
     from millstream.jobs where queue = $1 and live
 ), ended as (
     select count(*) filter (where given_up = 'dead') as dead,
@@ -108,6 +111,7 @@ with came as (
 )
 select now() as counted_at, $3 + came.n as accepted, scheduled, waiting, running, retrying, dead, dropped, cancelled,
        $4 + went.n as done, extract(epoch from now() - oldest_waiting)::float8 as oldest_waiting_s,
+       extract(epoch from now() - oldest_running)::float8 as oldest_running_s,
        went.died as died_last_minute, came.last_minute / 60.0::float8 as in_per_s,
        went.last_minute / 60.0::float8 as out_per_s, came.lately / 15.0::float8 as in_lately_per_s,
        now() - interval '3 min' as settled_at, $3 + came.n_settled as settled_accepted, $4 + went.n_settled as settled_done

@@ -259,6 +259,25 @@ impl Store {
         }))
     }
 
+    /// Deletes keys whose day is over, the oldest first and at most so many; answers how many there were.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn forget_keys(&self, limit: u32) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            // The time is asked twice: a key that is used anew in this moment stays.
+            "delete from millstream.idempotency
+             where created_at < now() - interval '24 hours' and (client, key) in
+                   (select client, key from millstream.idempotency
+                    where created_at < now() - interval '24 hours'
+                    order by created_at limit $1 for update skip locked)",
+        )
+        .bind(i64::from(limit))
+        .execute(&self.pool())
+        .await?;
+        Ok(done.rows_affected())
+    }
+
     /// Notes which entries stand for these jobs. A job that a worker has started meanwhile knows
     /// already.
     ///
@@ -327,7 +346,7 @@ impl Store {
         Ok(row)
     }
 
-    /// How many jobs wait; never counts further than the limit.
+    /// How many jobs wait for a worker or for their time; never counts further than the limit.
     ///
     /// # Errors
     /// When the server is away.
@@ -335,7 +354,8 @@ impl Store {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let count: i64 = sqlx::query_scalar(
             "select count(*) from
-             (select 1 from millstream.jobs where queue = $1 and live and state = 'waiting' limit $2) as waiting",
+             (select 1 from millstream.jobs
+              where queue = $1 and live and state in ('scheduled', 'waiting') limit $2) as waiting",
         )
         .bind(queue)
         .bind(limit)

@@ -93,23 +93,25 @@ impl Store {
     /// The newest reviews that fit, at most [`MOST_LISTED`].
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn reviews_that_fit(
         &self,
         filter: &ReviewFilter,
         limit: u32,
     ) -> Result<Vec<ListedRow>, StoreError> {
-        let rows = sqlx::query_as(LISTED)
-            .bind(filter.state.map(JobState::word))
-            .bind(filter.verdict.as_deref().map(clean))
-            .bind(filter.text.as_deref().map(clean))
-            .bind(filter.behind.map(|place| place.at))
-            .bind(filter.behind.map(|place| place.id))
-            // One more than a page, so that the caller sees whether another follows.
-            .bind(i64::from(limit.min(MOST_LISTED + 1)))
-            .fetch_all(&self.pool())
-            .await?;
-        Ok(rows)
+        let asked = async {
+            Ok(sqlx::query_as(LISTED)
+                .bind(filter.state.map(JobState::word))
+                .bind(filter.verdict.as_deref().map(clean))
+                .bind(filter.text.as_deref().map(clean))
+                .bind(filter.behind.map(|place| place.at))
+                .bind(filter.behind.map(|place| place.id))
+                // One more than a page, so that the caller sees whether another follows.
+                .bind(i64::from(limit.min(MOST_LISTED + 1)))
+                .fetch_all(&self.pool())
+                .await?)
+        };
+        self.bounded(asked).await
     }
 }
 

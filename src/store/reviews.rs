@@ -160,52 +160,60 @@ impl Store {
     /// One review.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn find_review(&self, id: JobId) -> Result<Option<ReviewRow>, StoreError> {
-        let row = sqlx::query_as(REVIEWS)
-            .bind(id.0)
-            .bind(1_i64)
-            .fetch_optional(&self.pool())
-            .await?;
-        Ok(row)
+        let asked = async {
+            Ok(sqlx::query_as(REVIEWS)
+                .bind(id.0)
+                .bind(1_i64)
+                .fetch_optional(&self.pool())
+                .await?)
+        };
+        self.bounded(asked).await
     }
 
     /// What the agents of a review wrote, oldest first.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn notes_of(&self, id: JobId) -> Result<Vec<NoteRow>, StoreError> {
-        let rows = sqlx::query_as(
-            "select id, review_id, agent, note, created_at from findings where review_id = $1 order by id
+        let asked = async {
+            Ok(sqlx::query_as(
+                "select id, review_id, agent, note, created_at from findings where review_id = $1 order by id
              limit 1000",
-        )
-        .bind(id.0)
-        .fetch_all(&self.pool())
-        .await?;
-        Ok(rows)
+            )
+            .bind(id.0)
+            .fetch_all(&self.pool())
+            .await?)
+        };
+        self.bounded(asked).await
     }
 
     /// The findings of a review, gravest first.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn findings_of(&self, id: JobId) -> Result<Vec<Finding>, StoreError> {
-        let rows: Vec<FindingRow> = sqlx::query_as(
+        let asked = async {
+            Ok(sqlx::query_as(
             "select agent, severity, file, line, note from millstream.findings where job_id = $1 order by ord
              limit 10000",
         )
         .bind(id.0)
         .fetch_all(&self.pool())
-        .await?;
+        .await?)
+        };
+        let rows: Vec<FindingRow> = self.bounded(asked).await?;
         Ok(rows.into_iter().map(Finding::from).collect())
     }
 
     /// The spans of a review, in the order of their beginning.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn spans_of(&self, id: JobId) -> Result<Vec<SpanRecord>, StoreError> {
-        let rows = sqlx::query_as(
+        let asked = async {
+            Ok(sqlx::query_as(
             "select s.span_id, s.run_id, s.parent_span_id, s.name, s.kind, s.status, s.input, s.output, s.error,
                     s.started_at, s.ended_at, f.attempt, f.input_tokens + f.output_tokens as tokens, f.cost_usd
              from spans s left join millstream.span_facts f on f.span_id = s.span_id
@@ -213,16 +221,18 @@ impl Store {
         )
         .bind(id.0)
         .fetch_all(&self.pool())
-        .await?;
-        Ok(rows)
+        .await?)
+        };
+        self.bounded(asked).await
     }
 
     /// The same for people who look again and again: what is too large to be read is named instead of loaded.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn spans_in_short(&self, id: JobId) -> Result<Vec<SpanRecord>, StoreError> {
-        let rows = sqlx::query_as(
+        let asked = async {
+            Ok(sqlx::query_as(
             "select s.span_id, s.run_id, s.parent_span_id, s.name, s.kind, s.status, s.error,
                     case when pg_column_size(s.input) > 65536 then $2 else s.input end as input,
                     case when pg_column_size(s.output) > 65536 then $2 else s.output end as output,
@@ -233,24 +243,27 @@ impl Store {
         .bind(id.0)
         .bind(Value::from("too large to be shown here; the API has all of it"))
         .fetch_all(&self.pool())
-        .await?;
-        Ok(rows)
+        .await?)
+        };
+        self.bounded(asked).await
     }
 
     /// The attempts of a job, first one first.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn attempts_of(&self, id: JobId) -> Result<Vec<AttemptRow>, StoreError> {
-        let rows = sqlx::query_as(
-            "select attempt, worker, started_at, ended_at, outcome, error,
+        let asked = async {
+            Ok(sqlx::query_as(
+                "select attempt, worker, started_at, ended_at, outcome, error,
                     input_tokens + output_tokens as tokens, cost_usd
              from millstream.attempts where job_id = $1 order by attempt limit 10000",
-        )
-        .bind(id.0)
-        .fetch_all(&self.pool())
-        .await?;
-        Ok(rows)
+            )
+            .bind(id.0)
+            .fetch_all(&self.pool())
+            .await?)
+        };
+        self.bounded(asked).await
     }
 }
 

@@ -226,17 +226,19 @@ impl Store {
     /// The events of a job behind a place, in order, at most a thousand.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn events_after(&self, job: JobId, seq: i64) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows = sqlx::query_as(
-            "select seq, attempt, at, body from millstream.events
+        let asked = async {
+            Ok(sqlx::query_as(
+                "select seq, attempt, at, body from millstream.events
              where job_id = $1 and seq > $2 order by seq limit 1000",
-        )
-        .bind(job.0)
-        .bind(seq)
-        .fetch_all(&self.pool())
-        .await?;
-        Ok(rows)
+            )
+            .bind(job.0)
+            .bind(seq)
+            .fetch_all(&self.pool())
+            .await?)
+        };
+        self.bounded(asked).await
     }
 }
 

@@ -91,12 +91,15 @@ impl Store {
     /// The token with this hash, if it counts.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn token_of(&self, hash: &[u8; 32]) -> Result<Option<KnownToken>, StoreError> {
-        let found: Option<(Uuid, String, Vec<String>)> = sqlx::query_as(LOOK_UP)
-            .bind(hash.as_slice())
-            .fetch_optional(&self.pool())
-            .await?;
+        let asked = async {
+            Ok(sqlx::query_as(LOOK_UP)
+                .bind(hash.as_slice())
+                .fetch_optional(&self.pool())
+                .await?)
+        };
+        let found: Option<(Uuid, String, Vec<String>)> = self.bounded(asked).await?;
         Ok(found.map(|(id, name, words)| {
             // A word of a newer version allows nothing here.
             let scopes: Vec<Scope> = words.iter().filter_map(|word| word.parse().ok()).collect();

@@ -76,22 +76,24 @@ impl Store {
     /// Where reviews stand; unknown ones are left out.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn watched(&self, ids: &[JobId]) -> Result<Vec<Watched>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = sqlx::query_as(WATCHED).bind(&ids).fetch_all(&self.pool()).await?;
-        Ok(rows)
+        let asked = async { Ok(sqlx::query_as(WATCHED).bind(&ids).fetch_all(&self.pool()).await?) };
+        self.bounded(asked).await
     }
 
     /// What tells a review's present state from every other.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is away, or does not answer in time.
     pub async fn version_of(&self, id: JobId) -> Result<Option<Version>, StoreError> {
-        let row = sqlx::query_as(VERSION)
-            .bind(id.0)
-            .fetch_optional(&self.pool())
-            .await?;
-        Ok(row)
+        let asked = async {
+            Ok(sqlx::query_as(VERSION)
+                .bind(id.0)
+                .fetch_optional(&self.pool())
+                .await?)
+        };
+        self.bounded(asked).await
     }
 }

@@ -66,30 +66,41 @@ async fn stretch<W: AsyncFnMut()>(measured: &mut Measured, workers: impl IntoIte
 /// A connection that is kept. What a client needs beside the bytes would be measured too: it runs on the same machine.
 struct Kept {
     line: TcpStream,
-    request: String,
+    keys: Keys,
     said: Vec<u8>,
 }
 
+/// Whether each submission has an `Idempotency-Key`, which no other one has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    None,
+    Fresh,
+}
+
 impl Kept {
-    async fn to(address: &str) -> Self {
-        let body = json!({ "prUrl": PULL }).to_string();
-        let request = format!(
-            "POST /api/reviews HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+    async fn to(address: &str, keys: Keys) -> Self {
         let line = TcpStream::connect(address).await.expect("it listens");
         line.set_nodelay(true).expect("a socket");
         Self {
             line,
-            request,
+            keys,
             said: Vec::new(),
         }
     }
 
     /// Sends the request, and reads the whole answer; answers whether it was accepted.
     async fn post(&mut self) -> bool {
-        let sent = self.line.write_all(self.request.as_bytes()).await;
+        let body = json!({ "prUrl": PULL }).to_string();
+        let key = match self.keys {
+            Keys::None => String::new(),
+            Keys::Fresh => format!("Idempotency-Key: {}\r\n", JobId::fresh()),
+        };
+        let request = format!(
+            "POST /api/reviews HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             {key}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let sent = self.line.write_all(request.as_bytes()).await;
         sent.expect("it is taken");
         self.said.clear();
         while !is_whole(&self.said) {
@@ -147,32 +158,40 @@ async fn submissions_over_http_beside_their_insert_and_xadd_alone() {
     let store = Store::open(&world.database_url.as_str().into(), "bench raw", 8).expect("an address of ours");
     let refused = AtomicUsize::new(0);
     let address = producer.address.trim_start_matches("http://");
-    let mut lines = Vec::new();
+    let (mut lines, mut keyed_lines) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
-        lines.push(Kept::to(address).await);
+        lines.push(Kept::to(address, Keys::None).await);
+        keyed_lines.push(Kept::to(address, Keys::Fresh).await);
     }
-    let (mut alone, mut http) = (Measured::default(), Measured::default());
+    let (mut alone, mut http, mut keyed) = (Measured::default(), Measured::default(), Measured::default());
     for _ in 0..ROUNDS {
         let inserting =
             (0..CONNECTIONS).map(|_| async || raw(&store, &world.queue, &world.settings.name).await);
         stretch(&mut alone, inserting).await;
         let refused = &refused;
-        let posting = lines.iter_mut().map(|line| {
-            async move || {
-                if !line.post().await {
-                    refused.fetch_add(1, Ordering::Relaxed);
+        for (lines, measured) in [(&mut lines, &mut http), (&mut keyed_lines, &mut keyed)] {
+            let posting = lines.iter_mut().map(|line| {
+                async move || {
+                    if !line.post().await {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
-            }
-        });
-        stretch(&mut http, posting).await;
+            });
+            stretch(measured, posting).await;
+        }
     }
-    for (name, measured) in [("insert + XADD", &mut alone), ("POST /api/reviews", &mut http)] {
+    for (name, measured) in [
+        ("insert + XADD", &mut alone),
+        ("POST /api/reviews", &mut http),
+        ("the same, keyed", &mut keyed),
+    ] {
         let (rate, median, p99) = (measured.per_second(), measured.at(0.5), measured.at(0.99));
         println!("{name:<18} {rate:>7.0} a second, median {median:.1} ms, p99 {p99:.1} ms");
     }
     println!(
-        "ratio {:.2} at {CONNECTIONS} connections",
-        http.per_second() / alone.per_second()
+        "ratio {:.2} at {CONNECTIONS} connections, {:.2} with a key each",
+        http.per_second() / alone.per_second(),
+        keyed.per_second() / alone.per_second()
     );
     assert_eq!(refused.load(Ordering::Relaxed), 0);
 }

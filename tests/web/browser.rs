@@ -6,7 +6,7 @@ use millstream::settings::process_environment;
 use millstream_worker::model::stub::{Stub, says};
 use serde_json::{Value, json};
 
-use super::{Producer, count, offline, world_and_producer};
+use super::{Producer, ask, count, offline, world_and_producer};
 use crate::support::browser::{Browser, ENTER, Scheme, TAB};
 use crate::support::reviews::{CLEAN, COMMITTED_KEY};
 use crate::support::{World, until};
@@ -15,8 +15,12 @@ use crate::support::{World, until};
 const AXE: &str = include_str!("axe.min.js");
 /// What somebody hopes that the page runs.
 const HOSTILE: &str = "\"><img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>";
-/// A desktop's window and a phone's.
-const SIZES: [(&str, (u32, u32)); 2] = [("desktop", (1280, 900)), ("phone", (390, 844))];
+/// A desktop's window and those of phones.
+const SIZES: [(&str, (u32, u32)); 3] = [
+    ("desktop", (1280, 900)),
+    ("phone", (390, 844)),
+    ("small-phone", (360, 740)),
+];
 
 /// What is in the page that answers to a selector, as a person reads it.
 async fn text(browser: &Browser, selector: &str) -> String {
@@ -247,6 +251,43 @@ async fn the_page_can_be_used_by_everybody_in_both_colours_at_both_sizes() {
         .open(&format!("{}/reviews/{}", producer.address, ids[0]))
         .await;
     check_looks(&browser, "crowded").await;
+    browser.quit().await;
+}
+
+#[tokio::test]
+async fn a_page_with_a_refused_form_is_live_and_one_that_nobody_looks_at_keeps_no_stream() {
+    let world = World::with(Wire::REVIEW).await;
+    let producer = Producer::start_with(&world, |web| web.callbacks.signed = true).await;
+    let browser = Browser::start().await;
+    refuse_a_form(&browser, &producer).await;
+    let path = browser.ask("return location.pathname").await;
+    assert_eq!(path, json!("/reviews"), "the form's address stands in the bar");
+    let id = producer.submit(CLEAN).await;
+    until("what was submitted since is shown without a reload", || async {
+        text(&browser, "#live").await.contains("waiting").then_some(())
+    })
+    .await;
+    browser.open(&format!("{}/reviews/{id}", producer.address)).await;
+    let streams = async |count: u32| {
+        let line = format!("http_server_event_streams {count}.0");
+        until(&line, || async {
+            let figures = ask(producer.get("/metrics")).await.body;
+            figures.lines().any(|found| found == line).then_some(())
+        })
+        .await;
+    };
+    streams(1).await;
+    let show = async |hidden: bool| {
+        let script = format!(
+            "Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {hidden} }});
+             document.dispatchEvent(new Event('visibilitychange'))"
+        );
+        browser.ask(&script).await;
+    };
+    show(true).await;
+    streams(0).await;
+    show(false).await;
+    streams(1).await;
     browser.quit().await;
 }
 

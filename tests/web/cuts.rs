@@ -22,6 +22,9 @@ const CLIENTS: usize = 8;
 /// What the producer gives itself for an answer, and some.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
 
+/// How long the producer waits for a Postgres that says nothing, as the program does.
+const SILENT_FOR: Duration = Duration::from_secs(12);
+
 /// Hundreds of reviews, on a machine that others use.
 const ALL_ENDED_WITHIN: Duration = Duration::from_secs(180);
 
@@ -159,6 +162,7 @@ async fn by_lines() -> (World, Line, Line, Producer) {
     let postgres = Line::to(&world.database_url).await;
     let (queue, store) = world.by_lines(&valkey, &postgres);
     let mut behind = World::at(&world.valkey_url, &world.database_url, Wire::REVIEW).await;
+    let store = store.answering_within(SILENT_FOR);
     (behind.queue, behind.store, behind.settings) = (queue, store, world.settings.clone());
     let producer = Producer::start(&behind, None).await;
     (world, valkey, postgres, producer)
@@ -178,6 +182,21 @@ async fn while_servers_are_cut_off_every_submission_is_answered_and_every_accept
                 load.is_missed().await;
             }
             line.mend();
+            load.accepts(10).await;
+        }
+    })
+    .await;
+    load.judge(&world).await;
+}
+
+#[tokio::test]
+async fn while_servers_fall_silent_every_submission_is_answered_and_every_accepted_one_ends() {
+    let (world, valkey, postgres, producer) = by_lines().await;
+    let load = Load::on(&producer);
+    load.under(async {
+        for line in [&postgres, &valkey, &postgres] {
+            // Those that are connected hear nothing any more. With eight clients some statement is on its way.
+            line.silence();
             load.accepts(10).await;
         }
     })

@@ -184,3 +184,30 @@ async fn a_full_queue_drains_at_a_rate_and_that_is_what_a_client_is_told() {
     .await;
     assert_eq!(full.header("retry-after"), Some("4"));
 }
+
+#[tokio::test]
+async fn a_key_is_deleted_once_its_day_is_over() {
+    let world = World::with(Wire::REVIEW).await;
+    let producer = Producer::start(&world, None).await;
+    for key in ["old", "older", "new"] {
+        let answer = ask(producer.post(pull(1)).header("idempotency-key", key)).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    let sql = "update millstream.idempotency set created_at = now() - interval '25 h' where key like 'old%'";
+    sqlx::query(sql)
+        .execute(&world.sql)
+        .await
+        .expect("postgres is there");
+    assert_eq!(
+        world.store.forget_keys(1).await.expect("postgres is there"),
+        1,
+        "no more than asked for"
+    );
+    assert_eq!(rows(&world, "millstream.idempotency").await, 2);
+    pay(&world).await;
+    let left: Vec<String> = sqlx::query_scalar("select key from millstream.idempotency")
+        .fetch_all(&world.sql)
+        .await
+        .expect("postgres is there");
+    assert_eq!(left, ["new"]);
+}

@@ -15,6 +15,7 @@ mod process;
 mod progress;
 mod reference_client;
 mod results;
+mod silence;
 mod stream;
 
 use std::net::Ipv4Addr;
@@ -445,6 +446,31 @@ async fn a_full_queue_says_when_to_come_back() {
         (202, last.json()),
         "a repeat adds nothing to it"
     );
+    assert_eq!(count(&world, "reviews").await, 2);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_time_fills_the_queue_too() {
+    let mut world = World::with(Wire::REVIEW).await;
+    world.settings.limit = 2;
+    let producer = Producer::start_with(&world, |web| (web.submit_rate, web.submit_burst) = (1, 1_000)).await;
+    let later = || {
+        let body = json!({ "patch": CLEAN, "notBefore": "2099-01-01T00:00:00Z" });
+        producer.post(body.to_string())
+    };
+    for _ in 0..2 {
+        assert_eq!(ask(later()).await.status, 202);
+    }
+    for request in [later(), producer.post(json!({ "patch": CLEAN }).to_string())] {
+        let full = ask(request).await;
+        assert!(full.problem(429).contains("full"), "{full:?}");
+        assert!(full.header("retry-after").is_some());
+        assert!(
+            full.header("ratelimit")
+                .is_some_and(|left| left.starts_with("\"submit\";r=")),
+            "a 429 says what is left, whatever it is for: {full:?}"
+        );
+    }
     assert_eq!(count(&world, "reviews").await, 2);
 }
 

@@ -66,6 +66,10 @@ async fn figures_are_told_as_prometheus_reads_them() {
     for line in [
         format!("review_queue_waiting{{queue=\"{queue}\"}} 1"),
         format!("review_jobs_accepted_total{{queue=\"{queue}\"}} 1"),
+        format!("review_jobs_completed_total{{queue=\"{queue}\",outcome=\"done\"}} 0"),
+        format!("review_queue_cancelled{{queue=\"{queue}\"}} 0"),
+        format!("review_queue_dropped{{queue=\"{queue}\"}} 0"),
+        format!("review_queue_oldest_pending_age_seconds{{queue=\"{queue}\"}} 0"),
         format!("review_queue_entries{{queue=\"{queue}\"}} 1"),
         "http_server_requests_total{method=\"POST\",route=\"/api/reviews\",status=\"202\"} 1".to_owned(),
         "http_server_requests_total{method=\"GET\",route=\"/api/reviews/{id}\",status=\"404\"} 1".to_owned(),

@@ -6,8 +6,8 @@ use millstream::settings::CallbackSettings;
 use reqwest::redirect::Policy;
 
 use super::{Answer, Producer, ask, count, offline, world_and_producer};
-use crate::support::World;
 use crate::support::reviews::{CLEAN, COMMITTED_KEY, KEY};
+use crate::support::{World, private};
 
 /// A browser without scripts that does not follow redirects by itself.
 fn reader() -> reqwest::Client {
@@ -115,6 +115,57 @@ async fn what_was_typed_comes_back_with_what_is_wrong_with_it() {
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/html"))
     );
+}
+
+#[tokio::test]
+async fn the_address_of_a_form_leads_to_the_page_that_it_belongs_to() {
+    let (_world, producer) = world_and_producer().await;
+    let id = producer.submit(CLEAN).await;
+    let run = format!("/reviews/{id}");
+    for (path, leads_to) in [
+        ("/reviews".to_owned(), "/"),
+        (format!("{run}/cancel"), run.as_str()),
+        (format!("{run}/retry"), run.as_str()),
+    ] {
+        let answer = ask(reader().get(format!("{}{path}", producer.address))).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("location")),
+            (303, Some(leads_to))
+        );
+    }
+    let missing = ask(reader().get(format!("{}/reviews/7/cancel", producer.address))).await;
+    assert_eq!(missing.status, 404);
+    let list = ask(producer.get("/?state=waiting&q=patch&state=")).await;
+    assert_eq!(list.status, 400, "twice is no filter");
+    let list = ask(producer.get("/?state=waiting&q=a%26b&verdict=")).await;
+    assert!(
+        list.body.contains(r#"data-page="/?state=waiting&amp;q=a%26b""#),
+        "{}",
+        list.body
+    );
+}
+
+#[tokio::test]
+async fn a_move_that_finds_a_server_away_says_so_and_when_to_come_back() {
+    let servers = private::valkey().await;
+    let world = World::on_valkey(&servers.valkey_url, Wire::REVIEW).await;
+    let producer = Producer::start(&world, None).await;
+    let id = producer.submit(CLEAN).await;
+    // Between two attempts: its entry is parked, and only Valkey can make it due.
+    sqlx::query(
+        "update millstream.jobs set state = 'retrying', attempt = 1, run_at = now() + interval '1 h',
+                entry_id = coalesce(entry_id, '1-0') where id = $1",
+    )
+    .bind(id.0)
+    .execute(&world.sql)
+    .await
+    .expect("postgres is there");
+    servers.kill_valkey().await.expect("it is ours");
+    let answer = post(&producer, &format!("/reviews/{id}/retry"), &[]).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    assert!(answer.body.contains("Valkey is away"), "{}", answer.body);
+    servers.stop().await;
 }
 
 #[tokio::test]

@@ -281,7 +281,7 @@ async fn an_event_that_is_lost_for_ever_holds_up_those_behind_it_for_seconds_and
 }
 
 #[tokio::test]
-async fn a_review_that_is_called_off_ends_its_stream() {
+async fn a_review_that_is_called_off_ends_its_stream_for_good() {
     let (world, producer) = world_and_producer().await;
     let id = producer.submit(CLEAN).await;
     let client = Client::open(&producer, id, None).await;
@@ -296,6 +296,11 @@ async fn a_review_that_is_called_off_ends_its_stream() {
         (end.name.as_str(), &end.data["state"]),
         ("end", &json!("cancelled"))
     );
+    // A browser comes back with the last number it has heard: also of a review that never told anything there is one.
+    let number = end.id.expect("the end has a number");
+    let path = format!("/api/reviews/{id}/stream");
+    let again = ask(producer.get(&path).header("last-event-id", number)).await;
+    assert_eq!((again.status.as_u16(), again.body.as_str()), (204, ""));
 }
 
 #[tokio::test]

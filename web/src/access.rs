@@ -27,32 +27,40 @@ use subtle::ConstantTimeEq;
 
 use crate::cookie;
 use crate::headers::single;
+use crate::limits::Limits;
 use crate::listen::Peer;
 use crate::problem::Problem;
+use crate::proxies::Proxies;
 use crate::settings::WebSettings;
 use crate::state::State;
 
 pub use self::client::Client;
 pub use millstream::domain::Scope;
 
-/// The name under which everybody without a token keeps idempotency keys.
+/// The name in the book of everybody without a token.
 const PUBLIC: &str = "public";
 /// How long a token that was looked up is believed: so long a revoked one still counts.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
-/// Tokens that are remembered, right and wrong ones; whoever makes wrong ones up must not fill the memory.
+/// Right tokens that are remembered. Wrong ones are not: whoever makes them up must not push right ones out.
 const MOST_REMEMBERED: usize = 10_000;
+/// Tokens not seen before that one address may show a second: more than people mistype, and pages left open with a
+/// revoked one send. Each is a question to Postgres.
+const UNSEEN_RATE: u32 = 10;
+/// And at once: a team behind one address, after a start.
+const UNSEEN_BURST: u32 = 100;
 
-/// Tokens that were asked for a moment ago, by their hash; nothing for one that nobody has.
-type Remembered = HashMap<[u8; 32], (Instant, Option<KnownToken>)>;
+/// Right tokens, by their hash, with the time at which they were looked up last.
+type Remembered = HashMap<[u8; 32], (Instant, KnownToken)>;
 
 /// The door.
 #[derive(Debug)]
 pub struct Access {
     token: Option<Token>,
     door: Door,
-    /// How many proxies of ours stand in front.
-    proxies: usize,
+    proxies: Proxies,
     remembered: Mutex<Remembered>,
+    /// How many tokens an address may have looked up that were not seen before.
+    unseen: Option<Limits>,
 }
 
 /// What is kept of the first token.
@@ -102,6 +110,7 @@ impl Access {
             door,
             proxies: settings.proxies,
             remembered: Mutex::default(),
+            unseen: Limits::new("token", "tokens not seen before", UNSEEN_RATE, UNSEEN_BURST),
         }
     }
 
@@ -116,7 +125,7 @@ impl Access {
         uri: &Uri,
         peer: Option<Peer>,
     ) -> Result<Client, Problem> {
-        if let Some(known) = self.known(store, headers).await? {
+        if let Some(known) = self.known(store, headers, peer).await? {
             return Ok(known);
         }
         let anybody = |scopes| Client {
@@ -139,8 +148,14 @@ impl Access {
     /// Whose token it is, if it is one that counts.
     ///
     /// # Errors
-    /// A 503 when Postgres is away and the token is none that was seen lately.
-    pub async fn known(&self, store: &Store, headers: &HeaderMap) -> Result<Option<Client>, Problem> {
+    /// A 503 when Postgres is away and the token is none that was seen lately; a 429 for an address that shows one
+    /// after the other.
+    pub async fn known(
+        &self,
+        store: &Store,
+        headers: &HeaderMap,
+        peer: Option<Peer>,
+    ) -> Result<Option<Client>, Problem> {
         let Some(shown) = bearer(headers).or_else(|| cookie::token(headers)) else {
             return Ok(None);
         };
@@ -156,7 +171,8 @@ impl Access {
         if !shown.starts_with(PREFIX) {
             return Ok(None);
         }
-        let known = self.look_up(store, token_hash(shown)).await?;
+        let from = || self.address(headers, peer);
+        let known = self.look_up(store, token_hash(shown), from).await?;
         Ok(known.map(|token| Client {
             name: format!("token:{}", token.name),
             bucket: format!("token:{}", token.id),
@@ -164,19 +180,35 @@ impl Access {
         }))
     }
 
-    async fn look_up(&self, store: &Store, hash: [u8; 32]) -> Result<Option<KnownToken>, Problem> {
+    async fn look_up(
+        &self,
+        store: &Store,
+        hash: [u8; 32],
+        from: impl FnOnce() -> String,
+    ) -> Result<Option<KnownToken>, Problem> {
         let remembered = self.remembered().get(&hash).cloned();
-        if let Some((at, known)) = remembered
-            && at.elapsed() < BELIEVED_FOR
-        {
-            return Ok(known);
+        match remembered {
+            Some((at, known)) if at.elapsed() < BELIEVED_FOR => return Ok(Some(known)),
+            // It was right a while ago: whoever makes others up at the same address does not stand in its way.
+            Some(_) => {}
+            None => {
+                let taken = self.unseen.as_ref().map(|limits| limits.take(&from()));
+                taken.transpose()?;
+            }
         }
         let known = store.token_of(&hash).await?;
         let mut remembered = self.remembered();
-        if remembered.len() >= MOST_REMEMBERED {
-            remembered.clear();
+        match &known {
+            Some(token) => {
+                if remembered.len() >= MOST_REMEMBERED {
+                    remembered.retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+                }
+                if remembered.len() < MOST_REMEMBERED {
+                    remembered.insert(hash, (Instant::now(), token.clone()));
+                }
+            }
+            None => drop(remembered.remove(&hash)),
         }
-        remembered.insert(hash, (Instant::now(), known.clone()));
         Ok(known)
     }
 
@@ -184,20 +216,10 @@ impl Access {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a request comes from, for the bucket: behind proxies of ours what the outermost one has seen. What stands
-    /// further left a client can have written itself.
+    /// Where a request comes from, for the bucket: behind proxies of ours what the outermost one has seen, or as far out
+    /// as the header goes. What stands further left a client can have written itself.
     fn address(&self, headers: &HeaderMap, peer: Option<Peer>) -> String {
-        let forwarded = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|text| text.trim().parse::<IpAddr>().ok())
-            .collect::<Vec<_>>();
-        let seen = self
-            .proxies
-            .checked_sub(1)
-            .and_then(|back| forwarded.iter().rev().nth(back).copied());
+        let seen = self.proxies.outermost(headers);
         match seen.or(peer.map(|Peer(address)| address.ip())) {
             Some(address) => format!("address:{}", neighbourhood(address)),
             None => "address:unknown".to_owned(),

@@ -105,10 +105,10 @@ fn guarded(state: &State) -> OpenApiRouter<State> {
 fn page(state: &State) -> Router {
     Router::new()
         .route("/", get(pages::home))
-        .route("/reviews", post(pages::submit))
+        .route("/reviews", get(pages::to_list).post(pages::submit))
         .route("/reviews/{id}", get(pages::run))
-        .route("/reviews/{id}/cancel", post(pages::cancel))
-        .route("/reviews/{id}/retry", post(pages::retry))
+        .route("/reviews/{id}/cancel", get(pages::to_run).post(pages::cancel))
+        .route("/reviews/{id}/retry", get(pages::to_run).post(pages::retry))
         .route_layer(from_fn_with_state(state.clone(), pages::guard))
         .route("/login", get(pages::login).post(pages::enter))
         .route("/logout", post(pages::leave))

@@ -227,11 +227,12 @@ impl Follower {
     }
 
     /// The last word. It has a name of its own, so a client of the reference, which hears unnamed events only, does
-    /// not notice it.
+    /// not notice it; and the number of the event before it, so that who comes back with that has heard everything,
+    /// also of a review that told nothing.
     fn end(&mut self, stands: &Watched) {
         let body = json!({ "status": stands.status, "state": stands.state, "verdict": stands.verdict });
-        self.ready
-            .push_back(sse::Event::default().event("end").data(body.to_string()));
+        let event = sse::Event::default().event("end").id(self.last.to_string());
+        self.ready.push_back(event.data(body.to_string()));
         self.ended = true;
     }
 }

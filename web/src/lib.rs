@@ -5,7 +5,7 @@
 //! (RFC 9457) that also carries the reference's `error` member. It never runs a review.
 //!
 //! Reading order: [`settings`], [`service`] (start, listen, drain), [`listen`] (connections), [`mod@app`] (routes and what
-//! is around them), [`state`], then who may: [`access`], [`cookie`], [`origin`], [`limits`], [`shares`]; then `routes`. The parts that
+//! is around them), [`state`], then who may: [`access`], [`cookie`], [`origin`], [`proxies`], [`limits`], [`shares`]; then `routes`. The parts that
 //! read a request are pure: [`body`] collects it within bounds, [`submission`], [`headers`] and [`query`] say what it
 //! asks for, [`caching`] what its sender knows already. [`hub`] hears what happens to reviews, [`follow`] tells it to one
 //! client. `page` is the page. [`shapes`] is what answers look like, [`problem`] what refusals do, [`contract`] the document of both,
@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod origin;
 mod page;
 pub mod problem;
+pub mod proxies;
 pub mod query;
 mod routes;
 pub mod service;

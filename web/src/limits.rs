@@ -1,4 +1,4 @@
-//! How fast one client may submit: a bucket of tokens for each, by the generic cell rate algorithm of `governor`.
+//! How fast one client may submit, or try tokens: a bucket for each, by the generic cell rate algorithm of `governor`.
 //!
 //! The buckets are this process's own: with several producers a client has one at each.
 
@@ -25,6 +25,10 @@ const SHARED: &str = "";
 /// A bucket for each client.
 #[derive(Debug)]
 pub struct Limits {
+    /// What the policy is called.
+    policy: &'static str,
+    /// What is counted, for people.
+    counted: &'static str,
     rate: f64,
     burst: NonZeroU32,
     buckets: RateLimiter<String, HashMapStateStore<String>, DefaultClock, StateInformationMiddleware>,
@@ -34,8 +38,9 @@ pub struct Limits {
 /// What is left in a client's bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
+    policy: &'static str,
     burst: u32,
-    /// Submissions that may come at once.
+    /// How many may come at once.
     remaining: u32,
     /// Until the bucket is full again.
     full_in: Duration,
@@ -46,11 +51,13 @@ pub struct Left {
 impl Limits {
     /// So many a second for each client, and so many at once; nothing when the rate is 0.
     #[must_use]
-    pub fn new(per_second: u32, burst: u32) -> Option<Self> {
+    pub fn new(policy: &'static str, counted: &'static str, per_second: u32, burst: u32) -> Option<Self> {
         let rate = f64::from(NonZeroU32::new(per_second)?.get());
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate))?.allow_burst(burst);
         Some(Self {
+            policy,
+            counted,
             rate,
             burst,
             buckets: RateLimiter::hashmap(quota).with_middleware(),
@@ -73,8 +80,8 @@ impl Limits {
             Err(not_until) => {
                 let wait = not_until.wait_time_from(self.clock.now());
                 let detail = format!(
-                    "too many submissions: {} a second, and {} at once, are what one client may send",
-                    self.rate, self.burst
+                    "too many {}: {} a second, and {} at once, are what one client may send",
+                    self.counted, self.rate, self.burst
                 );
                 let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, &detail).retry_after(wait);
                 Err(self.left(0).name_on(problem))
@@ -85,6 +92,7 @@ impl Limits {
     fn left(&self, remaining: u32) -> Left {
         let missing = self.burst.get().saturating_sub(remaining);
         Left {
+            policy: self.policy,
             burst: self.burst.get(),
             remaining,
             full_in: Duration::from_secs_f64(f64::from(missing) / self.rate),
@@ -97,12 +105,19 @@ impl Left {
     /// The two headers that tell a client where it stands.
     #[must_use]
     pub fn headers(&self) -> [(HeaderName, HeaderValue); 2] {
-        let policy = format!("\"submit\";q={};w={}", self.burst, seconds(self.window));
-        let left = format!("\"submit\";r={};t={}", self.remaining, seconds(self.full_in));
+        let policy = format!("\"{}\";q={};w={}", self.policy, self.burst, seconds(self.window));
+        let left = format!(
+            "\"{}\";r={};t={}",
+            self.policy,
+            self.remaining,
+            seconds(self.full_in)
+        );
         [(POLICY, value(policy)), (LIMIT, value(left))]
     }
 
-    fn name_on(&self, problem: Problem) -> Problem {
+    /// The same on a refusal.
+    #[must_use]
+    pub fn name_on(&self, problem: Problem) -> Problem {
         self.headers()
             .into_iter()
             .fold(problem, |problem, (name, value)| problem.with_header(name, value))
@@ -122,9 +137,13 @@ fn seconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn submissions(per_second: u32, burst: u32) -> Option<Limits> {
+        Limits::new("submit", "submissions", per_second, burst)
+    }
+
     #[test]
     fn a_client_has_a_burst_and_then_its_rate_and_others_have_theirs() {
-        let limits = Limits::new(1, 3).expect("a rate");
+        let limits = submissions(1, 3).expect("a rate");
         let left: Vec<u32> = (0..3)
             .map(|_| limits.take("ada").expect("in the burst").remaining)
             .collect();
@@ -137,7 +156,7 @@ mod tests {
 
     #[test]
     fn headers_say_what_is_allowed_and_what_is_left() {
-        let left = Limits::new(2, 5)
+        let left = submissions(2, 5)
             .expect("a rate")
             .take("ada")
             .expect("one of five");
@@ -148,6 +167,6 @@ mod tests {
 
     #[test]
     fn no_rate_is_no_limit() {
-        assert!(Limits::new(0, 10).is_none());
+        assert!(submissions(0, 10).is_none());
     }
 }

@@ -156,17 +156,13 @@ fn tell_counts(registry: &mut Registry, counts: &Counts) {
     let accepted = Counter::<u64>::default();
     accepted.inc_by(counts.accepted.unsigned_abs());
     registry.register("review_jobs_accepted", "Jobs that were ever accepted", accepted);
+    // The other ends are none for good: an operator puts such a job back. They are counted as they stand.
     let completed = Family::<Labels, Counter>::default();
-    for (outcome, count) in [
-        ("done", counts.done),
-        ("dead", counts.dead),
-        ("dropped", counts.dropped),
-        ("cancelled", counts.cancelled),
-    ] {
-        let labels = vec![("outcome", outcome.to_owned())];
-        completed.get_or_create(&labels).inc_by(count.unsigned_abs());
-    }
-    registry.register("review_jobs_completed", "Jobs that ended, by how", completed);
+    let labels = vec![("outcome", "done".to_owned())];
+    completed
+        .get_or_create(&labels)
+        .inc_by(counts.done.unsigned_abs());
+    registry.register("review_jobs_completed", "Jobs that were done", completed);
     for (name, help, count) in [
         (
             "review_queue_scheduled",
@@ -189,15 +185,29 @@ fn tell_counts(registry: &mut Registry, counts: &Counts) {
             "Jobs given up and not thrown away",
             counts.dead,
         ),
+        (
+            "review_queue_dropped",
+            "Jobs given up and thrown away",
+            counts.dropped,
+        ),
+        ("review_queue_cancelled", "Jobs called off", counts.cancelled),
     ] {
         figure(registry, name, help, count as f64);
     }
-    figure(
-        registry,
-        "review_queue_oldest_waiting_age_seconds",
-        "Age of the job that has waited longest",
-        counts.oldest_waiting_s.unwrap_or(0.0),
-    );
+    for (name, help, age) in [
+        (
+            "review_queue_oldest_waiting_age_seconds",
+            "Age of the job that has waited longest",
+            counts.oldest_waiting_s,
+        ),
+        (
+            "review_queue_oldest_pending_age_seconds",
+            "Age of the attempt that has run longest",
+            counts.oldest_running_s,
+        ),
+    ] {
+        figure(registry, name, help, age.unwrap_or(0.0));
+    }
 }
 
 fn tell_depth(registry: &mut Registry, depth: &Depth, workers: usize) {

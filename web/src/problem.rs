@@ -62,11 +62,22 @@ pub enum Refused {
     /// Without a token only requests to this machine are answered.
     #[response(status = 421, content_type = "application/problem+json")]
     Misdirected(Body),
+    /// This client is too fast, or has too much open; `Retry-After` says when to come back.
+    #[response(
+        status = 429,
+        content_type = "application/problem+json",
+        headers(("Retry-After" = u64, description = "seconds until it makes sense to come back"))
+    )]
+    TooMany(Body),
     /// Something went wrong here.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Body),
     /// A server is away; `Retry-After` says when to come back.
-    #[response(status = 503, content_type = "application/problem+json")]
+    #[response(
+        status = 503,
+        content_type = "application/problem+json",
+        headers(("Retry-After" = u64, description = "seconds until it makes sense to come back"))
+    )]
     Unavailable(Body),
 }
 

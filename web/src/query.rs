@@ -28,6 +28,7 @@ pub struct ListQuery {
     pub state: Option<String>,
     /// Only reviews with this verdict.
     #[serde(default)]
+    #[param(max_length = 300)]
     pub verdict: Option<String>,
     /// Only reviews whose input holds this text, whatever the case.
     #[serde(default)]
@@ -37,6 +38,26 @@ pub struct ListQuery {
     #[serde(default)]
     #[param(pattern = "^([0-9]{1,17}-[0-9a-f]{32})?$")]
     pub before: Option<String>,
+}
+
+impl ListQuery {
+    /// The same as the query of an address; empty when nothing was given.
+    #[must_use]
+    pub fn given(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        for (name, value) in [
+            ("limit", &self.limit),
+            ("state", &self.state),
+            ("verdict", &self.verdict),
+            ("q", &self.q),
+            ("before", &self.before),
+        ] {
+            if let Some(value) = given(value.as_deref()) {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
 }
 
 /// The states, for the document; an empty word is any of them, as a form sends it.
@@ -88,9 +109,12 @@ impl Page {
             .transpose()
             .map_err(|error| Problem::invalid(&format!("before {error}")))?;
         for (name, text) in [("q", &query.q), ("verdict", &query.verdict)] {
-            if text.as_ref().is_some_and(|text| text.len() > LONGEST_TEXT) {
+            if text
+                .as_ref()
+                .is_some_and(|text| text.chars().count() > LONGEST_TEXT)
+            {
                 return Err(Problem::invalid(&format!(
-                    "{name} has more than {LONGEST_TEXT} bytes"
+                    "{name} has more than {LONGEST_TEXT} characters"
                 )));
             }
         }
@@ -165,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_is_an_address_again() {
+        let mut query = ListQuery {
+            state: Some("dead".to_owned()),
+            verdict: Some(" ".to_owned()),
+            q: Some("a&b=ä".to_owned()),
+            ..ListQuery::default()
+        };
+        assert_eq!(query.given(), "state=dead&q=a%26b%3D%C3%A4");
+        (query.state, query.q) = (None, None);
+        assert_eq!(query.given(), "");
+    }
+
+    #[test]
     fn what_is_not_asked_for_is_the_references_list() {
         let page = read(&[("state", ""), ("q", " ")]).expect("nothing is asked for");
         assert_eq!((page.limit, page.filter), (50, ReviewFilter::default()));
@@ -182,7 +219,11 @@ mod tests {
             let problem = read(&[wrong]).expect_err("it makes no sense");
             assert!(problem.detail().contains(wrong.0), "{problem:?}");
         }
-        assert!(read(&[("q", &"x".repeat(301))]).is_err());
+        assert!(
+            read(&[("q", &"ä".repeat(300))]).is_ok(),
+            "characters are counted, not bytes"
+        );
+        assert!(read(&[("q", &"ä".repeat(301))]).is_err());
         assert_eq!(
             read(&[("state", "dead")]).expect("a state").filter.state,
             Some(JobState::Dead)

@@ -6,6 +6,7 @@ use millstream::settings::{CallbackSettings, Faults, LogSettings, QueueSettings,
 use secrecy::SecretString;
 
 use crate::listen::MOST_CONNECTIONS;
+use crate::proxies::{Proxies, Routers};
 
 /// The reference's port.
 const PORT: u16 = 3000;
@@ -91,7 +92,7 @@ pub struct WebSettings {
     /// `STREAMS_EACH`: how many streams and waiting answers one client may have open.
     pub streams_each: usize,
     /// `PROXIES`: how many proxies of ours stand in front; so many entries of `X-Forwarded-For` are theirs.
-    pub proxies: usize,
+    pub proxies: Proxies,
     /// `WEBHOOK_SECRET` and `WEBHOOK_ALLOW_PRIVATE`: whether callbacks are taken, and where they may lead.
     pub callbacks: CallbackSettings,
 }
@@ -108,7 +109,7 @@ impl Default for WebSettings {
             submit_rate: SUBMIT_RATE,
             submit_burst: SUBMIT_BURST,
             streams_each: STREAMS_EACH,
-            proxies: 0,
+            proxies: Proxies::default(),
             callbacks: CallbackSettings::default(),
         }
     }
@@ -131,9 +132,10 @@ impl WebSettings {
                 ),
             );
         }
-        let proxies = match platform {
-            Platform::Render => 1,
-            Platform::Other => 0,
+        // On Render Cloudflare names the client, then Render names Cloudflare, and may name itself.
+        let (proxies, routers) = match platform {
+            Platform::Render => (2, Routers::Private),
+            Platform::Other => (0, Routers::Counted),
         };
         Self {
             address: SocketAddr::new(host, port),
@@ -144,7 +146,10 @@ impl WebSettings {
             submit_rate: reader.number("SUBMIT_RATE", SUBMIT_RATE, 0..=1_000_000),
             submit_burst: reader.number("SUBMIT_BURST", SUBMIT_BURST, 1..=1_000_000),
             streams_each: reader.number("STREAMS_EACH", STREAMS_EACH, 1..=MOST_WAITING),
-            proxies: reader.number("PROXIES", proxies, 0..=8),
+            proxies: Proxies {
+                count: reader.number("PROXIES", proxies, 0..=8),
+                routers,
+            },
             callbacks: CallbackSettings::read(reader),
         }
     }
@@ -219,6 +224,17 @@ mod tests {
             "127.0.0.1:3000"
         );
         assert_eq!(address(&[("RENDER", " ")]), "127.0.0.1:3000");
+    }
+
+    #[test]
+    fn on_render_the_client_is_left_of_two_proxies_and_of_routers_that_are_not_counted() {
+        let proxies = |pairs: &[(&str, &str)]| read(pairs).expect("right").web.proxies;
+        let (render, token) = (("RENDER", "true"), ("MILLSTREAM_TOKEN", "t0ken"));
+        assert_eq!(proxies(&[]), Proxies::default());
+        for (pairs, count) in [(&[render, token][..], 2), (&[render, token, ("PROXIES", "3")], 3)] {
+            let routers = Routers::Private;
+            assert_eq!(proxies(pairs), Proxies { count, routers });
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl State {
             submitter,
             callbacks,
             access: Access::new(web),
-            limits: Limits::new(web.submit_rate, web.submit_burst),
+            limits: Limits::new("submit", "submissions", web.submit_rate, web.submit_burst),
             waiting: Shares::new(web.streams_each, MOST_WAITING),
             bodies: Shares::new(bodies_each, bodies_each.saturating_mul(2)),
             hub: Hub::default(),

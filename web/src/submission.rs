@@ -42,7 +42,7 @@ pub struct SubmissionBody {
         rename = "prUrl",
         required = false,
         nullable = true,
-        pattern = r"^https://github\.com/[A-Za-z0-9]([A-Za-z0-9-]{0,37}[A-Za-z0-9])?/[A-Za-z0-9_-]{1,100}/pull/[1-9][0-9]{0,8}"
+        pattern = r"^https://github\.com/[A-Za-z0-9]([A-Za-z0-9-]{0,37}[A-Za-z0-9])?/[A-Za-z0-9_-]{1,100}/pull/[1-9][0-9]{0,8}([/?#]\S*)?$"
     )]
     pr_url: Option<String>,
     /// A unified diff, of at most `MAX_PATCH` bytes.

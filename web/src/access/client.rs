@@ -18,11 +18,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// The name in the table of idempotency keys and in the book; it does not give a token away. Keys of two clients
-    /// do not meet.
+    /// The name in the book; it does not give a token away.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whose idempotency keys its are: the token's, else the address's. Keys of two clients do not meet.
+    #[must_use]
+    pub fn keys(&self) -> &str {
+        if self.is_anybody() {
+            &self.bucket
+        } else {
+            &self.name
+        }
     }
 
     /// Whose bucket its submissions are taken from: the token's, else the address's.

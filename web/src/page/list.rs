@@ -76,7 +76,7 @@ fn filters(query: &ListQuery) -> Markup {
 /// The part that is fetched anew.
 pub fn live(listing: &Listing<'_>) -> Markup {
     html! {
-        div #live data-live="list" {
+        div #live data-live="list" data-page=(address(listing.query)) {
             @if listing.rows.is_empty() {
                 (empty(listing.query))
             } @else {
@@ -96,6 +96,16 @@ pub fn live(listing: &Listing<'_>) -> Markup {
             }
             (pager(listing))
         }
+    }
+}
+
+/// The list's own address, wherever it is shown: a form that was refused has another one.
+fn address(query: &ListQuery) -> String {
+    let given = query.given();
+    if given.is_empty() {
+        "/".to_owned()
+    } else {
+        format!("/?{given}")
     }
 }
 

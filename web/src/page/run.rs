@@ -78,6 +78,7 @@ pub fn live(client: &Client, run: &Run) -> Markup {
     };
     html! {
         div #live data-live=(if run.is_final() { "ended" } else { "run" }) data-said=(said)
+            data-page={ "/reviews/" (run.review.id) }
             data-stream={ "/api/reviews/" (run.review.id) "/stream" } {
             div.bar {
                 div.title {

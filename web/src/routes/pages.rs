@@ -12,11 +12,12 @@ use millstream::ops::{Outcome, Submission, Why};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::reviews::{away, body_limit, cancel_it, id_of, may_submit, refuse, retry_it, unknown};
+use super::reviews::{away, body_limit, cancel_it, id_of, may_submit, refuse, retry_it, unknown, with_left};
 use crate::access::{Client, Scope, let_in};
 use crate::body;
 use crate::caching::etag_of;
 use crate::cookie;
+use crate::listen::Peer;
 use crate::page::forms::Typed;
 use crate::page::list::Listing;
 use crate::page::run::Run;
@@ -151,18 +152,20 @@ pub async fn submit(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
-    if let Err(problem) = may_submit(&state, &client) {
-        return refusal(Some(&client), &problem);
-    }
+    let left = match may_submit(&state, &client) {
+        Ok(left) => left,
+        Err(problem) => return refusal(Some(&client), &problem),
+    };
     let (max_patch, mut room) = (state.max_patch, state.bodies.nothing(client.bucket()));
     let body = match form(request, form_limit(max_patch), max_patch, &mut room).await {
         Ok(body) => body,
-        Err(problem) => return refusal(Some(&client), &problem),
+        Err(problem) => return refusal(Some(&client), &with_left(left, problem)),
     };
     let mut typed = Typed::read(&body);
     match accept(&state, &client, &mut typed).await {
         Ok(id) => Redirect::to(&format!("/reviews/{id}")).into_response(),
         Err(problem) => {
+            let problem = with_left(left, problem);
             typed.refused = Some(problem.detail().to_owned());
             let shown = list(&state, &client, &ListQuery::default(), false, Some(&typed)).await;
             let mut response = shown.unwrap_or_else(|problem| refusal(Some(&client), &problem));
@@ -211,10 +214,26 @@ async fn accept(state: &State, client: &Client, typed: &mut Typed) -> Result<Job
             Priority::Normal
         },
         callback,
-        idempotency: key.ok().map(|key| (client.name().to_owned(), key)),
+        idempotency: key.ok().map(|key| (client.keys().to_owned(), key)),
         traceparent: None,
     };
     Ok(state.submitter.submit(submission).await?.id)
+}
+
+/// `GET /reviews`: where a form was refused stands the address that it was sent to, and a person loads it again.
+pub async fn to_list() -> Redirect {
+    Redirect::to("/")
+}
+
+/// `GET /reviews/{id}/cancel` and `/retry`: likewise.
+pub async fn to_run(
+    Extension(client): Extension<Client>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    match id_of(path) {
+        Ok(id) => Redirect::to(&format!("/reviews/{id}")).into_response(),
+        Err(problem) => refusal(Some(&client), &problem),
+    }
 }
 
 /// `POST /reviews/{id}/cancel`
@@ -254,7 +273,9 @@ async fn tell(state: &State, client: &Client, moved: Result<(JobId, Outcome), Pr
         };
         let told = match refusal.why {
             Why::Unknown => return Err(unknown()),
-            why @ (Why::ValkeyAway(_) | Why::PostgresAway(_)) => away(&why),
+            why @ (Why::ValkeyAway(_) | Why::PostgresAway(_)) => {
+                return Err(Problem::unavailable(&away(&why)));
+            }
             why => format!("Nothing was done: {why}."),
         };
         let run = load(state, id).await?;
@@ -275,6 +296,7 @@ pub async fn login() -> Response {
 
 /// `POST /login`: a token that counts is kept in a cookie.
 pub async fn enter(extract::State(state): extract::State<State>, request: Request) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
     let headers = request.headers().clone();
     // Nobody is a client before they have shown a token; what they type there is small.
     let mut room = state.bodies.nothing("");
@@ -286,12 +308,14 @@ pub async fn enter(extract::State(state): extract::State<State>, request: Reques
         .find(|(name, _)| name == "token")
         .map(|(_, value)| value.trim().to_owned())
         .unwrap_or_default();
-    let mut shown = HeaderMap::new();
+    let mut shown = headers.clone();
+    shown.remove(header::AUTHORIZATION);
+    shown.remove(header::COOKIE);
     if let Ok(value) = HeaderValue::try_from(format!("Bearer {token}")) {
         shown.insert(header::AUTHORIZATION, value);
     }
     match (
-        state.access.known(&state.store, &shown).await,
+        state.access.known(&state.store, &shown, peer).await,
         cookie::keep(&token, &headers),
     ) {
         (Ok(Some(_)), Some(kept)) => ([(header::SET_COOKIE, kept)], Redirect::to("/")).into_response(),

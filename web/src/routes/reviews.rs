@@ -49,16 +49,19 @@ const PLACE_AGAIN: Duration = Duration::from_secs(5);
     params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!#-~][!-~]{0,254}$",
             description = "1 to 255 visible ASCII characters; a repeat within 24 hours is answered with the first one's review")),
     responses(
+        Refused,
         (status = 202, description = "it is accepted", body = AcceptedBody,
          headers(("Location" = String, description = "where to look at it"),
-                 ("RateLimit-Policy" = String, description = "how many this client may send at once, and in how many seconds"),
-                 ("RateLimit" = String, description = "how many are left, and when all are back"))),
+                 ("RateLimit-Policy" = Option<String>, description = "how many this client may send at once, and in how many seconds; absent where SUBMIT_RATE is 0"),
+                 ("RateLimit" = Option<String>, description = "how many are left, and when all are back; absent where SUBMIT_RATE is 0"))),
         (status = 408, description = "the body did not arrive in time", body = Body, content_type = "application/problem+json"),
         (status = 413, description = "the body or the patch is too large", body = Body, content_type = "application/problem+json"),
         (status = 415, description = "the body is not declared as JSON", body = Body, content_type = "application/problem+json"),
         (status = 422, description = "the idempotency key came with another submission", body = Body, content_type = "application/problem+json"),
-        (status = 429, description = "the queue is full, or this client too fast, or too many of its large bodies are on their way; Retry-After says when to come back", body = Body, content_type = "application/problem+json"),
-        Refused,
+        (status = 429, description = "the queue is full, or this client too fast, or too many of its large bodies are on their way", body = Body, content_type = "application/problem+json",
+         headers(("Retry-After" = u64, description = "seconds until it makes sense to come back"),
+                 ("RateLimit-Policy" = Option<String>, description = "as with 202"),
+                 ("RateLimit" = Option<String>, description = "as with 202"))),
     )
 )]
 pub async fn submit(
@@ -69,8 +72,11 @@ pub async fn submit(
     let left = may_submit(&state, &client)?;
     // Held until the answer, since what was read is as large as the body.
     let mut room = state.bodies.nothing(client.bucket());
-    let submission = read_submission(request, &client, state.max_patch, &mut room).await?;
-    let submitted = state.submitter.submit(submission).await?;
+    let submitting = async {
+        let submission = read_submission(request, &client, state.max_patch, &mut room).await?;
+        Ok(state.submitter.submit(submission).await?)
+    };
+    let submitted = submitting.await.map_err(|problem| with_left(left, problem))?;
     let location = format!("/api/reviews/{}", submitted.id);
     let headers: [(HeaderName, String); 1] = [(header::LOCATION, location)];
     let mut response = (
@@ -90,6 +96,14 @@ pub fn may_submit(state: &State, client: &Client) -> Result<Option<Left>, Proble
     client.must(Scope::Submit)?;
     let taken = state.limits.as_ref().map(|limits| limits.take(client.bucket()));
     taken.transpose()
+}
+
+/// A 429 says what is left of the client's bucket, whatever it is for.
+pub fn with_left(left: Option<Left>, problem: Problem) -> Problem {
+    match left {
+        Some(left) if problem.status() == StatusCode::TOO_MANY_REQUESTS => left.name_on(problem),
+        _ => problem,
+    }
 }
 
 /// Lists reviews, the newest first.
@@ -180,7 +194,6 @@ impl FindQuery {
          headers(("ETag" = String, description = "changes when the answer does"))),
         (status = 304, description = "nothing has changed"),
         (status = 404, description = "there is no such review", body = Body, content_type = "application/problem+json"),
-        (status = 429, description = "this client has too many streams and waiting answers open", body = Body, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -392,7 +405,7 @@ async fn read_submission(
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     check_type(headers, body.is_end_stream())?;
-    let idempotency = idempotency_key(headers)?.map(|key| (client.name().to_owned(), key));
+    let idempotency = idempotency_key(headers)?.map(|key| (client.keys().to_owned(), key));
     let limit = body_limit(max_patch);
     let bytes = body::collect(body, limit, room)
         .await

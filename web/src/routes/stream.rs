@@ -45,7 +45,6 @@ const DO_NOT_COLLECT: (HeaderName, HeaderValue) = (
         (status = 200, description = "events until the review has ended", body = String, content_type = "text/event-stream"),
         (status = 204, description = "it has ended, and there is nothing more to tell"),
         (status = 404, description = "there is no such review", body = Body, content_type = "application/problem+json"),
-        (status = 429, description = "this client has too many streams and waiting answers open", body = Body, content_type = "application/problem+json"),
         Refused,
     )
 )]
