@@ -86,6 +86,7 @@ async fn feed(web_url: &str, stop: &CancellationToken) -> usize {
     let client = millstream_worker::http::builder().expect("TLS").no_proxy();
     let client = client.build().expect("a client");
     let mut ticks = interval(JOB_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut taken = 0;
     while !stop.is_cancelled() {
         ticks.tick().await;

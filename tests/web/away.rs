@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use millstream::domain::JobState;
-use millstream::queue::Wire;
+use millstream::queue::{Patience, Queue, Wire};
 use millstream::store::Store;
 use serde_json::json;
 
@@ -51,14 +51,21 @@ async fn while_valkey_is_away_a_review_is_accepted_and_owed() {
 #[tokio::test]
 async fn a_valkey_that_fell_silent_holds_no_request_up() {
     let line = Line::to(shared().valkey_url()).await;
-    let world = World::on_valkey(&line.through(shared().valkey_url()), Wire::REVIEW).await;
+    let mut world = World::on_valkey(&line.through(shared().valkey_url()), Wire::REVIEW).await;
+    // Its commands wait for a minute: only the enqueue's own limit can answer the request sooner.
+    let patience = Patience {
+        answer: Duration::from_secs(60),
+        ..Patience::default()
+    };
+    let url = world.valkey_url.as_str().into();
+    world.queue =
+        Queue::open_with(&url, &world.settings, Wire::REVIEW, patience).expect("an address of ours");
     let producer = Producer::start(&world, None).await;
     producer.submit(CLEAN).await;
     line.silence();
     let asked = Instant::now();
     let id = producer.submit(CLEAN).await;
-    // A second is what the enqueue may take; a command that nobody answers gives up after five.
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
     assert_eq!(world.job(id).await.status, "waiting");
 }
 

@@ -1,5 +1,7 @@
 //! How fast and how much: a bucket for each client, and a queue that is full.
 
+use std::time::{Duration, Instant};
+
 use futures_util::StreamExt;
 use millstream::domain::WorkerId;
 use millstream::engine::reconcile::Reconciler;
@@ -11,12 +13,26 @@ use super::{Answer, Producer, ask, count};
 use crate::support::reviews::CLEAN;
 use crate::support::{World, until};
 
+/// So often may a machine be too slow to be too fast.
+const TRIES: usize = 20;
+
 pub(super) fn pull(number: usize) -> String {
     json!({ "prUrl": format!("https://github.com/acme/ledger/pull/{number}") }).to_string()
 }
 
 #[tokio::test]
 async fn a_client_that_is_too_fast_is_told_when_to_come_back() {
+    // A second gives a place back: three that a busy machine held up longer tell nothing, and others are sent.
+    for _ in 0..TRIES {
+        if is_told_when_to_come_back().await {
+            return;
+        }
+    }
+    panic!("three submissions took a second each of {TRIES} times");
+}
+
+/// Whether a client that was too fast was told so; not when the machine was too slow for that.
+async fn is_told_when_to_come_back() -> bool {
     let world = World::with(Wire::REVIEW).await;
     let producer = Producer::start_with(&world, |web| {
         (web.submit_rate, web.submit_burst) = (1, 2);
@@ -24,15 +40,22 @@ async fn a_client_that_is_too_fast_is_told_when_to_come_back() {
         web.public_submit = true;
     })
     .await;
-    for left in ["\"submit\";r=1;t=1", "\"submit\";r=0;t=2"] {
-        let answer = ask(producer.post(pull(1))).await;
+    let began = Instant::now();
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(ask(producer.post(pull(1))).await);
+    }
+    if began.elapsed() >= Duration::from_millis(900) {
+        return false;
+    }
+    let refused = answers.remove(2);
+    for (answer, left) in answers.iter().zip(["\"submit\";r=1;t=1", "\"submit\";r=0;t=2"]) {
         assert_eq!(
             (answer.status.as_u16(), answer.header("ratelimit")),
             (202, Some(left))
         );
         assert_eq!(answer.header("ratelimit-policy"), Some("\"submit\";q=2;w=2"));
     }
-    let refused = ask(producer.post(pull(1))).await;
     assert!(refused.problem(429).contains("too many submissions"));
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(refused.header("ratelimit"), Some("\"submit\";r=0;t=2"));
@@ -47,6 +70,7 @@ async fn a_client_that_is_too_fast_is_told_when_to_come_back() {
         "reading is not limited"
     );
     assert_eq!(count(&world, "reviews").await, 3);
+    true
 }
 
 #[tokio::test]

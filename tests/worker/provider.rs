@@ -25,7 +25,7 @@ fn hosted(played: &Played) -> Hosted {
                 base: base.parse().expect("an address"),
                 key: SecretString::from("k3y"),
                 connect_timeout: Duration::from_secs(5),
-                silence: Duration::from_secs(5),
+                silence: Duration::from_secs(60),
                 first_pause: Duration::from_millis(1),
             })
             .expect("settings that work"),
