@@ -25,11 +25,7 @@ async fn last_beat(queue: &Queue) -> Option<u64> {
 async fn workers_of_one_process_beat_in_one_command_and_who_leaves_silences_nobody() {
     let servers = private::valkey().await;
     let world = World::on_valkey(&servers.valkey_url, Wire::JOB).await;
-    let beside = QueueSettings {
-        name: format!("{}:beside", world.settings.name),
-        ..world.settings.clone()
-    };
-    let beside = Queue::open(&servers.valkey_url.as_str().into(), &beside, Wire::JOB).expect("an address");
+    let beside = beside(&world);
     let (hearts, mut running) = (Hearts::default(), JoinSet::new());
     let mut start = |queue: &Queue| {
         let (handler, settings) = (Gated::open(), World::engine());
@@ -89,14 +85,19 @@ async fn workers_of_one_process_beat_in_one_command_and_who_leaves_silences_nobo
     servers.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_one_queue_silences_no_other() {
-    let world = World::new().await;
-    let beside = QueueSettings {
+/// Another queue on the same server.
+fn beside(world: &World) -> Queue {
+    let settings = QueueSettings {
         name: format!("{}:beside", world.settings.name),
         ..world.settings.clone()
     };
-    let beside = Queue::open(&world.valkey_url.as_str().into(), &beside, Wire::JOB).expect("an address");
+    Queue::open(&world.valkey_url.as_str().into(), &settings, Wire::JOB).expect("an address")
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_queue_silences_no_other() {
+    let world = World::new().await;
+    let beside = beside(&world);
     let (hearts, mut running) = (Hearts::default(), JoinSet::new());
     let stop = Stop::new();
     for queue in [&world.queue, &beside] {
@@ -155,11 +156,7 @@ async fn named(world: &World, worker: WorkerId) -> Vec<String> {
 #[tokio::test]
 async fn a_line_that_breaks_without_a_beat_on_it_has_its_name_again_soon() {
     let world = World::new().await;
-    let beside = QueueSettings {
-        name: format!("{}:beside", world.settings.name),
-        ..world.settings.clone()
-    };
-    let beside = Queue::open(&world.valkey_url.as_str().into(), &beside, Wire::JOB).expect("an address");
+    let beside = beside(&world);
     let (hearts, mut running) = (Hearts::default(), JoinSet::new());
     let (stop, busy) = (Stop::new(), Gated::shut());
     let mut ids = Vec::new();

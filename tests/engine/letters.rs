@@ -1,10 +1,10 @@
 //! The dead-letter stream follows the rows, whatever it missed.
 
-use millstream::domain::{Failure, FailureClass, JobState, WorkerId};
+use millstream::domain::{Failure, FailureClass, JobId, JobState, WorkerId};
 use millstream::queue::fetch::Want;
 use millstream::store::{Asked, Lease, Next};
 
-use crate::support::{Gated, World, until};
+use crate::support::{Gated, Running, World, until};
 
 #[tokio::test]
 async fn a_letter_whose_writer_vanished_is_written_by_the_next_worker() {
@@ -49,8 +49,8 @@ async fn a_letter_whose_writer_vanished_is_written_by_the_next_worker() {
     worker.drain().await;
 }
 
-#[tokio::test]
-async fn letters_that_were_lost_with_everything_else_are_written_anew() {
+/// A world with a worker and one dead job.
+async fn one_dead() -> (World, Running, JobId) {
     let world = World::new().await;
     let handler = Gated::open();
     handler
@@ -60,6 +60,12 @@ async fn letters_that_were_lost_with_everything_else_are_written_anew() {
     let id = world.submit("one").await;
     world.until_state(id, JobState::Dead).await;
     world.until_empty().await;
+    (world, worker, id)
+}
+
+#[tokio::test]
+async fn letters_that_were_lost_with_everything_else_are_written_anew() {
+    let (world, worker, id) = one_dead().await;
     let keys = world.queue.keys();
     let () = redis::cmd("DEL")
         .arg(&[
@@ -86,15 +92,7 @@ async fn letters_that_were_lost_with_everything_else_are_written_anew() {
 
 #[tokio::test]
 async fn of_the_letters_of_one_job_the_newest_is_left() {
-    let world = World::new().await;
-    let handler = Gated::open();
-    handler
-        .fail_with([Failure::lasting(FailureClass::Input, "no such pull request")])
-        .await;
-    let worker = world.worker(&handler, World::engine());
-    let id = world.submit("one").await;
-    world.until_state(id, JobState::Dead).await;
-    world.until_empty().await;
+    let (world, worker, id) = one_dead().await;
     worker.drain().await;
     // What an undo and a pass that writes letters anew leave when they come at the same time.
     let job = id.to_string();
