@@ -79,7 +79,7 @@ kills count="1000":
 # Random cases on the real servers beside a model of them, 100,000 or as many as are said: `just soak 5000`. It prints
 # its seed; MILLSTREAM_MODEL_SEED repeats a run.
 soak cases="100000":
-    MILLSTREAM_SOAK_CASES={{cases}} cargo test --locked -p millstream-tests --test suite -- --nocapture whatever_happens
+    MILLSTREAM_SOAK_CASES={{cases}} cargo test --profile soak --locked -p millstream-tests --test suite -- --nocapture whatever_happens
 
 # Producers and workers as processes, kills, freezes, restarts, cut lines and a FLUSHALL: `just chaos 10` for ten runs.
 # `CHAOS_SEED=1 just chaos` repeats the order of the faults.
