@@ -102,14 +102,15 @@ impl Queue {
     /// # Errors
     /// When the server is away.
     pub async fn has_all_letters(&self, run_id: &str) -> Result<bool, QueueError> {
-        let (noted, there): (Option<String>, bool) = redis::pipe()
+        let (noted, letters): (Option<String>, u64) = redis::pipe()
             .cmd("GET")
             .arg(&self.keys().letters)
-            .cmd("EXISTS")
+            // A stream whose last entry was deleted is still there, with none.
+            .cmd("XLEN")
             .arg(&self.keys().dead)
             .query_async(&mut self.connection())
             .await?;
-        Ok(there && noted.as_deref() == Some(run_id))
+        Ok(letters > 0 && noted.as_deref() == Some(run_id))
     }
 
     /// Notes that it is so; a loss of the data takes the note with it.

@@ -19,6 +19,7 @@ use super::case::{Added, Case};
 use super::duties::IDLE;
 use super::ledger::Job;
 use super::step::{Loss, Reach};
+use super::worker::Duty;
 
 /// A time that comes only by a step.
 const LATER: chrono::TimeDelta = chrono::TimeDelta::hours(1);
@@ -218,7 +219,7 @@ impl Case {
             self.ledger.reset(*job);
         }
         self.pay(fallen, true);
-        // A stream of letters that has none is not there.
+        // Where there are no letters nobody can tell whether there should be some.
         if !self.streams.letters_noted || self.streams.letters.is_empty() {
             self.restore_letters();
         }
@@ -229,8 +230,21 @@ impl Case {
         };
         self.streams.letters.retain(|letter| letter.is_none_or(is_dead));
         self.streams.leave_newest_letters();
-        // What was lost is made good, and what is promised holds again; but for who is between two steps.
-        self.lossy &= !being_paid.is_empty();
+        // What was lost is made good, and what is promised holds again; but for who is between two steps: a worker that
+        // has yet to ask for the start of what it was delivered before, too. Another pass follows soon.
+        self.lossy &= !being_paid.is_empty() || self.somebody_holds_what_is_gone();
+    }
+
+    fn somebody_holds_what_is_gone(&self) -> bool {
+        let duties = self.workers.iter().flatten().flat_map(|worker| &worker.duties);
+        let asked = duties.filter_map(|duty| match duty {
+            Duty::Ask(asked) => Some(asked),
+            _ => None,
+        });
+        asked
+            .flatten()
+            .filter_map(|(_, one)| one.as_ref())
+            .any(|one| !self.streams.stands(one.lane, one.entry, one.job))
     }
 
     fn restore_letters(&mut self) {
