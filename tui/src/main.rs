@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use millstream::exit::Exit;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match millstream::shutdown::run(millstream_tui::cli::main()) {
         Ok(code) => ExitCode::from(code),

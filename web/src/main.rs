@@ -7,6 +7,9 @@ use millstream::shutdown;
 use millstream::untrusted::visible;
 use millstream_web::{WebError, serve};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let served = shutdown::run(serve(&process_environment));
     match served.map_err(WebError::from).flatten() {
