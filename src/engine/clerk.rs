@@ -62,7 +62,7 @@ pub struct Paper {
 }
 
 impl Paper {
-    /// Whether it leaves nothing behind but its last event.
+    /// Whether it leaves nothing behind.
     fn is_plain(&self) -> bool {
         // What a job type says about its result is not the clerk's to fall over.
         let asked = |record: &dyn Record| catch_unwind(AssertUnwindSafe(|| record.writes_nothing()));
@@ -138,8 +138,7 @@ impl<L: Ledger> Clerk<L> {
 
     /// Takes down many ends that leave nothing behind; answers those that have to be looked at one by one.
     async fn plain(&self, papers: Vec<Paper>) -> Vec<Paper> {
-        let done = |paper: &Paper| (paper.lease, paper.context.event(&Progress::phase(Phase::Done)));
-        let ends: Vec<(Lease, EventRow)> = papers.iter().map(done).collect();
+        let ends: Vec<Lease> = papers.iter().map(|paper| paper.lease).collect();
         let ledger = &self.ledger;
         let ended = match attempt_to_persist("record results", || ledger.finish_plain(&ends)).await {
             Ok(ended) => ended,
@@ -153,8 +152,9 @@ impl<L: Ledger> Clerk<L> {
         };
         // Without a ledger nobody waits for a job's end.
         if self.ledger.store().is_some() {
-            let ended = ends.iter().zip(&ended).filter(|(_, ended)| **ended);
-            let events: Vec<EventRow> = ended.map(|((_, event), _)| event.clone()).collect();
+            let ended = papers.iter().zip(&ended).filter(|(_, ended)| **ended);
+            let done = |(paper, _): (&Paper, _)| paper.context.event(&Progress::phase(Phase::Done));
+            let events: Vec<EventRow> = ended.map(done).collect();
             publish(&self.queue, &events).await;
         }
         let (mut down, mut left) = (Vec::with_capacity(papers.len()), Vec::new());

@@ -12,19 +12,20 @@ use serde_json::Value;
 use super::context::Memory;
 use crate::domain::{EntryId, Failure, Lane, StoredDiff, WorkerId};
 use crate::store::telemetry::{EventRow, SpanRow};
-use crate::store::{Asked, Fence, Issued, Lease, Next, Record, Start, Store, StoreError, Taken};
+use crate::store::{Asked, AtWork, Fence, Issued, Lease, Next, Record, Start, Store, StoreError, Taken};
 
 /// Where attempts are issued and ended.
 pub trait Ledger: Memory + Clone + 'static {
     /// The store that a reconciler can hold the stream against, if there is one.
     fn store(&self) -> Option<&Store>;
 
-    /// Issues attempts for a batch of entries.
+    /// Issues attempts for a batch of entries, for a worker that holds these jobs.
     fn start(
         &self,
         queue: &str,
         worker: WorkerId,
         asked: &[Asked],
+        at_work: &AtWork,
     ) -> impl Future<Output = Result<Vec<Start>, StoreError>> + Send;
 
     /// Ends an attempt with its result.
@@ -35,12 +36,9 @@ pub trait Ledger: Memory + Clone + 'static {
         event: &EventRow,
     ) -> impl Future<Output = Result<Fence, StoreError>> + Send;
 
-    /// Ends first attempts of one worker that leave nothing behind but their last event and told of no spans. Answers
-    /// which were; the others are to be ended one by one.
-    fn finish_plain(
-        &self,
-        ends: &[(Lease, EventRow)],
-    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+    /// Ends first attempts of one worker that leave nothing behind and told of nothing. Answers which were; the others
+    /// are to be ended one by one.
+    fn finish_plain(&self, ends: &[Lease]) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
     /// Ends an attempt that failed.
     fn fail(
@@ -77,8 +75,15 @@ impl Ledger for Store {
         Some(self)
     }
 
-    async fn start(&self, queue: &str, worker: WorkerId, asked: &[Asked]) -> Result<Vec<Start>, StoreError> {
-        self.bounded(Self::start(self, queue, worker, asked)).await
+    async fn start(
+        &self,
+        queue: &str,
+        worker: WorkerId,
+        asked: &[Asked],
+        at_work: &AtWork,
+    ) -> Result<Vec<Start>, StoreError> {
+        self.bounded(self.start_among(queue, worker, asked, at_work))
+            .await
     }
 
     async fn finish(
@@ -90,7 +95,7 @@ impl Ledger for Store {
         self.bounded(Self::finish(self, lease, record, Some(event))).await
     }
 
-    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
+    async fn finish_plain(&self, ends: &[Lease]) -> Result<Vec<bool>, StoreError> {
         self.bounded(Self::finish_plain(self, ends)).await
     }
 
@@ -173,6 +178,7 @@ impl Ledger for NoLedger {
         _queue: &str,
         _worker: WorkerId,
         asked: &[Asked],
+        _at_work: &AtWork,
     ) -> Result<Vec<Start>, StoreError> {
         let begin = |one: &Asked| {
             Start::Begin(Issued {
@@ -188,7 +194,7 @@ impl Ledger for NoLedger {
         Ok(Fence::Open)
     }
 
-    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
+    async fn finish_plain(&self, ends: &[Lease]) -> Result<Vec<bool>, StoreError> {
         Ok(vec![true; ends.len()])
     }
 

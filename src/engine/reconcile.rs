@@ -188,6 +188,7 @@ impl Reconciler {
             }
             self.clear_letters(&queue).await?;
             self.forget_keys().await?;
+            self.store.bounded(self.store.forget_at_work(PAGE)).await?;
             // What was under way in the moment of a loss is seen by a second pass soon after.
             let pause = if changed { PASS_AGAIN_AFTER } else { PASS_EVERY };
             *known = Some(Known {

@@ -24,7 +24,7 @@ use super::worker::{EngineError, Stop};
 use crate::domain::{Failure, Lane, WorkerId};
 use crate::queue::entry::Carried;
 use crate::queue::{Entry, NewLetter, Queue, Unreadable};
-use crate::store::{Asked, Died, Fence, Issued, Lease, Record, Start};
+use crate::store::{Asked, AtWork, Died, Fence, Issued, Lease, Record, Start};
 
 /// Messages on the way to the loop.
 pub const INBOX: usize = 1_024;
@@ -519,15 +519,29 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
         }
         let (ledger, inbox) = (self.setup.ledger.clone(), self.setup.inbox.clone());
         let (queue, worker) = (self.setup.queue.keys().shared.clone(), self.setup.worker);
+        let at_work = self.at_work();
         self.tasks.spawn(async move {
             let mut answers = unreadable;
             if !asked.is_empty() {
-                let starts = persist("issue attempts", || ledger.start(&queue, worker, &asked)).await;
+                let asking = || ledger.start(&queue, worker, &asked, &at_work);
+                let starts = persist("issue attempts", asking).await;
                 answers.extend(readable.into_iter().zip(starts));
             }
             // The loop is gone only after the worker has left.
             let _gone = inbox.send(Message::Answered(answers)).await;
         });
+    }
+
+    /// The jobs that are held, asked for or running. Without a ledger nobody asks.
+    fn at_work(&self) -> AtWork {
+        if self.setup.ledger.store().is_none() {
+            return AtWork::default();
+        }
+        let jobs = self.held.values().filter_map(|held| held.carried.as_ref().ok());
+        AtWork {
+            serial: i64::try_from(self.serial).unwrap_or(i64::MAX),
+            jobs: jobs.map(|carried| carried.job).collect(),
+        }
     }
 
     /// Runs the handler under its deadline; a panic in it is a failure like another.

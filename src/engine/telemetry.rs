@@ -119,13 +119,13 @@ impl Writer {
 }
 
 /// Tells whoever listens now; the stored events serve everybody else.
-pub async fn publish(queue: &Queue, events: &[EventRow]) {
+pub async fn publish(queue: &Queue, events: impl IntoIterator<Item = &EventRow>) {
     let told: Vec<_> = events
-        .iter()
+        .into_iter()
         .map(|event| (event.lease.job, event.body.to_string()))
         .collect();
     if let Err(error) = queue.publish(&told).await {
-        tracing::debug!("failed to {error}; {} events were not published", events.len());
+        tracing::debug!("failed to {error}; {} events were not published", told.len());
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::connect::Store;
@@ -211,7 +212,7 @@ impl Store {
         )
         .bind(action.0)
         .bind(outcome)
-        .bind(clean_value(result))
+        .bind(Json(clean_value(&result)))
         .execute(&self.pool())
         .await?;
         Ok(())
@@ -238,7 +239,7 @@ pub(super) async fn intend(
     .bind(intent.filter.as_deref().map(clean))
     .bind(intent.count())
     .bind(intent.hash())
-    .bind(clean_value(intent.kept()))
+    .bind(Json(clean_value(&intent.kept())))
     .bind(clean(&intent.queue))
     .bind(intent.undoes.map(|undone| undone.0))
     .bind(glass.map(|(token, _)| token))

@@ -1,5 +1,7 @@
 //! Attempts: issued at the start, ended once, fenced all the way.
 //!
+//! While an attempt runs it is in its job's row; its own is written when it has ended. The view `all_attempts` has both.
+//!
 //! The fence is the count of starts. A write names the job, the attempt and the worker; when the job
 //! has moved on (another worker started it, or it was taken over) the write changes nothing and the
 //! answer is [`Fence::Closed`].
@@ -14,7 +16,7 @@ use uuid::Uuid;
 use super::connect::Store;
 use super::error::StoreError;
 use super::telemetry::EventRow;
-use super::text::{clean, clean_value};
+use super::text::clean;
 use crate::domain::fingerprint::fingerprint;
 use crate::domain::{EntryId, Failure, JobId, JobState, WorkerId};
 
@@ -90,6 +92,35 @@ impl Record for () {
     }
 }
 
+/// What the spans of an attempt came to: a lateral item of a `from`.
+macro_rules! spent {
+    ($job:literal, $attempt:literal) => {
+        concat!(
+            "lateral (
+        select coalesce(sum(f.input_tokens), 0)::bigint as input, coalesce(sum(f.output_tokens), 0)::bigint as output,
+               coalesce(sum(f.cost_usd), 0) as cost
+        from millstream.span_facts f where f.job_id = ",
+            $job,
+            " and f.attempt = ",
+            $attempt,
+            ")"
+        )
+    };
+}
+pub(super) use spent;
+
+/// Ends the insert of an attempt that has ended: one that a worker of an earlier version began has a row already.
+macro_rules! or_closed {
+    () => {
+        "on conflict (job_id, attempt) do update
+    set ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error,
+        error_class = excluded.error_class, input_tokens = excluded.input_tokens,
+        output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd
+    where attempts.ended_at is null"
+    };
+}
+pub(super) use or_closed;
+
 /// Ends the job itself; every other write of the same end follows only if this one found its row.
 const END: &str = "
 update millstream.jobs
@@ -101,14 +132,14 @@ set state = $4, finished_at = case when $4 in ('done', 'dead') then now() end, u
     delivery = case when $4 = 'scheduled' then 0 else delivery end
 where id = $1 and attempt = $2 and worker = $3 and state = 'running'";
 
-/// Ends many attempts that leave nothing behind but their last event: first attempts that told of no spans, so
-/// there are none to close and no tokens to sum.
+/// Ends many attempts that leave nothing behind: first attempts that told of no spans and no events, so there are none
+/// to close and no tokens to sum. Their last event is made from the attempt when somebody reads it. An attempt that this
+/// version began has no row yet; if one has all the same, the statement is refused, and each is ended by itself.
 const END_MANY: &str = "
 with given as (
-    select * from unnest($2::uuid[], $3::int[], $4::bigint[], $5::timestamptz[], $6::jsonb[])
-        as g (id, attempt, seq, at, body)
+    select * from unnest($2::uuid[], $3::int[]) as g (id, attempt)
 ), locked as (
-    select j.id, g.attempt, g.seq, g.at, g.body
+    select j.id, j.started_at, g.attempt
     from given g join millstream.jobs j on j.id = g.id
     where j.attempt = g.attempt and j.worker = $1 and j.state = 'running'
     order by j.id for update of j skip locked
@@ -116,28 +147,31 @@ with given as (
     update millstream.jobs j set state = 'done', finished_at = now(), updated_at = now(), run_at = null
     from locked l where j.id = l.id
 ), attempts as (
-    update millstream.attempts t set ended_at = now(), outcome = 'done'
-    from locked l where t.job_id = l.id and t.attempt = l.attempt
-), events as (
-    insert into millstream.events (job_id, seq, attempt, at, body)
-    select id, seq, attempt, at, body from locked on conflict do nothing
+    insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome)
+    select id, attempt, $1, started_at, now(), 'done' from locked
 )
 select id from locked";
 
-const END_ATTEMPT: &str = "
-update millstream.attempts t
-set ended_at = now(), outcome = $3, error = $4, error_class = $5,
-    (input_tokens, output_tokens, cost_usd) = (
-        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
-        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-where t.job_id = $1 and t.attempt = $2";
+const END_ATTEMPT: &str = concat!(
+    "
+insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error, error_class,
+                                 input_tokens, output_tokens, cost_usd)
+select j.id, $2, j.worker, j.started_at, now(), $3, $4, $5, s.*
+from millstream.jobs j, ",
+    spent!("j.id", "$2"),
+    " s
+where j.id = $1
+",
+    or_closed!()
+);
 
 const CLOSE_SPANS: &str = "
 update spans set status = 'error', error = $3, ended_at = now()
 where status = 'running' and span_id in
       (select span_id from millstream.span_facts where job_id = $1 and attempt <= $2)";
 
-const LOST: &str = "
+const LOST: &str = concat!(
+    "
 with locked as (
     select j.id from millstream.jobs j join unnest($2::uuid[], $3::text[], $4::int[]) as l (id, entry, delivery) on j.id = l.id
     where j.entry_id = l.entry and j.worker = $1 and j.state = 'running'
@@ -147,18 +181,21 @@ with locked as (
 ), lost as (
     update millstream.jobs j set state = 'waiting', crashes = j.crashes + 1, updated_at = now()
     from locked l where j.id = l.id
-    returning j.id, j.attempt
+    returning j.id, j.attempt, j.worker, j.started_at
 ), closed as (
     update spans s set status = 'error', error = 'its worker vanished', ended_at = now()
     from lost join millstream.span_facts f on f.job_id = lost.id
     where s.span_id = f.span_id and s.status = 'running'
 )
-update millstream.attempts t
-set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
-    (input_tokens, output_tokens, cost_usd) = (
-        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
-        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-from lost where t.job_id = lost.id and t.attempt <= lost.attempt and t.ended_at is null";
+insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class, error,
+                                 input_tokens, output_tokens, cost_usd)
+select lost.id, lost.attempt, lost.worker, lost.started_at, now(), 'crashed', 'crash', 'its worker vanished', s.*
+from lost, ",
+    spent!("lost.id", "lost.attempt"),
+    " s
+",
+    or_closed!()
+);
 
 const TELL_REVIEW: &str = "
 update reviews r
@@ -200,37 +237,27 @@ impl Store {
         Ok(Fence::Open)
     }
 
-    /// Ends first attempts of one worker that leave nothing behind but their last event and told of no spans, in one
-    /// statement. Answers for each whether it was: one whose fence is closed, or whose row somebody else has locked,
-    /// was not, and is to be ended by itself.
+    /// Ends first attempts of one worker that leave nothing behind and told of nothing, in one statement. Answers for
+    /// each whether it was: one whose fence is closed, or whose row somebody else has locked, was not, and is to be
+    /// ended by itself.
     ///
     /// # Errors
     /// When the server is away; then they may have been ended all the same.
-    pub async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
-        let Some((first, _)) = ends.first() else {
+    pub async fn finish_plain(&self, ends: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        let Some(first) = ends.first() else {
             return Ok(Vec::new());
         };
         let mut connection = self.pool().acquire().await?;
         let begun = Instant::now();
         let ended: Vec<Uuid> = sqlx::query_scalar(END_MANY)
             .bind(first.worker.to_string())
-            .bind(ends.iter().map(|(lease, _)| lease.job.0).collect::<Vec<Uuid>>())
-            .bind(ends.iter().map(|(lease, _)| lease.attempt).collect::<Vec<i32>>())
-            .bind(ends.iter().map(|(_, event)| event.seq).collect::<Vec<i64>>())
-            .bind(ends.iter().map(|(_, event)| event.at).collect::<Vec<_>>())
-            .bind(
-                ends.iter()
-                    .map(|(_, event)| clean_value(event.body.clone()))
-                    .collect::<Vec<_>>(),
-            )
+            .bind(ends.iter().map(|lease| lease.job.0).collect::<Vec<Uuid>>())
+            .bind(ends.iter().map(|lease| lease.attempt).collect::<Vec<i32>>())
             .fetch_all(&mut *connection)
             .await?;
         self.mind_the_plan(&mut connection, begun, ends.len()).await;
         let ended: HashSet<Uuid> = ended.into_iter().collect();
-        Ok(ends
-            .iter()
-            .map(|(lease, _)| ended.contains(&lease.job.0))
-            .collect())
+        Ok(ends.iter().map(|lease| ended.contains(&lease.job.0)).collect())
     }
 
     /// Ends an attempt that failed.

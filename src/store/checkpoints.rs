@@ -1,6 +1,7 @@
 //! Checkpoints: what a later attempt need not do again.
 
 use serde_json::Value;
+use sqlx::types::Json;
 
 use super::attempts::{Fence, Lease};
 use super::connect::Store;
@@ -31,7 +32,7 @@ impl Store {
         .bind(lease.attempt)
         .bind(lease.worker.to_string())
         .bind(step)
-        .bind(clean_value(body.clone()))
+        .bind(Json(clean_value(body)))
         .execute(&self.pool())
         .await?;
         Ok(if saved.rows_affected() == 0 {

@@ -217,7 +217,7 @@ select j.id, j.state, j.payload, j.attempt, j.worker, r.verdict, j.error_class, 
 from (select * from millstream.jobs j where CONDITION) j
 left join reviews r on r.id = j.id
 left join lateral (
-    select min(a.started_at) as first_started_at, max(a.started_at) as started_at,
+    select coalesce(min(a.started_at), j.started_at) as first_started_at, j.started_at,
            max(a.ended_at) filter (where a.attempt = j.attempt) as ended_at,
            sum(a.input_tokens + a.output_tokens)::bigint as tokens, sum(a.cost_usd) as cost_usd
     from millstream.attempts a where a.job_id = j.id
@@ -398,7 +398,18 @@ impl Store {
     /// When the server is away.
     pub async fn stretches(&self, workers: &[String], back: Duration) -> Result<Vec<StretchRow>, StoreError> {
         let rows = sqlx::query_as(
-            "select a.worker, j.id, j.payload, a.attempt, a.started_at, a.ended_at, a.outcome,
+            "with ran as (
+                 select a.job_id, a.attempt, a.worker, a.started_at, a.ended_at, a.outcome, a.cost_usd
+                 from millstream.attempts a
+                 where a.worker = any($1) and (a.ended_at is null or a.ended_at > now() - make_interval(secs => $2))
+                 union all
+                 select r.id, r.attempt, r.worker, r.started_at, null, null, 0
+                 from millstream.at_work w cross join unnest(w.jobs) as held (id)
+                 join millstream.jobs r on r.id = held.id and r.worker = w.worker and r.state = 'running'
+                 where w.worker = any($1)
+                   and not exists (select 1 from millstream.attempts a where a.job_id = r.id and a.attempt = r.attempt)
+             )
+             select a.worker, j.id, j.payload, a.attempt, a.started_at, a.ended_at, a.outcome,
                     case when a.ended_at is null then
                         (select s.name from spans s
                          where s.run_id = j.id and s.kind = 'agent' and s.status = 'running'
@@ -406,8 +417,7 @@ impl Store {
                     case when a.ended_at is null then
                         (select coalesce(sum(f.cost_usd), 0) from millstream.span_facts f
                          where f.job_id = j.id and f.attempt = a.attempt) else a.cost_usd end as cost_usd
-             from millstream.attempts a join millstream.jobs j on j.id = a.job_id
-             where a.worker = any($1) and (a.ended_at is null or a.ended_at > now() - make_interval(secs => $2))
+             from ran a join millstream.jobs j on j.id = a.job_id
              order by a.started_at limit $3",
         )
         .bind(workers)
@@ -438,7 +448,7 @@ impl Store {
         let rows = sqlx::query_as(
             "select attempt, worker, started_at, ended_at, outcome, error_class, error,
                     input_tokens + output_tokens as tokens, cost_usd
-             from millstream.attempts where job_id = $1 order by attempt limit 1000",
+             from millstream.all_attempts where job_id = $1 order by attempt limit 1000",
         )
         .bind(id.0)
         .fetch_all(&self.pool())

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use super::actions::{Intent, intend};
 use super::connect::Store;
@@ -43,7 +44,7 @@ impl Store {
                     .bind(note.token)
                     .bind(at)
                     .bind(word.map(clean))
-                    .bind(clean_value(note.body.get("result").cloned().unwrap_or_default()))
+                    .bind(Json(clean_value(note.body.get("result").unwrap_or(&Value::Null))))
                     .execute(&mut *transaction)
                     .await?;
                 done.rows_affected() == 1

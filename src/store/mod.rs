@@ -55,4 +55,4 @@ pub mod webhooks;
 pub use attempts::{Fence, Lease, Next, Record, Taken};
 pub use connect::Store;
 pub use error::StoreError;
-pub use starts::{Asked, Died, Issued, Start};
+pub use starts::{Asked, AtWork, Died, Issued, Start};

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::actions::ActionId;
+use super::attempts::{or_closed, spent};
 use super::connect::Store;
 use super::error::StoreError;
 use super::moved::How;
@@ -120,13 +121,27 @@ update millstream.jobs
 set state = $2, finished_at = now(), updated_at = now(), run_at = null, error = $3, error_class = $4
 where id = any($1)";
 
-const END_ATTEMPTS: &str = "
-update millstream.attempts t
-set ended_at = now(), outcome = $2, error = $3, error_class = $4,
-    (input_tokens, output_tokens, cost_usd) = (
-        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
-        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-where t.job_id = any($1) and t.ended_at is null";
+/// Asked while the rows still say who runs what.
+const END_ATTEMPTS: &str = concat!(
+    "
+insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error, error_class,
+                                 input_tokens, output_tokens, cost_usd)
+select j.id, j.attempt, j.worker, j.started_at, now(), $2, $3, $4, s.*
+from millstream.jobs j, ",
+    spent!("j.id", "j.attempt"),
+    " s
+where j.id = any($1) and j.state = 'running'
+",
+    or_closed!()
+);
+
+/// The job that a worker runs with an entry, locked.
+const RUNS_WITH: &str = "
+select j.id from millstream.jobs j
+where j.queue = $1 and j.lane = $2 and j.entry_id = $3 and j.worker = $4 and j.state = 'running' and WHOSE
+for update of j";
+const HELD: &str = "j.id in (select unnest(w.jobs) from millstream.at_work w where w.worker = $4)";
+const LIVE: &str = "j.live";
 
 const CLOSE_SPANS: &str = "
 update spans set status = 'error', error = $2, ended_at = now()
@@ -286,23 +301,30 @@ impl Store {
         reason: &str,
     ) -> Result<Option<JobId>, StoreError> {
         let mut transaction = self.pool().begin().await?;
-        let taken: Option<Uuid> = sqlx::query_scalar(
-            "update millstream.jobs set state = 'waiting', run_at = null, updated_at = now()
-             where queue = $1 and lane = $2 and entry_id = $3 and worker = $4 and state = 'running'
-               and id in (select job_id from millstream.attempts where worker = $4 and ended_at is null)
-             returning id",
-        )
-        .bind(queue)
-        .bind(lane.word())
-        .bind(entry.to_string())
-        .bind(worker)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if let Some(job) = taken {
+        let mut found: Option<Uuid> = None;
+        // What the worker said it holds is looked at first; it may have said nothing yet, or be of an earlier version.
+        for whose in [HELD, LIVE] {
+            if found.is_none() {
+                found = sqlx::query_scalar(sqlx::AssertSqlSafe(RUNS_WITH.replace("WHOSE", whose)))
+                    .bind(queue)
+                    .bind(lane.word())
+                    .bind(entry.to_string())
+                    .bind(worker)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+            }
+        }
+        if let Some(job) = found {
             end_attempts(&mut transaction, &[job], "handed_back", &clean(reason), None).await?;
+            sqlx::query(
+                "update millstream.jobs set state = 'waiting', run_at = null, updated_at = now() where id = $1",
+            )
+            .bind(job)
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
-        Ok(taken.map(JobId))
+        Ok(found.map(JobId))
     }
 
     /// How often each of these jobs was started.
@@ -352,6 +374,7 @@ pub(super) async fn end_jobs(
     end: &HandEnd<'_>,
 ) -> Result<Vec<(Uuid, Value)>, StoreError> {
     let (reason, class) = (clean(end.reason), end.class.map(FailureClass::word));
+    end_attempts(transaction, ids, "cancelled", &reason, class).await?;
     sqlx::query(END_JOBS)
         .bind(ids)
         .bind(end.state.word())
@@ -359,7 +382,6 @@ pub(super) async fn end_jobs(
         .bind(class)
         .execute(&mut *transaction)
         .await?;
-    end_attempts(transaction, ids, "cancelled", &reason, class).await?;
     sqlx::query(TELL_REVIEWS)
         .bind(ids)
         .bind(&reason)

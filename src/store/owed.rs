@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::attempts::{or_closed, spent};
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::{EntryId, JobId, Lane};
@@ -217,8 +218,8 @@ impl Store {
         let jobs: Vec<Uuid> = lost.iter().map(|(job, _)| job.0).collect();
         let entries: Vec<Option<String>> = lost.iter().map(|(_, e)| e.map(|e| e.to_string())).collect();
         let rows: Vec<Uuid> = sqlx::query_scalar(
-            "with locked as (
-                 select j.id from millstream.jobs j
+            concat!("with locked as (
+                 select j.id, j.state, j.attempt, j.worker, j.started_at from millstream.jobs j
                  join unnest($1::uuid[], $2::text[]) as l (id, entry) on l.id = j.id
                  where j.entry_id is not distinct from l.entry and j.state in ('waiting', 'running', 'retrying')
                    -- A reference worker that acknowledged the entry had recorded its result before.
@@ -229,21 +230,20 @@ impl Store {
                  set state = 'waiting', past_entry = coalesce(entry_id, past_entry), entry_id = null, delivery = 0,
                      updated_at = now(), run_at = null, worker = null
                  from locked l where j.id = l.id
-                 returning j.id, j.attempt
+                 returning j.id
              ), spans_closed as (
                  update spans s set status = 'error', error = 'its entry was lost', ended_at = now()
                  from lost join millstream.span_facts f on f.job_id = lost.id
                  where s.span_id = f.span_id and s.status = 'running'
              ), closed as (
-                 update millstream.attempts t
-                 set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its entry was lost',
-                     (input_tokens, output_tokens, cost_usd) = (
-                         select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0),
-                                coalesce(sum(f.cost_usd), 0)
-                         from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-                 from lost where t.job_id = lost.id and t.attempt = lost.attempt and t.ended_at is null
+                 insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class,
+                                                  error, input_tokens, output_tokens, cost_usd)
+                 select l.id, l.attempt, l.worker, l.started_at, now(), 'crashed', 'crash', 'its entry was lost', s.*
+                 from locked l, ", spent!("l.id", "l.attempt"), " s
+                 where l.state = 'running'
+                 ", or_closed!(), "
              )
-             select id from lost",
+             select id from lost"),
         )
         .bind(&jobs)
         .bind(&entries)
@@ -260,8 +260,8 @@ impl Store {
     /// When the server is away.
     pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
         let done = sqlx::query(
-            "with locked as (
-                 select j.id, r.updated_at from millstream.jobs j join reviews r on r.id = j.id
+            concat!("with locked as (
+                 select j.id, j.state, j.attempt, j.worker, j.started_at, r.updated_at from millstream.jobs j join reviews r on r.id = j.id
                  where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
                  order by j.id for update of j
              ), done as (
@@ -274,16 +274,15 @@ impl Store {
                  from done join millstream.span_facts f on f.job_id = done.id
                  where s.span_id = f.span_id and s.status = 'running'
              ), closed as (
-                 update millstream.attempts t
-                 set ended_at = now(), outcome = 'crashed', error_class = 'crash',
-                     error = 'another worker recorded the result first',
-                     (input_tokens, output_tokens, cost_usd) = (
-                         select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0),
-                                coalesce(sum(f.cost_usd), 0)
-                         from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-                 from done where t.job_id = done.id and t.ended_at is null
+                 insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class,
+                                                  error, input_tokens, output_tokens, cost_usd)
+                 select l.id, l.attempt, l.worker, l.started_at, now(), 'crashed', 'crash',
+                        'another worker recorded the result first', s.*
+                 from locked l, ", spent!("l.id", "l.attempt"), " s
+                 where l.state = 'running'
+                 ", or_closed!(), "
              )
-             select id from done",
+             select id from done"),
         )
         .bind(queue)
         .execute(&self.pool())

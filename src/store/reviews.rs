@@ -257,7 +257,7 @@ impl Store {
             Ok(sqlx::query_as(
                 "select attempt, worker, started_at, ended_at, outcome, error,
                     input_tokens + output_tokens as tokens, cost_usd
-             from millstream.attempts where job_id = $1 order by attempt limit 10000",
+             from millstream.all_attempts where job_id = $1 order by attempt limit 10000",
             )
             .bind(id.0)
             .fetch_all(&self.pool())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::actions::{ActionId, Intent, intend};
@@ -498,7 +499,7 @@ impl Store {
             .bind(turn.why.map(clean))
             .bind(turn.holder)
             .bind(turn.outcome)
-            .bind(clean_value(turn.result.clone()))
+            .bind(Json(clean_value(&turn.result)))
             .execute(&self.pool())
             .await?;
         Ok(turned.rows_affected() == 1)

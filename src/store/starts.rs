@@ -1,9 +1,12 @@
-//! Starts: attempts are issued for a batch of entries, in one statement.
+//! Starts: attempts are issued for a batch of entries, in one statement or two.
+//!
+//! An attempt that runs stands in its job's row, and has one of its own when it has ended: see [`super::attempts`].
 
 use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::attempts::{or_closed, spent};
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::{EntryId, JobId, Lane, WorkerId};
@@ -21,6 +24,15 @@ pub struct Asked {
     pub payload: String,
     /// How often the server has delivered it: a start that comes late is known by it.
     pub delivery: u32,
+}
+
+/// What a worker holds as it asks: readers look there for what it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AtWork {
+    /// Rises from question to question.
+    pub serial: i64,
+    /// The jobs that it holds, those that it asks for too.
+    pub jobs: Vec<JobId>,
 }
 
 /// What becomes of an entry whose start was asked for.
@@ -62,14 +74,40 @@ pub struct Died {
     pub error: String,
 }
 
-const START: &str = "
+/// Starts what has never been started by this entry, or has ended and waits: nearly everything. Each condition is asked
+/// of the row as it stands when it is locked.
+const START_PLAIN: &str = "
 with asked as (
     select * from unnest($3::uuid[], $4::text[], $5::int[]) with ordinality as a (id, entry, delivery, ord)
 ), locked as (
-    select j.id, j.state, j.entry_id, j.past_entry, j.delivery as seen, j.worker, j.attempt, j.failures, j.crashes, j.error,
-           j.error_class, a.entry, a.delivery,
-           (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
+    select j.id, a.entry, a.delivery, a.ord
     -- Not `=`: on a table that was never analysed an index of the queue looks better than the key, and reads it all.
+    from asked a join millstream.jobs j on j.id = a.id and j.queue is not distinct from $2
+    where j.state in ('waiting', 'retrying') and j.delivery <= a.delivery
+      and (j.entry_id = a.entry or j.entry_id is null and j.past_entry is null)
+      and (j.kind <> 'review' or exists (select 1 from reviews r where r.id = j.id and r.status = 'running'))
+    order by j.id
+    for update of j
+), at_work as (
+    insert into millstream.at_work as known (worker, serial, jobs) values ($1, $6, $7)
+    on conflict (worker) do update set serial = excluded.serial, jobs = excluded.jobs, at = now()
+    where known.serial <= excluded.serial
+)
+update millstream.jobs j
+set state = 'running', attempt = j.attempt + 1, worker = $1, entry_id = l.entry, delivery = l.delivery,
+    enqueued_at = coalesce(j.enqueued_at, now()), started_at = now(), run_at = null, updated_at = now()
+from locked l where j.id = l.id
+returning l.ord, j.attempt, j.failures, j.crashes";
+
+/// Answers every case: what runs is told from what was taken over, what is late from what is new.
+const START: &str = concat!(
+    "
+with asked as (
+    select * from unnest($3::uuid[], $4::text[], $5::int[]) with ordinality as a (id, entry, delivery, ord)
+), locked as (
+    select j.id, j.state, j.entry_id, j.past_entry, j.delivery as seen, j.worker, j.started_at, j.attempt, j.failures,
+           j.crashes, j.error, j.error_class, a.entry, a.delivery,
+           (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
     from asked a join millstream.jobs j on j.id = a.id and j.queue is not distinct from $2
     order by j.id
     for update of j
@@ -103,17 +141,19 @@ with asked as (
         started_at = now(), run_at = null, updated_at = now()
     from judged g where g.id = j.id and g.answer = 'begin'
     returning j.id, j.attempt
-), crashed as (
-    update millstream.attempts t
-    set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
-        (input_tokens, output_tokens, cost_usd) = (
-            select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
-            from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-    from judged g
-    -- A job that was never started has no attempt to look for.
-    where g.answer = 'begin' and g.attempt > 0 and t.job_id = g.id and t.attempt <= g.attempt and t.ended_at is null
-), issued as (
-    insert into millstream.attempts (job_id, attempt, worker) select id, attempt, $1 from begun
+), cut as (
+    insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class, error,
+                                     input_tokens, output_tokens, cost_usd)
+    select g.id, g.attempt, g.worker, g.started_at, now(), 'crashed', 'crash',
+           case g.answer when 'begin' then 'its worker vanished' else 'another worker recorded the result first' end,
+           s.*
+    from judged g, ",
+    spent!("g.id", "g.attempt"),
+    " s
+    where g.answer in ('begin', 'foreign') and g.state = 'running'
+    ",
+    or_closed!(),
+    "
 ), shown as (
     update reviews r set status = 'running', updated_at = now()
     from begun b where r.id = b.id and r.status <> 'running'
@@ -125,24 +165,23 @@ with asked as (
 select coalesce(g.answer, 'unknown') as answer, g.attempt + (g.answer = 'begin')::int as attempt, g.failures,
        g.crashes + (g.answer = 'begin' and g.state = 'running')::int as crashes, g.error, g.error_class
 from asked a left join judged g on g.id = a.id
-order by a.ord";
-
-/// Two starts of one job at a time, on a machine that is slow: the second waits for the first one's lock, and reads the
-/// job as that has left it, but not the attempt that it has issued, which is younger than its statement.
-const CLOSE_UNSEEN: &str = "
-update millstream.attempts t
-set ended_at = now(), outcome = 'crashed', error_class = 'crash', error = 'its worker vanished',
-    (input_tokens, output_tokens, cost_usd) = (
-        select coalesce(sum(f.input_tokens), 0), coalesce(sum(f.output_tokens), 0), coalesce(sum(f.cost_usd), 0)
-        from millstream.span_facts f where f.job_id = t.job_id and f.attempt = t.attempt)
-from unnest($1::uuid[], $2::int[]) as b (id, attempt)
-where t.job_id = b.id and t.attempt < b.attempt and t.ended_at is null";
+order by a.ord"
+);
 
 const ADOPT: &str = "
 insert into millstream.jobs (id, queue, kind, lane, payload, state, enqueued_at, created_at)
 select r.id, $1, 'review', a.lane, r.pr_url, 'waiting', now(), r.created_at
 from unnest($2::uuid[], $3::text[]) as a (id, lane) join reviews r on r.id = a.id
 on conflict (id) do nothing";
+
+/// What [`START_PLAIN`] has started.
+#[derive(sqlx::FromRow)]
+struct PlainRow {
+    ord: i64,
+    attempt: i32,
+    failures: i32,
+    crashes: i32,
+}
 
 /// An answer of [`START`].
 #[derive(sqlx::FromRow)]
@@ -178,23 +217,48 @@ impl StartRow {
 }
 
 impl Store {
-    /// Asks for starts, in one statement for the whole batch: issues the attempts, counts a crash
-    /// where the last one never ended, and tells which entries have nothing to start.
+    /// Asks for starts for a worker that holds nothing else.
     ///
     /// # Errors
-    /// When the server is away; then attempts may have been issued all the same, and the same question again
-    /// is answered with them.
+    /// Those of [`Store::start_among`].
     pub async fn start(
         &self,
         queue: &str,
         worker: WorkerId,
         asked: &[Asked],
     ) -> Result<Vec<Start>, StoreError> {
+        let at_work = AtWork {
+            serial: 0,
+            jobs: asked.iter().map(|one| one.job).collect(),
+        };
+        self.start_among(queue, worker, asked, &at_work).await
+    }
+
+    /// Asks for starts, for a whole batch at a time: issues the attempts, counts a crash where the last one never
+    /// ended, and tells which entries have nothing to start. Most are started by one lean statement; the rest is
+    /// looked at closely.
+    ///
+    /// # Errors
+    /// When the server is away; then attempts may have been issued all the same, and the same question again
+    /// is answered with them.
+    pub async fn start_among(
+        &self,
+        queue: &str,
+        worker: WorkerId,
+        asked: &[Asked],
+        at_work: &AtWork,
+    ) -> Result<Vec<Start>, StoreError> {
         let mut answers = vec![Start::Unknown; asked.len()];
         for round in rounds(asked) {
-            self.start_round(queue, worker, asked, &round, &mut answers)
+            let left = self
+                .start_plain((queue, worker), asked, round, at_work, &mut answers)
                 .await?;
-            let unknown: Vec<usize> = round
+            if left.is_empty() {
+                continue;
+            }
+            self.start_round(queue, worker, asked, &left, &mut answers)
+                .await?;
+            let unknown: Vec<usize> = left
                 .into_iter()
                 .filter(|&i| answers[i] == Start::Unknown)
                 .collect();
@@ -205,28 +269,71 @@ impl Store {
                     .await?;
             }
         }
-        self.close_unseen(asked, &answers).await?;
         Ok(answers)
     }
 
-    /// Ends the attempts before these that a crash has left open, which is rare.
-    async fn close_unseen(&self, asked: &[Asked], answers: &[Start]) -> Result<(), StoreError> {
-        let begun = asked
-            .iter()
-            .zip(answers)
-            .filter_map(|(asked, answer)| match answer {
-                Start::Begin(issued) if issued.crashes > 0 => Some((asked.job.0, issued.attempt)),
-                _ => None,
+    /// Starts what can be started without a closer look; answers what is left.
+    async fn start_plain(
+        &self,
+        (queue, worker): (&str, WorkerId),
+        asked: &[Asked],
+        round: Vec<usize>,
+        at_work: &AtWork,
+        answers: &mut [Start],
+    ) -> Result<Vec<usize>, StoreError> {
+        let (jobs, entries, deliveries) = columns(asked, &round);
+        let held: Vec<Uuid> = at_work.jobs.iter().map(|job| job.0).collect();
+        let mut connection = self.pool().acquire().await?;
+        let begun = Instant::now();
+        let rows: Vec<PlainRow> = sqlx::query_as(START_PLAIN)
+            .bind(worker.to_string())
+            .bind(queue)
+            .bind(&jobs)
+            .bind(&entries)
+            .bind(&deliveries)
+            .bind(at_work.serial)
+            .bind(&held)
+            .fetch_all(&mut *connection)
+            .await?;
+        self.mind_the_plan(&mut connection, begun, round.len()).await;
+        let mut left = round;
+        for row in rows {
+            // Their places count from one.
+            let place = usize::try_from(row.ord).ok().and_then(|ord| ord.checked_sub(1));
+            let Some(i) = place
+                .and_then(|place| left.get_mut(place))
+                .map(|i| std::mem::replace(i, usize::MAX))
+            else {
+                continue;
+            };
+            answers[i] = Start::Begin(Issued {
+                attempt: row.attempt,
+                failures: row.failures.unsigned_abs(),
+                crashes: row.crashes.unsigned_abs(),
             });
-        let (jobs, attempts): (Vec<Uuid>, Vec<i32>) = begun.unzip();
-        if !jobs.is_empty() {
-            sqlx::query(CLOSE_UNSEEN)
-                .bind(&jobs)
-                .bind(&attempts)
-                .execute(&self.pool())
-                .await?;
         }
-        Ok(())
+        left.retain(|&i| i != usize::MAX);
+        Ok(left)
+    }
+
+    /// Forgets what workers held that have asked for nothing for a day and run none of it any more: at most so many.
+    /// Answers how many there were.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn forget_at_work(&self, limit: u32) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "delete from millstream.at_work where worker in (
+                 select w.worker from millstream.at_work w
+                 where w.at < now() - interval '24 hours' and not exists (
+                     select 1 from unnest(w.jobs) as held (id) join millstream.jobs j on j.id = held.id
+                     where j.worker = w.worker and j.state = 'running')
+                 limit $1 for update skip locked)",
+        )
+        .bind(i64::from(limit))
+        .execute(&self.pool())
+        .await?;
+        Ok(done.rows_affected())
     }
 
     async fn start_round(
@@ -237,10 +344,7 @@ impl Store {
         round: &[usize],
         answers: &mut [Start],
     ) -> Result<(), StoreError> {
-        let jobs: Vec<Uuid> = round.iter().map(|&i| asked[i].job.0).collect();
-        let entries: Vec<String> = round.iter().map(|&i| asked[i].entry.to_string()).collect();
-        let delivery = |&i: &usize| i32::try_from(asked[i].delivery).unwrap_or(i32::MAX);
-        let deliveries: Vec<i32> = round.iter().map(delivery).collect();
+        let (jobs, entries, deliveries) = columns(asked, round);
         let mut connection = self.pool().acquire().await?;
         let begun = Instant::now();
         let rows: Vec<StartRow> = sqlx::query_as(START)
@@ -270,6 +374,14 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// What both statements are asked about.
+fn columns(asked: &[Asked], which: &[usize]) -> (Vec<Uuid>, Vec<String>, Vec<i32>) {
+    let jobs = which.iter().map(|&i| asked[i].job.0).collect();
+    let entries = which.iter().map(|&i| asked[i].entry.to_string()).collect();
+    let delivery = |&i: &usize| i32::try_from(asked[i].delivery).unwrap_or(i32::MAX);
+    (jobs, entries, which.iter().map(delivery).collect())
 }
 
 /// The positions split so that no job stands twice in one statement.

@@ -10,8 +10,6 @@ use super::error::StoreError;
 pub struct WorkerFigures {
     /// Its id.
     pub worker: String,
-    /// Attempts that run now.
-    pub running: i64,
     /// Attempts that ended well.
     pub done: i64,
     /// Attempts that failed.
@@ -20,8 +18,6 @@ pub struct WorkerFigures {
     pub p50_s: Option<f64>,
     /// 95th percentile of the run time.
     pub p95_s: Option<f64>,
-    /// When its latest attempt began.
-    pub last_started_at: Option<DateTime<Utc>>,
 }
 
 /// Sums over everything that was recorded.
@@ -35,14 +31,12 @@ pub struct Totals {
 
 const FIGURES: &str = "
 select t.worker,
-       count(*) filter (where t.ended_at is null) as running,
        count(*) filter (where t.outcome = 'done') as done,
        count(*) filter (where t.outcome = 'failed') as failed,
        percentile_cont(0.5) within group (order by extract(epoch from t.ended_at - t.started_at)::float8)
            filter (where t.outcome = 'done') as p50_s,
        percentile_cont(0.95) within group (order by extract(epoch from t.ended_at - t.started_at)::float8)
-           filter (where t.outcome = 'done') as p95_s,
-       max(t.started_at) as last_started_at
+           filter (where t.outcome = 'done') as p95_s
 from millstream.attempts t
 where t.worker = any($1)
 group by t.worker";

@@ -209,7 +209,7 @@ async fn judge_promises(stage: &Stage, plan: &Plan, report: &mut Report) {
 /// No result stands twice, none stands without a job that is done, and each was begun by somebody.
 async fn judge_records(stage: &Stage, starts: &[StartNote], report: &mut Report) {
     let done: Vec<(Uuid, i32, String)> = sqlx::query_as(
-        "select a.job_id, a.attempt, a.worker from millstream.attempts a
+        "select a.job_id, a.attempt, a.worker from millstream.all_attempts a
          join millstream.jobs j on j.id = a.job_id and j.queue = $1 where a.outcome = 'done'",
     )
     .bind(&stage.settings.name)
@@ -241,7 +241,7 @@ async fn judge_records(stage: &Stage, starts: &[StartNote], report: &mut Report)
     }
     let failed = count(
         stage,
-        "select count(*) from millstream.attempts a join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
+        "select count(*) from millstream.all_attempts a join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
          where a.outcome = 'failed' and a.error_class = 'other'",
     )
     .await;
@@ -274,7 +274,7 @@ async fn judge_counts(stage: &Stage, report: &mut Report) {
     report.dead = counts.dead;
     let open = count(
         stage,
-        "select count(*) from millstream.attempts where ended_at is null",
+        "select count(*) from millstream.all_attempts where ended_at is null",
     )
     .await;
     if open > 0 {
@@ -328,8 +328,8 @@ async fn restarts(stage: &Stage, fleet: &Fleet<'_>) -> Vec<f64> {
     let rows = sqlx::query_scalar(
         "select extract(epoch from n.started_at - k.at)::float8 as gap
          from unnest($1::text[], $2::timestamptz[]) as k (worker, at)
-         join millstream.attempts a on a.worker = k.worker and a.outcome = 'crashed'
-         join millstream.attempts n on n.job_id = a.job_id and n.attempt = a.attempt + 1
+         join millstream.all_attempts a on a.worker = k.worker and a.outcome = 'crashed'
+         join millstream.all_attempts n on n.job_id = a.job_id and n.attempt = a.attempt + 1
          where n.started_at > k.at
          order by gap",
     );
@@ -340,7 +340,7 @@ async fn restarts(stage: &Stage, fleet: &Fleet<'_>) -> Vec<f64> {
 /// How long after a time the first job that was started since was done, in seconds.
 async fn first_result_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
     sqlx::query_scalar(
-        "select extract(epoch from min(a.ended_at) - $1)::float8 from millstream.attempts a
+        "select extract(epoch from min(a.ended_at) - $1)::float8 from millstream.all_attempts a
          join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
          where a.started_at > $1 and a.outcome = 'done'",
     )
@@ -354,7 +354,7 @@ async fn first_result_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
 async fn all_started_after(stage: &Stage, time: DateTime<Utc>) -> Option<f64> {
     sqlx::query_scalar(
         "select extract(epoch from max(s.started_at) - $1)::float8
-         from (select min(a.started_at) as started_at from millstream.attempts a
+         from (select min(a.started_at) as started_at from millstream.all_attempts a
                join millstream.jobs j on j.id = a.job_id and j.kind = 'chaos'
                where j.created_at <= $1 and j.finished_at > $1 and a.started_at > $1 group by j.id) s",
     )

@@ -99,7 +99,7 @@ async fn a_demo_whose_terminal_is_closed_drains_and_leaves_nothing_of_it() {
     until_gone(&home, &folder).await;
     assert!(!folder.exists());
     let crashed: i64 =
-        sqlx::query_scalar("select count(*) from millstream.attempts where outcome = 'crashed'")
+        sqlx::query_scalar("select count(*) from millstream.all_attempts where outcome = 'crashed'")
             .fetch_one(&world.sql)
             .await
             .expect("postgres is there");

@@ -43,7 +43,7 @@ fn is_on_judge(screen: &str) -> bool {
 async fn ended_and_started(world: &World) -> (i64, i64) {
     sqlx::query_as(
         "select (select count(*) from millstream.jobs where queue = $1 and state = 'done'),
-                (select count(*) from millstream.attempts join millstream.jobs on jobs.id = job_id
+                (select count(*) from millstream.all_attempts join millstream.jobs on jobs.id = job_id
                  where queue = $1)",
     )
     .bind(&world.settings.name)

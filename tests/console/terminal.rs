@@ -104,7 +104,7 @@ async fn plus_starts_a_worker_and_minus_drains_one() {
     until_workers(&world, 1).await;
     leave(terminal).await;
     let crashed: i64 =
-        sqlx::query_scalar("select count(*) from millstream.attempts where outcome = 'crashed'")
+        sqlx::query_scalar("select count(*) from millstream.all_attempts where outcome = 'crashed'")
             .fetch_one(&world.sql)
             .await
             .expect("postgres is there");

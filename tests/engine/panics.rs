@@ -8,7 +8,7 @@ use millstream::engine::context::Memory;
 use millstream::engine::{EngineError, Handler, Identity, JobContext, Ledger, NoLedger, Stop, Worker};
 use millstream::settings::EngineSettings;
 use millstream::store::telemetry::{EventRow, SpanRow};
-use millstream::store::{Asked, Fence, Lease, Next, Record, Start, Store, StoreError, Taken};
+use millstream::store::{Asked, AtWork, Fence, Lease, Next, Record, Start, Store, StoreError, Taken};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -120,7 +120,7 @@ impl Ledger for Broken {
         None
     }
 
-    async fn start(&self, _: &str, _: WorkerId, _: &[Asked]) -> Result<Vec<Start>, StoreError> {
+    async fn start(&self, _: &str, _: WorkerId, _: &[Asked], _: &AtWork) -> Result<Vec<Start>, StoreError> {
         panic!("as the test asked")
     }
 
@@ -133,7 +133,7 @@ impl Ledger for Broken {
         NoLedger.finish(lease, record, event).await
     }
 
-    async fn finish_plain(&self, ends: &[(Lease, EventRow)]) -> Result<Vec<bool>, StoreError> {
+    async fn finish_plain(&self, ends: &[Lease]) -> Result<Vec<bool>, StoreError> {
         NoLedger.finish_plain(ends).await
     }
 

@@ -264,11 +264,7 @@ impl Case {
         (ticket, lease, failures, end): (Ticket, Lease, u32, Ended),
         heard: bool,
     ) -> Result<()> {
-        let ended = self
-            .site
-            .store
-            .finish_plain(&[(lease, last_event(lease))])
-            .await?;
+        let ended = self.site.store.finish_plain(&[lease]).await?;
         let must = self.ledger.finish_plain(&lease);
         ensure!(
             ended == [must],

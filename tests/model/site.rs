@@ -34,9 +34,9 @@ const LONG_MS: u64 = 600_000;
 
 const LOOK: &str = "
 select j.id, j.state, j.attempt, j.failures, j.crashes, j.worker, j.entry_id, j.delivery,
-       coalesce((select array_agg(a.worker order by a.attempt) from millstream.attempts a where a.job_id = j.id),
+       coalesce((select array_agg(a.worker order by a.attempt) from millstream.all_attempts a where a.job_id = j.id),
                 '{}') as runners,
-       coalesce((select array_agg(a.outcome order by a.attempt) from millstream.attempts a where a.job_id = j.id),
+       coalesce((select array_agg(a.outcome order by a.attempt) from millstream.all_attempts a where a.job_id = j.id),
                 '{}') as outcomes,
        (select count(*) from model_results r where r.job = j.id) as results
 from millstream.jobs j where j.queue = $1";

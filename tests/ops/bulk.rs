@@ -49,7 +49,7 @@ async fn each_of_many_gets_its_row_and_its_entry_and_is_done_once() {
     worker.drain().await;
     let counts = world.store.counts(&world.settings.name).await.expect("counts");
     assert_eq!((counts.done, counts.accepted), (MANY as i64, MANY as i64));
-    let attempts: i64 = sqlx::query_scalar("select count(*) from millstream.attempts")
+    let attempts: i64 = sqlx::query_scalar("select count(*) from millstream.all_attempts")
         .fetch_one(&world.sql)
         .await
         .expect("postgres is there");

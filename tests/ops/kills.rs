@@ -56,7 +56,7 @@ async fn lease_runs_out(world: &World, run: RunId) {
 
 /// Attempts beyond the first of a job: what a worker that lost its lease has left behind.
 async fn started_again(world: &World) -> i64 {
-    sqlx::query_scalar("select count(*) from millstream.attempts where attempt > 6")
+    sqlx::query_scalar("select count(*) from millstream.all_attempts where attempt > 6")
         .fetch_one(&world.sql)
         .await
         .expect("a count")

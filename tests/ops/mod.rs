@@ -185,7 +185,7 @@ async fn footprint(world: &World) -> Vec<String> {
         "reviews",
         "spans",
         "millstream.jobs",
-        "millstream.attempts",
+        "millstream.all_attempts",
         "millstream.events",
         "millstream.actions",
         "millstream.moved",

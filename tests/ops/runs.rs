@@ -378,10 +378,10 @@ pub async fn each_was_put_back_once(world: &World, run: RunId, jobs: &[JobId]) {
     let odd: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', j.id, j.state, j.attempt, j.entry_id,
                           (select string_agg(concat_ws(' ', a.attempt, a.worker, a.outcome, a.error), ', ')
-                           from millstream.attempts a where a.job_id = j.id))
+                           from millstream.all_attempts a where a.job_id = j.id))
          from millstream.jobs j
          where j.id = any($1) and (j.state <> 'done' or j.attempt < 6 or exists (
-             select 1 from millstream.attempts a where a.job_id = j.id
+             select 1 from millstream.all_attempts a where a.job_id = j.id
              group by a.job_id having count(*) filter (where a.outcome = 'done') <> 1
                  or count(*) <> j.attempt - 5
                  or bool_or(a.outcome not in ('done', 'crashed', 'handed_back'))))",

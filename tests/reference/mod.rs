@@ -92,7 +92,7 @@ impl Yard {
             "select format('%s: %s; %s', f.review_id, string_agg(f.agent || ' ' || f.created_at, ', '),
                     (select string_agg(format('attempt %s of %s from %s to %s: %s', attempt, worker, started_at,
                                               ended_at, outcome), ', ')
-                     from millstream.attempts a where a.job_id = f.review_id))
+                     from millstream.all_attempts a where a.job_id = f.review_id))
              from findings f group by f.review_id having count(*) > count(distinct f.agent)",
         );
         rows.fetch_all(&self.world.sql).await.expect("postgres is there")
@@ -141,7 +141,7 @@ impl Yard {
         );
         let twice = self
             .count(
-                "select count(*) from (select job_id from millstream.attempts where outcome = 'done'
+                "select count(*) from (select job_id from millstream.all_attempts where outcome = 'done'
                  group by job_id having count(*) > 1) t",
             )
             .await;
@@ -210,7 +210,7 @@ async fn a_mixed_fleet_finishes_what_both_producers_accept_and_doubles_nothing()
         worker.drain().await;
     }
     let recorded = yard
-        .count("select count(*) from millstream.attempts where outcome = 'done'")
+        .count("select count(*) from millstream.all_attempts where outcome = 'done'")
         .await;
     assert_eq!(finished as i64 + recorded, 44, "each was finished by one of them");
     assert!(finished > 0 && recorded > 4, "{finished} theirs, {recorded} ours");

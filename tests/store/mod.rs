@@ -1,5 +1,6 @@
 //! The store on a real Postgres.
 
+mod at_work;
 mod causes;
 mod plans;
 mod starts;

@@ -25,11 +25,12 @@ impl Record for Look {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let name: String = sqlx::query_scalar(
-                "select name from pg_prepared_statements where starts_with(ltrim(statement, e'\n'), 'with asked')",
+                "select name from pg_prepared_statements
+                 where starts_with(ltrim(statement, e'\n'), 'with asked') and strpos(statement, 'at_work') > 0",
             )
             .fetch_one(&mut *transaction)
             .await?;
-            let explain = format!("explain execute {name} ('', '', '{{}}', '{{}}', '{{}}')");
+            let explain = format!("explain execute {name} ('', '', '{{}}', '{{}}', '{{}}', 0, '{{}}')");
             let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
                 .fetch_all(transaction)
                 .await?;

@@ -110,7 +110,7 @@ async fn not_done(sql: &PgPool) -> Vec<String> {
     let rows = sqlx::query_scalar(
         "select format('%s is %s (%s: %s) after %s', j.id, j.state, j.error_class, j.error,
                        string_agg(coalesce(a.outcome, 'running'), ', ' order by a.attempt))
-         from millstream.jobs j left join millstream.attempts a on a.job_id = j.id
+         from millstream.jobs j left join millstream.all_attempts a on a.job_id = j.id
          where j.state <> 'done' group by j.id",
     );
     rows.fetch_all(sql).await.expect("postgres is there")
@@ -124,16 +124,16 @@ async fn check_rows(sql: &PgPool) {
     assert_eq!(reviews, jobs);
     let results = count(
         sql,
-        "select count(*) from millstream.attempts where outcome = 'done'",
+        "select count(*) from millstream.all_attempts where outcome = 'done'",
     )
     .await;
-    let with_result = "select count(distinct job_id) from millstream.attempts where outcome = 'done'";
+    let with_result = "select count(distinct job_id) from millstream.all_attempts where outcome = 'done'";
     assert_eq!(
         (results, count(sql, with_result).await),
         (jobs, jobs),
         "one result for each"
     );
-    let open = "select count(*) from millstream.attempts where ended_at is null";
+    let open = "select count(*) from millstream.all_attempts where ended_at is null";
     assert_eq!(count(sql, open).await, 0, "no attempt is left open");
     let doubled = "select count(*) from (select review_id, agent from findings
                    group by review_id, agent having count(*) > 1) f";
@@ -162,8 +162,8 @@ async fn restarts(sql: &PgPool, killed: &[Killed]) -> Vec<f64> {
     sqlx::query_scalar(
         "select extract(epoch from n.started_at - k.at)::float8 as gap
          from unnest($1::text[], $2::timestamptz[]) as k (worker, at)
-         join millstream.attempts a on a.worker = k.worker and a.outcome = 'crashed'
-         join millstream.attempts n on n.job_id = a.job_id and n.attempt = a.attempt + 1
+         join millstream.all_attempts a on a.worker = k.worker and a.outcome = 'crashed'
+         join millstream.all_attempts n on n.job_id = a.job_id and n.attempt = a.attempt + 1
          order by gap",
     )
     .bind(&workers)

@@ -69,7 +69,8 @@ impl Lab {
         })
         .await;
         until("it runs something", || async {
-            let running = "select count(*) from millstream.attempts where worker = $1 and ended_at is null";
+            let running =
+                "select count(*) from millstream.all_attempts where worker = $1 and ended_at is null";
             let running: i64 = sqlx::query_scalar(running)
                 .bind(&id)
                 .fetch_one(&self.world.sql)
@@ -90,7 +91,7 @@ impl Lab {
         assert_eq!((counts.accepted, counts.done), (jobs as i64, jobs as i64));
         let twice = self
             .tally(
-                "select count(*) from (select job_id from millstream.attempts where outcome = 'done'
+                "select count(*) from (select job_id from millstream.all_attempts where outcome = 'done'
                  group by job_id having count(*) <> 1) t",
             )
             .await;
@@ -105,7 +106,7 @@ impl Lab {
             .await;
         assert_eq!((twice, doubled, done), (0, 0, jobs as i64));
         let open = self
-            .tally("select count(*) from millstream.attempts where ended_at is null")
+            .tally("select count(*) from millstream.all_attempts where ended_at is null")
             .await;
         assert_eq!(open, 0, "no attempt is left open");
     }

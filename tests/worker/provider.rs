@@ -186,7 +186,7 @@ async fn check_bill(world: &World, played: &Played) {
     ] {
         let sums: (i64, i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "select (select sum({column}) from millstream.span_facts)::bigint,
-                    (select sum({column}) from millstream.attempts)::bigint,
+                    (select sum({column}) from millstream.all_attempts)::bigint,
                     (select sum({column}) from reviews)::bigint",
         )))
         .fetch_one(&world.sql)
