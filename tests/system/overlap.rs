@@ -69,8 +69,7 @@ impl Lab {
         })
         .await;
         until("it runs something", || async {
-            let running =
-                "select count(*) from millstream.all_attempts where worker = $1 and ended_at is null";
+            let running = "select count(*) from millstream.jobs where worker = $1 and state = 'running'";
             let running: i64 = sqlx::query_scalar(running)
                 .bind(&id)
                 .fetch_one(&self.world.sql)
