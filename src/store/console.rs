@@ -401,13 +401,15 @@ impl Store {
             "with ran as (
                  select a.job_id, a.attempt, a.worker, a.started_at, a.ended_at, a.outcome, a.cost_usd
                  from millstream.attempts a
-                 where a.worker = any($1) and (a.ended_at is null or a.ended_at > now() - make_interval(secs => $2))
+                 where a.worker = any($1) and a.ended_at > now() - make_interval(secs => $2)
                  union all
                  select r.id, r.attempt, r.worker, r.started_at, null, null, 0
-                 from millstream.at_work w cross join unnest(w.jobs) as held (id)
-                 join millstream.jobs r on r.id = held.id and r.worker = w.worker and r.state = 'running'
-                 where w.worker = any($1)
-                   and not exists (select 1 from millstream.attempts a where a.job_id = r.id and a.attempt = r.attempt)
+                 from (select unnest(w.jobs) from millstream.at_work w where w.worker = any($1)
+                       -- Workers of an earlier version give no list, and begin a row.
+                       union
+                       select a.job_id from millstream.attempts a where a.worker = any($1) and a.ended_at is null
+                 ) as held (id)
+                 join millstream.jobs r on r.id = held.id and r.worker = any($1) and r.state = 'running'
              )
              select a.worker, j.id, j.payload, a.attempt, a.started_at, a.ended_at, a.outcome,
                     case when a.ended_at is null then

@@ -142,7 +142,7 @@ from job where kind = 'review'";
 
 const LIST: &str = "
 select j.id, j.state, j.payload, j.attempt, j.worker, r.verdict, j.error, j.created_at,
-       extract(epoch from coalesce(f.started_at, case when j.attempt = 1 then j.started_at end, j.finished_at, now())
+       extract(epoch from coalesce(f.started_at, case when f.job_id is null then j.started_at end, j.finished_at, now())
                           - j.created_at)::float8 as wait_s,
        extract(epoch from coalesce(j.finished_at, a.ended_at, now()) - j.started_at)::float8 as run_s
 from millstream.jobs j

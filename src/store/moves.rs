@@ -138,10 +138,12 @@ where j.id = any($1) and j.state = 'running'
 /// The job that a worker runs with an entry, locked.
 const RUNS_WITH: &str = "
 select j.id from millstream.jobs j
-where j.queue = $1 and j.lane = $2 and j.entry_id = $3 and j.worker = $4 and j.state = 'running' and WHOSE
+where j.queue = $1 and j.lane = $2 and j.entry_id = $3 and j.worker = $4 and j.state = 'running'
+  and j.id in (select unnest(w.jobs) from millstream.at_work w where w.worker = $4
+               -- A worker of an earlier version gives no list, and begins a row.
+               union all
+               select a.job_id from millstream.attempts a where a.worker = $4 and a.ended_at is null)
 for update of j";
-const HELD: &str = "j.id in (select unnest(w.jobs) from millstream.at_work w where w.worker = $4)";
-const LIVE: &str = "j.live";
 
 const CLOSE_SPANS: &str = "
 update spans set status = 'error', error = $2, ended_at = now()
@@ -301,19 +303,13 @@ impl Store {
         reason: &str,
     ) -> Result<Option<JobId>, StoreError> {
         let mut transaction = self.pool().begin().await?;
-        let mut found: Option<Uuid> = None;
-        // What the worker said it holds is looked at first; it may have said nothing yet, or be of an earlier version.
-        for whose in [HELD, LIVE] {
-            if found.is_none() {
-                found = sqlx::query_scalar(sqlx::AssertSqlSafe(RUNS_WITH.replace("WHOSE", whose)))
-                    .bind(queue)
-                    .bind(lane.word())
-                    .bind(entry.to_string())
-                    .bind(worker)
-                    .fetch_optional(&mut *transaction)
-                    .await?;
-            }
-        }
+        let found: Option<Uuid> = sqlx::query_scalar(RUNS_WITH)
+            .bind(queue)
+            .bind(lane.word())
+            .bind(entry.to_string())
+            .bind(worker)
+            .fetch_optional(&mut *transaction)
+            .await?;
         if let Some(job) = found {
             end_attempts(&mut transaction, &[job], "handed_back", &clean(reason), None).await?;
             sqlx::query(

@@ -251,7 +251,7 @@ select seq, attempt, at, body from (
                'at', to_char(a.ended_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))
     from millstream.attempts a
     where a.job_id = $1 and a.attempt = 1 and a.outcome = 'done' and $3 > $2
-      and not exists (select 1 from millstream.events e where e.job_id = $1)
+      and not exists (select 1 from millstream.events e where e.job_id = $1 and e.attempt = a.attempt)
 ) told order by seq limit 1000";
 
 /// Writes the last event of an attempt inside the transaction that ends it.

@@ -52,13 +52,23 @@ async fn start_alone(world: &World, worker: WorkerId, job: JobId, ms: u64) -> Le
     .await
 }
 
-/// What a worker runs, as a screen finds it.
-async fn running(world: &World, worker: WorkerId) -> BTreeSet<JobId> {
+/// What a worker runs, as a screen finds it: in the order of its beginning.
+async fn running(world: &World, worker: WorkerId) -> Vec<JobId> {
     let rows = world.store.stretches(&[worker.to_string()], BACK).await;
     let rows = rows.expect("stretches").into_iter();
     rows.filter(|row| row.ended_at.is_none())
         .map(|row| JobId(row.id))
         .collect()
+}
+
+/// What a worker of an earlier version does as it starts.
+async fn begin_rows(world: &World) {
+    change(
+        world,
+        "insert into millstream.attempts (job_id, attempt, worker, started_at)
+         select id, attempt, worker, started_at from millstream.jobs",
+    )
+    .await;
 }
 
 async fn count(world: &World, what: &'static str) -> i64 {
@@ -83,9 +93,11 @@ async fn what_a_worker_runs_is_found_by_the_latest_list_that_it_gave() {
     };
     let lease = start(&world, worker, one, 1, list(1, &[one])).await;
     start(&world, worker, two, 2, list(2, &[one, two])).await;
+    // A job that has two entries is held twice.
+    start(&world, worker, two, 2, list(2, &[one, two, two])).await;
     // The reply to the first question was lost: the same once more, with the list of then.
     assert_eq!(start(&world, worker, one, 1, list(1, &[one])).await, lease);
-    assert_eq!(running(&world, worker).await, BTreeSet::from([one, two]));
+    assert_eq!(running(&world, worker).await, [one, two]);
     assert_eq!(count(&world, "select count(*) from millstream.attempts").await, 0);
     let open = "select count(*) from millstream.all_attempts where ended_at is null and attempt = 1";
     assert_eq!(count(&world, open).await, 2);
@@ -98,7 +110,7 @@ async fn what_a_worker_runs_is_found_by_the_latest_list_that_it_gave() {
             .expect("a row");
     let fence = world.store.finish(&lease, &(), None).await.expect("finish");
     assert_eq!(fence, Fence::Open);
-    assert_eq!(running(&world, worker).await, BTreeSet::from([two]));
+    assert_eq!(running(&world, worker).await, [two]);
     let attempts = world.store.attempts_of(one).await.expect("attempts");
     assert_eq!(attempts.len(), 1);
     assert_eq!(
@@ -116,12 +128,7 @@ async fn an_attempt_that_an_earlier_version_began_is_ended_in_the_row_that_it_ha
         start_alone(&world, worker, one, 1).await,
         start_alone(&world, worker, two, 2).await,
     );
-    change(
-        &world,
-        "insert into millstream.attempts (job_id, attempt, worker, started_at)
-         select id, attempt, worker, started_at from millstream.jobs",
-    )
-    .await;
+    begin_rows(&world).await;
     let open = "select count(*) from millstream.all_attempts where ended_at is null";
     assert_eq!(count(&world, open).await, 2, "none is told twice");
 
@@ -173,28 +180,45 @@ async fn the_end_of_an_attempt_that_told_of_nothing_is_told_when_it_is_read() {
         serde_json::json!({"type": "phase", "phase": "done", "seq": last.seq, "attempt": 1, "at": at})
     );
     assert_eq!(events(last.seq).await, []);
+    // An operator had called it off before it ever ran, and put it back.
+    sqlx::query(
+        "insert into millstream.events (job_id, seq, attempt, at, body) values ($1, 900000, 0, now(), '{}')",
+    )
+    .bind(job.0)
+    .execute(&world.sql)
+    .await
+    .expect("postgres is there");
+    let seqs: Vec<i64> = events(-1).await.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, [900_000, event_seq(1, 0)]);
+    change(&world, "delete from millstream.events").await;
     assert_eq!(count(&world, "select count(*) from millstream.events").await, 0);
 }
 
 #[tokio::test]
-async fn an_entry_is_taken_from_a_worker_that_never_said_what_it_holds() {
+async fn an_operator_takes_an_entry_from_who_runs_it_whatever_version_that_is_of() {
     let world = World::new().await;
-    let worker = WorkerId::fresh();
-    let job = accepted(&world).await;
-    start_alone(&world, worker, job, 1).await;
-    change(&world, "delete from millstream.at_work").await;
-    assert_eq!(running(&world, worker).await, BTreeSet::new());
-    let at = (
-        world.settings.name.as_str(),
-        Lane::Shared,
-        EntryId { ms: 1, seq: 0 },
-    );
-    let somebody = WorkerId::fresh().to_string();
-    let taken = world.store.take_from(at, &somebody, "claimed").await;
-    assert_eq!(taken.expect("an answer"), None, "another one runs it");
-    let taken = world.store.take_from(at, &worker.to_string(), "claimed").await;
-    assert_eq!(taken.expect("an answer"), Some(job));
-    assert_eq!(world.outcomes(job).await, ["handed_back"]);
+    let (ours, earlier) = (WorkerId::fresh(), WorkerId::fresh());
+    let (one, two) = (accepted(&world).await, accepted(&world).await);
+    start_alone(&world, ours, one, 1).await;
+    start_alone(&world, earlier, two, 2).await;
+    sqlx::query("delete from millstream.at_work where worker = $1")
+        .bind(earlier.to_string())
+        .execute(&world.sql)
+        .await
+        .expect("it gave none");
+    begin_rows(&world).await;
+    let take = async |ms, from: WorkerId| {
+        let at = (world.settings.name.as_str(), Lane::Shared, EntryId { ms, seq: 0 });
+        let taken = world.store.take_from(at, &from.to_string(), "claimed").await;
+        taken.expect("an answer")
+    };
+    assert_eq!(take(1, earlier).await, None, "another one runs it");
+    assert_eq!(take(1, ours).await, Some(one));
+    assert_eq!(running(&world, earlier).await, [two]);
+    assert_eq!(take(2, earlier).await, Some(two));
+    for job in [one, two] {
+        assert_eq!(world.outcomes(job).await, ["handed_back"]);
+    }
 }
 
 #[tokio::test]
