@@ -225,9 +225,11 @@ impl Case {
     }
 
     async fn ask(&mut self, nth: usize, all: Vec<(Ticket, Option<Asked>)>, heard: bool) -> Result<()> {
-        let id = self.workers[nth].as_ref().expect("it is awake").id;
+        let worker = self.workers[nth].as_ref().expect("it is awake");
+        let (id, at_work) = (worker.id, worker.at_work());
         let asked: Vec<Asked> = all.iter().filter_map(|(_, asked)| asked.clone()).collect();
-        let starts = self.site.store.start(&self.site.name, id, &asked).await?;
+        let name = &self.site.name;
+        let starts = self.site.store.start_among(name, id, &asked, &at_work).await?;
         for (asked, start) in asked.iter().zip(&starts) {
             let must = self.ledger.start(&id.to_string(), asked);
             let is = match start {

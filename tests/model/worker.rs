@@ -14,7 +14,7 @@ use millstream::engine::release::{How, Order};
 use millstream::queue::entry::Carried;
 use millstream::queue::{Entry, NewLetter, Wire};
 use millstream::store::telemetry::{EventRow, event_seq};
-use millstream::store::{Asked, Died, Issued, Lease, Record, Start, StoreError};
+use millstream::store::{Asked, AtWork, Died, Issued, Lease, Record, Start, StoreError};
 use sqlx::PgConnection;
 
 use super::step::End;
@@ -102,6 +102,15 @@ impl Worker {
 
     pub fn free(&self) -> usize {
         self.dispatcher.free()
+    }
+
+    /// What it says it holds when it asks for starts.
+    pub fn at_work(&self) -> AtWork {
+        let carried = self.held.values().filter_map(|held| held.carried.as_ref());
+        AtWork {
+            serial: i64::try_from(self.serial).unwrap_or(i64::MAX),
+            jobs: carried.map(|carried| carried.job).collect(),
+        }
     }
 
     /// Takes entries in; those whose payload is gone are not among them.
