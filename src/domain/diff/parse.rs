@@ -1,247 +1,7 @@
-//! A unified diff, read into files, hunks and line numbers.
-//!
-//! It reads what `git diff`, `git show`, `git format-patch` and `diff -u` write, and the bare hunks
-//! that GitHub's API calls a `patch`. A hunk is as long as its `@@` header says, so a content line
-//! that looks like a header (`--- x`) stays content. Any text is read in linear time and without a
-//! panic; what is refused is refused in one line that a person can act on. Which files are worth a
-//! review is decided elsewhere.
+//! The reader of diffs: it follows a hunk from its header to its lines.
 
-use std::ops::Range;
-
-/// The files of a change, in the order in which the diff names them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Diff {
-    /// The files.
-    pub files: Vec<FileDiff>,
-}
-
-impl Diff {
-    /// The file of that name.
-    #[must_use]
-    pub fn file(&self, path: &str) -> Option<&FileDiff> {
-        self.files.iter().find(|file| file.path == path)
-    }
-}
-
-/// What happened to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It is new, or a copy of another.
-    Added,
-    /// Its lines or its mode changed.
-    Modified,
-    /// It is gone.
-    Deleted,
-    /// It has another name; it may have changed too.
-    Renamed,
-    /// It changed and has no lines to show.
-    Binary,
-}
-
-impl Status {
-    /// The word for people and prompts.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Modified => "modified",
-            Self::Deleted => "deleted",
-            Self::Renamed => "renamed",
-            Self::Binary => "binary",
-        }
-    }
-}
-
-/// The change of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileDiff {
-    /// Its name after the change; before it, if it is gone. Control characters are spelt out.
-    pub path: String,
-    /// Its name before the change, where that was another.
-    pub old_path: Option<String>,
-    /// The text of the change: this file's part of the diff.
-    pub patch: String,
-    /// What happened to it.
-    pub status: Status,
-    /// The changed regions, in order.
-    pub hunks: Vec<Hunk>,
-}
-
-/// One changed region of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hunk {
-    /// Its first line in the old version.
-    pub old_start: u32,
-    /// How many lines of the old version it covers.
-    pub old_lines: u32,
-    /// Its first line in the new version.
-    pub new_start: u32,
-    /// How many lines of the new version it covers.
-    pub new_lines: u32,
-    /// Lines added.
-    pub added: u32,
-    /// Lines removed.
-    pub removed: u32,
-    // Where its lines lie in the patch: kept as a range, since a struct per line would multiply
-    // the memory of a diff of millions of empty lines.
-    body: Range<usize>,
-}
-
-/// The side of the change that a line is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineKind {
-    /// On both sides.
-    Context,
-    /// Only in the new version.
-    Added,
-    /// Only in the old version.
-    Removed,
-}
-
-/// A line of a hunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// The side it is on.
-    pub kind: LineKind,
-    /// Its number in the new version; in the old one if it was removed.
-    pub number: u32,
-    /// Its text without the marker and the line end.
-    pub text: &'a str,
-}
-
-impl FileDiff {
-    /// Reads the change of a file whose name is known, as GitHub's API gives it.
-    ///
-    /// # Errors
-    /// When a hunk is cut short or its header cannot be read.
-    pub fn named(path: &str, status: Status, patch: &str) -> Result<Self, NotADiff> {
-        let mut cursor = Cursor::new(patch);
-        let mut hunks = Vec::new();
-        while let Some(line) = cursor.peek() {
-            if line.starts_with("@@ -") {
-                hunks.push(take_hunk(&mut cursor, 0)?);
-            } else {
-                cursor.advance();
-            }
-        }
-        Ok(Self {
-            path: spelt_out(path),
-            old_path: None,
-            patch: patch.to_owned(),
-            status,
-            hunks,
-        })
-    }
-
-    /// The lines of one of its hunks.
-    pub fn lines<'a>(&'a self, hunk: &Hunk) -> impl Iterator<Item = Line<'a>> + use<'a> {
-        let mut old = hunk.old_start;
-        let mut new = hunk.new_start;
-        let body = self.patch.get(hunk.body.clone()).unwrap_or_default();
-        body.split_terminator('\n').filter_map(move |raw| {
-            let raw = raw.strip_suffix('\r').unwrap_or(raw);
-            let (kind, text) = match raw.as_bytes().first() {
-                Some(b'+') => (LineKind::Added, &raw[1..]),
-                Some(b'-') => (LineKind::Removed, &raw[1..]),
-                Some(b'\\') => return None,
-                Some(_) => (LineKind::Context, &raw[1..]),
-                None => (LineKind::Context, raw),
-            };
-            let number = if kind == LineKind::Removed { old } else { new };
-            old = old.saturating_add(u32::from(kind != LineKind::Added));
-            new = new.saturating_add(u32::from(kind != LineKind::Removed));
-            Some(Line { kind, number, text })
-        })
-    }
-
-    /// One of its hunks as it stands in the diff, with its header.
-    #[must_use]
-    pub fn hunk_text(&self, hunk: &Hunk) -> &str {
-        let before = self.patch.get(..hunk.body.start).unwrap_or_default();
-        let header = before.strip_suffix('\n').unwrap_or(before);
-        let start = header.rfind('\n').map_or(0, |end| end + 1);
-        self.patch.get(start..hunk.body.end).unwrap_or_default()
-    }
-
-    /// Every added line with its number in the new version.
-    pub fn added(&self) -> impl Iterator<Item = Line<'_>> {
-        self.hunks
-            .iter()
-            .flat_map(|hunk| self.lines(hunk))
-            .filter(|line| line.kind == LineKind::Added)
-    }
-
-    /// How many lines it gains.
-    #[must_use]
-    pub fn additions(&self) -> u64 {
-        self.hunks.iter().map(|hunk| u64::from(hunk.added)).sum()
-    }
-
-    /// How many lines it loses.
-    #[must_use]
-    pub fn deletions(&self) -> u64 {
-        self.hunks.iter().map(|hunk| u64::from(hunk.removed)).sum()
-    }
-
-    /// Whether a line of the new version is one that the diff shows.
-    #[must_use]
-    pub fn shows(&self, line: u32) -> bool {
-        self.hunks
-            .iter()
-            .any(|hunk| line >= hunk.new_start && line - hunk.new_start < hunk.new_lines)
-    }
-}
-
-/// Why a text cannot be reviewed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotADiff {
-    /// There is nothing but white space.
-    #[error("the patch is empty")]
-    Empty,
-    /// No line of it begins a file or a hunk.
-    #[error("this is not a unified diff: it has no `diff --git`, `---`/`+++` or `@@` line")]
-    NoDiff,
-    /// It compares with more than one parent.
-    #[error("line {line}: the combined diff of a merge cannot be reviewed; send the diff of two commits")]
-    Combined {
-        /// Where, from 1.
-        line: usize,
-    },
-    /// A line begins as a hunk header and goes on as none.
-    #[error("line {line}: the hunk header cannot be read; expected `@@ -a,b +c,d @@`")]
-    Header {
-        /// Where, from 1.
-        line: usize,
-    },
-    /// A hunk has other lines than its header counts.
-    #[error("line {line}: the hunk that begins at line {hunk} is cut short, or its header counts wrong")]
-    CutShort {
-        /// Where it ends, from 1.
-        line: usize,
-        /// Where it begins, from 1.
-        hunk: usize,
-    },
-    /// It names files and shows no line of them.
-    #[error("nothing to review: {}", no_lines(*binary, *unchanged))]
-    NoLines {
-        /// Files that are binary.
-        binary: usize,
-        /// Files of which only the name or the mode changes, or that are empty.
-        unchanged: usize,
-    },
-}
-
-/// `2 binary files and 1 file without changed lines`.
-fn no_lines(binary: usize, unchanged: usize) -> String {
-    let files = |n: usize| if n == 1 { "file" } else { "files" };
-    let binaries = format!("{binary} binary {}", files(binary));
-    let plain = format!("{unchanged} {} without changed lines", files(unchanged));
-    match (binary, unchanged) {
-        (_, 0) => binaries,
-        (0, _) => plain,
-        _ => format!("{binaries} and {plain}"),
-    }
-}
+use super::names::{file_name, git_names, spelt_out, unquoted, without_prefixes};
+use super::{Diff, FileDiff, Hunk, NotADiff, Status};
 
 /// The name of a file whose diff is bare hunks.
 pub const UNNAMED: &str = "(unnamed)";
@@ -276,6 +36,31 @@ pub fn parse(text: &str) -> Result<Diff, NotADiff> {
         });
     }
     Ok(Diff { files })
+}
+
+impl FileDiff {
+    /// Reads the change of a file whose name is known, as GitHub's API gives it.
+    ///
+    /// # Errors
+    /// When a hunk is cut short or its header cannot be read.
+    pub fn named(path: &str, status: Status, patch: &str) -> Result<Self, NotADiff> {
+        let mut cursor = Cursor::new(patch);
+        let mut hunks = Vec::new();
+        while let Some(line) = cursor.peek() {
+            if line.starts_with("@@ -") {
+                hunks.push(take_hunk(&mut cursor, 0)?);
+            } else {
+                cursor.advance();
+            }
+        }
+        Ok(Self {
+            path: spelt_out(path),
+            old_path: None,
+            patch: patch.to_owned(),
+            status,
+            hunks,
+        })
+    }
 }
 
 /// Walks the text line by line and knows where it is.
@@ -588,133 +373,9 @@ fn take_hunk(cursor: &mut Cursor<'_>, base: usize) -> Result<Hunk, NotADiff> {
     })
 }
 
-/// The two names of a `diff --git` line. Unquoted names may hold spaces, so where both are the
-/// same the line is split in its middle.
-fn git_names(rest: &str) -> (Option<String>, Option<String>) {
-    let split = if let Some(quoted) = rest.strip_prefix('"') {
-        closing_quote(quoted).map(|end| (&rest[..end + 2], rest[end + 2..].trim_start()))
-    } else if rest.ends_with('"') {
-        rest.split_once(" \"")
-            .map(|(old, _)| (old, &rest[old.len() + 1..]))
-    } else {
-        halves(rest)
-            .or_else(|| rest.find(" b/").map(|at| (&rest[..at], &rest[at + 1..])))
-            .or_else(|| rest.split_once(' '))
-    };
-    split.map_or((None, None), |(old, new)| {
-        without_prefixes(Some(unquoted(old)), Some(unquoted(new)))
-    })
-}
-
-/// `a/NAME b/NAME`, split where both names are equal.
-fn halves(rest: &str) -> Option<(&str, &str)> {
-    let middle = rest.len() / 2;
-    if rest.as_bytes().get(middle) != Some(&b' ') {
-        return None;
-    }
-    let (old, new) = (&rest[..middle], &rest[middle + 1..]);
-    let tail = |name: &str| {
-        name.split_once('/')
-            .map_or_else(|| name.to_owned(), |(_, tail)| tail.to_owned())
-    };
-    (tail(old) == tail(new)).then_some((old, new))
-}
-
-/// A name of a `---` or `+++` line: unquoted, without its time stamp; none for `/dev/null`.
-fn file_name(text: &str) -> Option<String> {
-    let name = if text.starts_with('"') {
-        unquoted(text)
-    } else {
-        text.split('\t').next().unwrap_or_default().to_owned()
-    };
-    (name != "/dev/null").then_some(name)
-}
-
-/// Takes git's `a/` and `b/` away, or the letters of `diff.mnemonicPrefix`. Two names with the same
-/// letter were written without prefixes: there it is a folder.
-fn without_prefixes(old: Option<String>, new: Option<String>) -> (Option<String>, Option<String>) {
-    let letter = |name: &Option<String>| {
-        let bytes = name.as_deref().unwrap_or_default().as_bytes();
-        bytes
-            .first()
-            .copied()
-            .filter(|b| bytes.get(1) == Some(&b'/') && b"abciwo12".contains(b))
-    };
-    let strip = match (letter(&old), letter(&new)) {
-        (Some(left), Some(right)) => left != right,
-        (Some(_), None) => new.is_none(),
-        (None, Some(_)) => old.is_none(),
-        (None, None) => false,
-    };
-    let cut = |name: String| if strip { name[2..].to_owned() } else { name };
-    (old.map(cut), new.map(cut))
-}
-
-/// Where the closing quote stands in what follows an opening one.
-fn closing_quote(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().position(|byte| {
-        let closes = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        closes
-    })
-}
-
-/// Reads a name that git has put in quotes: C escapes, bytes beyond ASCII in octal.
-fn unquoted(text: &str) -> String {
-    let Some(inner) = text
-        .strip_prefix('"')
-        .and_then(|rest| Some(&rest[..closing_quote(rest)?]))
-    else {
-        return text.to_owned();
-    };
-    let mut bytes = Vec::with_capacity(inner.len());
-    let mut rest = inner.bytes().peekable();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            bytes.push(byte);
-            continue;
-        }
-        let Some(escape) = rest.next() else { break };
-        bytes.push(match escape {
-            b'a' => 7,
-            b'b' => 8,
-            b't' => b'\t',
-            b'n' => b'\n',
-            b'v' => 11,
-            b'f' => 12,
-            b'r' => b'\r',
-            b'0'..=b'7' => {
-                let mut value = escape - b'0';
-                for _ in 0..2 {
-                    let Some(digit) = rest.next_if(|next| (b'0'..=b'7').contains(next)) else {
-                        break;
-                    };
-                    value = value.wrapping_mul(8).wrapping_add(digit - b'0');
-                }
-                value
-            }
-            other => other,
-        });
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A name that stays on its line: control characters are spelt out, as git does.
-pub fn spelt_out(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for letter in name.chars() {
-        if letter.is_control() {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::LineKind;
     use super::*;
     use proptest::prelude::*;
 
