@@ -23,6 +23,7 @@ pub mod context;
 pub mod dispatcher;
 mod fetch;
 mod heartbeat;
+mod held;
 pub mod job;
 pub mod leases;
 pub mod ledger;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
@@ -14,6 +14,7 @@ use super::card::{Card, CardState};
 use super::clerk::{Clerk, Paper, TakenDown, persist};
 use super::context::{JobContext, Memory};
 use super::dispatcher::{Action, Answer, Dispatcher, Event, Release, Ticket, Written};
+use super::held::{Held, Run};
 use super::job::{Handler, Job};
 use super::leases::{lost_leases, park_unknown};
 use super::ledger::Ledger;
@@ -22,8 +23,7 @@ use super::release::{How, Order};
 use super::telemetry::Telemetry;
 use super::worker::{EngineError, Stop};
 use crate::domain::{Failure, Lane, WorkerId};
-use crate::queue::entry::Carried;
-use crate::queue::{Entry, NewLetter, Queue, Unreadable};
+use crate::queue::{Entry, Queue};
 use crate::store::{Asked, AtWork, Died, Fence, Issued, Lease, Record, Start};
 
 /// Messages on the way to the loop.
@@ -96,47 +96,6 @@ pub struct Setup<J, H, L> {
     pub card: watch::Sender<Card>,
     /// The job type.
     pub job: std::marker::PhantomData<fn() -> J>,
-}
-
-/// What is known of a ticket beyond its phase.
-struct Held {
-    entry: Entry,
-    carried: Result<Carried, Unreadable>,
-    run: Option<Run>,
-    /// How it ended, until the ledger has taken it down.
-    end: Option<Result<Box<dyn Record>, Failure>>,
-    /// How long its next attempt waits.
-    delay: Duration,
-    /// Why it is dead, for its letter.
-    died: Option<Died>,
-}
-
-impl Held {
-    fn letter(&self, worker: WorkerId) -> NewLetter {
-        let letter = NewLetter::about(&self.entry, worker.to_string());
-        match (&self.carried, &self.died) {
-            (Err(why), _) => letter.unreadable(why.to_string()),
-            (Ok(carried), None) => NewLetter {
-                job: Some(carried.job),
-                ..letter.unreadable("no job with this id is known".to_owned())
-            },
-            (Ok(carried), Some(died)) => NewLetter {
-                job: Some(carried.job),
-                attempt: Some(died.attempt),
-                class: Some(died.class.clone()),
-                error: Some(died.error.clone()),
-                ..letter
-            },
-        }
-    }
-}
-
-/// An issued attempt.
-struct Run {
-    lease: Lease,
-    failures: u32,
-    context: JobContext,
-    task: Option<AbortHandle>,
 }
 
 impl<J, H, L: Ledger> Setup<J, H, L> {
