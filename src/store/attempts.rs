@@ -92,34 +92,38 @@ impl Record for () {
     }
 }
 
-/// What the spans of an attempt came to: a lateral item of a `from`.
-macro_rules! spent {
-    ($job:literal, $attempt:literal) => {
+/// Writes attempts down that have ended, from rows of `$from` that say who ran them: jobs, or what was read of them under
+/// their lock. What their spans came to is summed. One that a worker of an earlier version began has a row already.
+macro_rules! write_down {
+    ($from:literal, outcome: $outcome:literal, class: $class:literal, error: $error:literal, only: $only:literal) => {
         concat!(
-            "lateral (
-        select coalesce(sum(f.input_tokens), 0)::bigint as input, coalesce(sum(f.output_tokens), 0)::bigint as output,
-               coalesce(sum(f.cost_usd), 0) as cost
-        from millstream.span_facts f where f.job_id = ",
-            $job,
-            " and f.attempt = ",
-            $attempt,
-            ")"
+            "insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class, error,
+                                 input_tokens, output_tokens, cost_usd)
+select j.id, j.attempt, j.worker, j.started_at, now(), ",
+            $outcome,
+            ", ",
+            $class,
+            ", ",
+            $error,
+            ", s.*
+from ",
+            $from,
+            " j, lateral (
+    select coalesce(sum(f.input_tokens), 0)::bigint, coalesce(sum(f.output_tokens), 0)::bigint,
+           coalesce(sum(f.cost_usd), 0)
+    from millstream.span_facts f where f.job_id = j.id and f.attempt = j.attempt) s
+where ",
+            $only,
+            "
+on conflict (job_id, attempt) do update
+set ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error,
+    error_class = excluded.error_class, input_tokens = excluded.input_tokens,
+    output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd
+where attempts.ended_at is null"
         )
     };
 }
-pub(super) use spent;
-
-/// Ends the insert of an attempt that has ended: one that a worker of an earlier version began has a row already.
-macro_rules! or_closed {
-    () => {
-        "on conflict (job_id, attempt) do update
-    set ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error,
-        error_class = excluded.error_class, input_tokens = excluded.input_tokens,
-        output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd
-    where attempts.ended_at is null"
-    };
-}
-pub(super) use or_closed;
+pub(super) use write_down;
 
 /// Ends the job itself; every other write of the same end follows only if this one found its row.
 const END: &str = "
@@ -152,17 +156,12 @@ with given as (
 )
 select id from locked";
 
-const END_ATTEMPT: &str = concat!(
-    "
-insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error, error_class,
-                                 input_tokens, output_tokens, cost_usd)
-select j.id, $2, j.worker, j.started_at, now(), $3, $4, $5, s.*
-from millstream.jobs j, ",
-    spent!("j.id", "$2"),
-    " s
-where j.id = $1
-",
-    or_closed!()
+const END_ATTEMPT: &str = write_down!(
+    "millstream.jobs",
+    outcome: "$3",
+    class: "$5",
+    error: "$4",
+    only: "j.id = $1 and j.attempt = $2"
 );
 
 const CLOSE_SPANS: &str = "
@@ -187,14 +186,8 @@ with locked as (
     from lost join millstream.span_facts f on f.job_id = lost.id
     where s.span_id = f.span_id and s.status = 'running'
 )
-insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class, error,
-                                 input_tokens, output_tokens, cost_usd)
-select lost.id, lost.attempt, lost.worker, lost.started_at, now(), 'crashed', 'crash', 'its worker vanished', s.*
-from lost, ",
-    spent!("lost.id", "lost.attempt"),
-    " s
 ",
-    or_closed!()
+    write_down!("lost", outcome: "'crashed'", class: "'crash'", error: "'its worker vanished'", only: "true")
 );
 
 const TELL_REVIEW: &str = "

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::actions::ActionId;
-use super::attempts::{or_closed, spent};
+use super::attempts::write_down;
 use super::connect::Store;
 use super::error::StoreError;
 use super::moved::How;
@@ -122,17 +122,12 @@ set state = $2, finished_at = now(), updated_at = now(), run_at = null, error = 
 where id = any($1)";
 
 /// Asked while the rows still say who runs what.
-const END_ATTEMPTS: &str = concat!(
-    "
-insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error, error_class,
-                                 input_tokens, output_tokens, cost_usd)
-select j.id, j.attempt, j.worker, j.started_at, now(), $2, $3, $4, s.*
-from millstream.jobs j, ",
-    spent!("j.id", "j.attempt"),
-    " s
-where j.id = any($1) and j.state = 'running'
-",
-    or_closed!()
+const END_ATTEMPTS: &str = write_down!(
+    "millstream.jobs",
+    outcome: "$2",
+    class: "$4",
+    error: "$3",
+    only: "j.id = any($1) and j.state = 'running'"
 );
 
 /// The job that a worker runs with an entry, locked.

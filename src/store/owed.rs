@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::attempts::{or_closed, spent};
+use super::attempts::write_down;
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::{EntryId, JobId, Lane};
@@ -86,6 +86,71 @@ fn read((job, lane, payload, traceparent, entry): Row) -> Owed {
         entry: entry.and_then(|entry| entry.parse().ok()),
     }
 }
+
+/// Jobs whose entry is gone wait for another one, and what runs is cut off.
+const RESET: &str = concat!(
+    "
+with locked as (
+    select j.id, j.state, j.attempt, j.worker, j.started_at from millstream.jobs j
+    join unnest($1::uuid[], $2::text[]) as l (id, entry) on l.id = j.id
+    where j.entry_id is not distinct from l.entry and j.state in ('waiting', 'running', 'retrying')
+      -- A reference worker that acknowledged the entry had recorded its result before.
+      and not exists (select 1 from reviews r where r.id = j.id and r.status = 'done')
+    order by j.id for update of j
+), lost as (
+    update millstream.jobs j
+    set state = 'waiting', past_entry = coalesce(entry_id, past_entry), entry_id = null, delivery = 0,
+        updated_at = now(), run_at = null, worker = null
+    from locked l where j.id = l.id
+    returning j.id
+), spans_closed as (
+    update spans s set status = 'error', error = 'its entry was lost', ended_at = now()
+    from lost join millstream.span_facts f on f.job_id = lost.id
+    where s.span_id = f.span_id and s.status = 'running'
+), closed as (
+",
+    write_down!(
+        "locked",
+        outcome: "'crashed'",
+        class: "'crash'",
+        error: "'its entry was lost'",
+        only: "j.state = 'running'"
+    ),
+    "
+)
+select id from lost"
+);
+
+/// Jobs whose result a reference worker has recorded are done, and what runs is cut off.
+const ADOPT: &str = concat!(
+    "
+with locked as (
+    select j.id, j.state, j.attempt, j.worker, j.started_at, r.updated_at
+    from millstream.jobs j join reviews r on r.id = j.id
+    where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
+    order by j.id for update of j
+), done as (
+    update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now()
+    from locked l where j.id = l.id
+    returning j.id
+), spans_closed as (
+    update spans s
+    set status = 'error', error = 'another worker recorded the result first', ended_at = now()
+    from done join millstream.span_facts f on f.job_id = done.id
+    where s.span_id = f.span_id and s.status = 'running'
+), closed as (
+",
+    write_down!(
+        "locked",
+        outcome: "'crashed'",
+        class: "'crash'",
+        error: "'another worker recorded the result first'",
+        only: "j.state = 'running'"
+    ),
+    "
+)
+select id from done"
+);
 
 impl Store {
     /// Scheduled jobs whose time has come wait from now on; answers them, at most `limit`.
@@ -217,38 +282,11 @@ impl Store {
     ) -> Result<Vec<JobId>, StoreError> {
         let jobs: Vec<Uuid> = lost.iter().map(|(job, _)| job.0).collect();
         let entries: Vec<Option<String>> = lost.iter().map(|(_, e)| e.map(|e| e.to_string())).collect();
-        let rows: Vec<Uuid> = sqlx::query_scalar(
-            concat!("with locked as (
-                 select j.id, j.state, j.attempt, j.worker, j.started_at from millstream.jobs j
-                 join unnest($1::uuid[], $2::text[]) as l (id, entry) on l.id = j.id
-                 where j.entry_id is not distinct from l.entry and j.state in ('waiting', 'running', 'retrying')
-                   -- A reference worker that acknowledged the entry had recorded its result before.
-                   and not exists (select 1 from reviews r where r.id = j.id and r.status = 'done')
-                 order by j.id for update of j
-             ), lost as (
-                 update millstream.jobs j
-                 set state = 'waiting', past_entry = coalesce(entry_id, past_entry), entry_id = null, delivery = 0,
-                     updated_at = now(), run_at = null, worker = null
-                 from locked l where j.id = l.id
-                 returning j.id
-             ), spans_closed as (
-                 update spans s set status = 'error', error = 'its entry was lost', ended_at = now()
-                 from lost join millstream.span_facts f on f.job_id = lost.id
-                 where s.span_id = f.span_id and s.status = 'running'
-             ), closed as (
-                 insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class,
-                                                  error, input_tokens, output_tokens, cost_usd)
-                 select l.id, l.attempt, l.worker, l.started_at, now(), 'crashed', 'crash', 'its entry was lost', s.*
-                 from locked l, ", spent!("l.id", "l.attempt"), " s
-                 where l.state = 'running'
-                 ", or_closed!(), "
-             )
-             select id from lost"),
-        )
-        .bind(&jobs)
-        .bind(&entries)
-        .fetch_all(&self.pool())
-        .await?;
+        let rows: Vec<Uuid> = sqlx::query_scalar(RESET)
+            .bind(&jobs)
+            .bind(&entries)
+            .fetch_all(&self.pool())
+            .await?;
         Ok(rows.into_iter().map(JobId).collect())
     }
 
@@ -259,34 +297,7 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            concat!("with locked as (
-                 select j.id, j.state, j.attempt, j.worker, j.started_at, r.updated_at from millstream.jobs j join reviews r on r.id = j.id
-                 where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
-                 order by j.id for update of j
-             ), done as (
-                 update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now()
-                 from locked l where j.id = l.id
-                 returning j.id
-             ), spans_closed as (
-                 update spans s
-                 set status = 'error', error = 'another worker recorded the result first', ended_at = now()
-                 from done join millstream.span_facts f on f.job_id = done.id
-                 where s.span_id = f.span_id and s.status = 'running'
-             ), closed as (
-                 insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class,
-                                                  error, input_tokens, output_tokens, cost_usd)
-                 select l.id, l.attempt, l.worker, l.started_at, now(), 'crashed', 'crash',
-                        'another worker recorded the result first', s.*
-                 from locked l, ", spent!("l.id", "l.attempt"), " s
-                 where l.state = 'running'
-                 ", or_closed!(), "
-             )
-             select id from done"),
-        )
-        .bind(queue)
-        .execute(&self.pool())
-        .await?;
+        let done = sqlx::query(ADOPT).bind(queue).execute(&self.pool()).await?;
         Ok(done.rows_affected())
     }
 }

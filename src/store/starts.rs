@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::attempts::{or_closed, spent};
+use super::attempts::write_down;
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::{EntryId, JobId, Lane, WorkerId};
@@ -142,17 +142,14 @@ with asked as (
     from judged g where g.id = j.id and g.answer = 'begin'
     returning j.id, j.attempt
 ), cut as (
-    insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class, error,
-                                     input_tokens, output_tokens, cost_usd)
-    select g.id, g.attempt, g.worker, g.started_at, now(), 'crashed', 'crash',
-           case g.answer when 'begin' then 'its worker vanished' else 'another worker recorded the result first' end,
-           s.*
-    from judged g, ",
-    spent!("g.id", "g.attempt"),
-    " s
-    where g.answer in ('begin', 'foreign') and g.state = 'running'
-    ",
-    or_closed!(),
+",
+    write_down!(
+        "judged",
+        outcome: "'crashed'",
+        class: "'crash'",
+        error: "case j.answer when 'begin' then 'its worker vanished' else 'another worker recorded the result first' end",
+        only: "j.answer in ('begin', 'foreign') and j.state = 'running'"
+    ),
     "
 ), shown as (
     update reviews r set status = 'running', updated_at = now()
