@@ -35,6 +35,9 @@ pub trait Memory: Send + Sync {
     fn traceparent<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 }
 
+/// More events than a run tells, and fewer than leave no room for those of a second one.
+const EVENTS_BEFORE: u32 = 450_000;
+
 /// One attempt's view of the engine. Cheap to clone.
 #[derive(Clone)]
 pub struct JobContext {
@@ -64,6 +67,12 @@ impl JobContext {
             has_spans: Arc::new(AtomicBool::new(false)),
             cancelled: CancellationToken::new(),
         }
+    }
+
+    /// The attempt may have been run before under its number, and have told something: what it tells from now on has
+    /// other numbers, and its end is written down in full.
+    pub(super) fn begin_again(&self) {
+        self.events.store(EVENTS_BEFORE, Ordering::Relaxed);
     }
 
     /// The attempt is over for good: nothing it does counts any more.

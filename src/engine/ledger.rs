@@ -185,6 +185,7 @@ impl Ledger for NoLedger {
                 attempt: i32::try_from(one.delivery).unwrap_or(i32::MAX),
                 failures: one.delivery.saturating_sub(1),
                 crashes: 0,
+                again: false,
             })
         };
         Ok(asked.iter().map(begin).collect())

@@ -398,6 +398,9 @@ impl<J: Job, H: Handler<J>, L: Ledger> Runtime<J, H, L> {
                 };
                 let memory: Arc<dyn Memory> = Arc::new(self.setup.ledger.clone());
                 let context = JobContext::new(lease, self.setup.telemetry.clone(), memory);
+                if issued.again {
+                    context.begin_again();
+                }
                 held.end = self.setup.given_up(&issued).map(Err);
                 held.run = Some(Run {
                     lease,

@@ -61,6 +61,9 @@ pub struct Issued {
     pub failures: u32,
     /// Workers that vanished with the job.
     pub crashes: u32,
+    /// It was issued to this worker for this delivery before: the reply was lost, or the server forgot the delivery
+    /// and the worker may have run it.
+    pub again: bool,
 }
 
 /// Why a job is dead.
@@ -87,7 +90,7 @@ with asked as (
       and (j.entry_id = a.entry or j.entry_id is null and j.past_entry is null)
       and (j.kind <> 'review' or exists (select 1 from reviews r where r.id = j.id and r.status = 'running'))
     order by j.id
-    for update of j
+    for no key update of j
 ), at_work as (
     insert into millstream.at_work as known (worker, serial, jobs) values ($1, $6, $7)
     on conflict (worker) do update set serial = excluded.serial, jobs = excluded.jobs, at = now()
@@ -110,7 +113,7 @@ with asked as (
            (select r.status = 'done' from reviews r where r.id = j.id) as foreign_done
     from asked a join millstream.jobs j on j.id = a.id and j.queue is not distinct from $2
     order by j.id
-    for update of j
+    for no key update of j
 ), judged as (
     select l.*, case
         when l.state = 'dead' and l.entry_id = l.entry then 'dead'
@@ -156,8 +159,13 @@ with asked as (
     from begun b where r.id = b.id and r.status <> 'running'
 ), foreign_result as (
     update millstream.jobs j
-    set state = 'done', finished_at = now(), updated_at = now(), worker = null
+    set state = 'done', finished_at = now(), updated_at = now(), worker = null, run_at = null
     from judged g where g.id = j.id and g.answer = 'foreign'
+), spans_closed as (
+    update spans s
+    set status = 'error', error = 'another worker recorded the result first', ended_at = now()
+    from judged g join millstream.span_facts f on f.job_id = g.id
+    where g.answer = 'foreign' and s.span_id = f.span_id and s.status = 'running'
 )
 select coalesce(g.answer, 'unknown') as answer, g.attempt + (g.answer = 'begin')::int as attempt, g.failures,
        g.crashes + (g.answer = 'begin' and g.state = 'running')::int as crashes, g.error, g.error_class
@@ -199,6 +207,7 @@ impl StartRow {
                 attempt,
                 failures: self.failures.unwrap_or(0).unsigned_abs(),
                 crashes: self.crashes.unwrap_or(0).unsigned_abs(),
+                again: self.answer == "again",
             }),
             "dead" => Start::Dead(Died {
                 attempt,
@@ -307,6 +316,7 @@ impl Store {
                 attempt: row.attempt,
                 failures: row.failures.unsigned_abs(),
                 crashes: row.crashes.unsigned_abs(),
+                again: false,
             });
         }
         left.retain(|&i| i != usize::MAX);

@@ -151,6 +151,7 @@ async fn a_reference_producers_row_is_taken_in_and_its_result_stands() {
                 attempt: 1,
                 failures: 0,
                 crashes: 0,
+                again: false,
             }),
             Start::Finished
         ]

@@ -21,6 +21,7 @@ async fn a_start_is_issued_once_for_an_entry_and_counts_a_crash_when_it_comes_ag
             attempt,
             failures: 0,
             crashes,
+            again: false,
         })]
     };
     assert_eq!(
@@ -97,14 +98,17 @@ async fn a_start_that_comes_late_or_twice_issues_nothing() {
         let answers = world.store.start(&job.queue, worker, &batch).await;
         answers.expect("start").remove(0)
     };
-    let first = Start::Begin(Issued {
-        attempt: 1,
-        failures: 0,
-        crashes: 0,
-    });
+    let first = |again| {
+        Start::Begin(Issued {
+            attempt: 1,
+            failures: 0,
+            crashes: 0,
+            again,
+        })
+    };
     // The second question stands for a reply that was lost.
-    assert_eq!(ask(owner, 2).await, first);
-    assert_eq!(ask(owner, 2).await, first);
+    assert_eq!(ask(owner, 2).await, first(false));
+    assert_eq!(ask(owner, 2).await, first(true));
     // The entry had been delivered to this one before, and it was frozen before it could ask.
     assert_eq!(ask(frozen, 1).await, Start::Late);
     assert_eq!(world.outcomes(job.id).await, ["running"]);
@@ -138,6 +142,7 @@ async fn a_start_that_comes_late_or_twice_issues_nothing() {
         attempt: 2,
         failures: 0,
         crashes: 0,
+        again: false,
     };
     let again = world.store.start(&job.queue, owner, &[asked(job.id, 9)]).await;
     assert_eq!(again.expect("start"), [Start::Begin(begun)]);
@@ -158,6 +163,7 @@ async fn an_entry_that_was_taken_off_when_its_job_was_put_back_starts_nothing() 
             attempt,
             failures: 0,
             crashes: 0,
+            again: false,
         })
     };
     assert_eq!(start(5).await, begin(1));
@@ -316,6 +322,7 @@ async fn one_batch_answers_each_of_its_entries() {
         attempt: 1,
         failures: 0,
         crashes: 0,
+        again: false,
     });
     assert_eq!(answers, [Start::Unknown, Start::Finished, begin, Start::Stale]);
 }
