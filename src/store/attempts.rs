@@ -94,12 +94,13 @@ impl Record for () {
 
 /// Writes attempts down that have ended, from rows of `$from` that say who ran them: jobs, or what was read of them under
 /// their lock. What their spans came to is summed. One that a worker of an earlier version began has a row already.
+/// The time of a statement is that of its transaction's beginning, and an attempt may have been begun while it waited.
 macro_rules! write_down {
     ($from:literal, outcome: $outcome:literal, class: $class:literal, error: $error:literal, only: $only:literal) => {
         concat!(
             "insert into millstream.attempts (job_id, attempt, worker, started_at, ended_at, outcome, error_class, error,
                                  input_tokens, output_tokens, cost_usd)
-select j.id, j.attempt, j.worker, j.started_at, now(), ",
+select j.id, j.attempt, j.worker, j.started_at, greatest(now(), j.started_at), ",
             $outcome,
             ", ",
             $class,
@@ -146,7 +147,7 @@ with given as (
     select j.id, j.started_at, g.attempt
     from given g join millstream.jobs j on j.id = g.id
     where j.attempt = g.attempt and j.worker = $1 and j.state = 'running'
-    order by j.id for update of j skip locked
+    order by j.id for no key update of j skip locked
 ), ended as (
     update millstream.jobs j set state = 'done', finished_at = now(), updated_at = now(), run_at = null
     from locked l where j.id = l.id
@@ -176,7 +177,7 @@ with locked as (
     where j.entry_id = l.entry and j.worker = $1 and j.state = 'running'
       -- The same worker may have thawed, and started it anew, before this was heard.
       and j.delivery <= l.delivery
-    order by j.id for update of j
+    order by j.id for no key update of j
 ), lost as (
     update millstream.jobs j set state = 'waiting', crashes = j.crashes + 1, updated_at = now()
     from locked l where j.id = l.id

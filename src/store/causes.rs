@@ -81,7 +81,7 @@ with locked as (
     select j.id, g.fingerprint
     from unnest($1::uuid[], $2::text[]) as g (id, fingerprint) join millstream.jobs j on j.id = g.id
     where j.given_up = 'dead' and j.fingerprint is null
-    order by j.id for update of j skip locked
+    order by j.id for no key update of j skip locked
 )
 update millstream.jobs j set fingerprint = l.fingerprint from locked l where j.id = l.id";
 

@@ -397,7 +397,7 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn stretches(&self, workers: &[String], back: Duration) -> Result<Vec<StretchRow>, StoreError> {
-        let rows = sqlx::query_as(
+        let mut rows: Vec<StretchRow> = sqlx::query_as(
             "with ran as (
                  select a.job_id, a.attempt, a.worker, a.started_at, a.ended_at, a.outcome, a.cost_usd
                  from millstream.attempts a
@@ -420,13 +420,15 @@ impl Store {
                         (select coalesce(sum(f.cost_usd), 0) from millstream.span_facts f
                          where f.job_id = j.id and f.attempt = a.attempt) else a.cost_usd end as cost_usd
              from ran a join millstream.jobs j on j.id = a.job_id
-             order by a.started_at limit $3",
+             -- What runs, and then the latest: on a busy queue there is more than anybody looks at.
+             order by (a.ended_at is null) desc, a.started_at desc limit $3",
         )
         .bind(workers)
         .bind(back.as_secs_f64())
         .bind(STRETCHES)
         .fetch_all(&self.pool())
         .await?;
+        rows.sort_by_key(|row| row.started_at);
         Ok(rows)
     }
 

@@ -129,7 +129,7 @@ limit $10";
 pub(super) const REQUEUE: &str = "
 with locked as (
     select id, attempt, failures, crashes, error, error_class, fingerprint, finished_at, entry_id, delivery
-    from millstream.jobs where queue = $1 and id = any($2) and state = 'dead' order by id for update
+    from millstream.jobs where queue = $1 and id = any($2) and state = 'dead' order by id for no key update
 ), noted as (
     insert into millstream.moved (action_id, job_id, how, attempt, before)
     select $3, l.id, 'requeue', l.attempt,
@@ -157,7 +157,7 @@ with locked as (
     where j.queue = $1 and j.id = any($2) and j.state = 'dead'
       and (not $4 or exists (select 1 from millstream.exports e
                              where e.job_id = j.id and e.died_at = j.finished_at))
-    order by j.id for update
+    order by j.id for no key update
 ), noted as (
     insert into millstream.moved (action_id, job_id, how, attempt)
     select $3, l.id, 'drop', l.attempt from locked l where $3::bigint is not null

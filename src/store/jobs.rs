@@ -298,7 +298,7 @@ impl Store {
                    and (j.past_entry is null or
                         (split_part(e.entry, '-', 1)::numeric, split_part(e.entry, '-', 2)::numeric) >
                         (split_part(j.past_entry, '-', 1)::numeric, split_part(j.past_entry, '-', 2)::numeric))
-                 order by j.id for update of j
+                 order by j.id for no key update of j
              )
              update millstream.jobs j
              set entry_id = l.entry, delivery = 0, enqueued_at = now(), updated_at = now()

@@ -118,7 +118,7 @@ where j.id = any($1)";
 
 const END_JOBS: &str = "
 update millstream.jobs
-set state = $2, finished_at = now(), updated_at = now(), run_at = null, error = $3, error_class = $4
+set state = $2, finished_at = greatest(now(), started_at), updated_at = now(), run_at = null, error = $3, error_class = $4
 where id = any($1)";
 
 /// Asked while the rows still say who runs what.
@@ -138,7 +138,7 @@ where j.queue = $1 and j.lane = $2 and j.entry_id = $3 and j.worker = $4 and j.s
                -- A worker of an earlier version gives no list, and begins a row.
                union all
                select a.job_id from millstream.attempts a where a.worker = $4 and a.ended_at is null)
-for update of j";
+for no key update of j";
 
 const CLOSE_SPANS: &str = "
 update spans set status = 'error', error = $2, ended_at = now()
@@ -410,7 +410,7 @@ pub(super) async fn lock(
     queue: &str,
     jobs: &[JobId],
 ) -> Result<Vec<Standing>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{STANDING} for update of j")))
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{STANDING} for no key update of j")))
         .bind(queue)
         .bind(uuids(jobs))
         .fetch_all(transaction)

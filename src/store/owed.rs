@@ -96,7 +96,7 @@ with locked as (
     where j.entry_id is not distinct from l.entry and j.state in ('waiting', 'running', 'retrying')
       -- A reference worker that acknowledged the entry had recorded its result before.
       and not exists (select 1 from reviews r where r.id = j.id and r.status = 'done')
-    order by j.id for update of j
+    order by j.id for no key update of j
 ), lost as (
     update millstream.jobs j
     set state = 'waiting', past_entry = coalesce(entry_id, past_entry), entry_id = null, delivery = 0,
@@ -128,9 +128,9 @@ with locked as (
     select j.id, j.state, j.attempt, j.worker, j.started_at, r.updated_at
     from millstream.jobs j join reviews r on r.id = j.id
     where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
-    order by j.id for update of j
+    order by j.id for no key update of j
 ), done as (
-    update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now()
+    update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now(), run_at = null
     from locked l where j.id = l.id
     returning j.id
 ), spans_closed as (
@@ -163,7 +163,7 @@ impl Store {
                  past_entry = coalesce(entry_id, past_entry), entry_id = null, updated_at = now()
              where id in (select id from millstream.jobs
                           where queue = $1 and state = 'scheduled' and run_at <= now()
-                          order by run_at limit $2 for update skip locked)
+                          order by run_at limit $2 for no key update skip locked)
              returning id, lane, payload, traceparent, entry_id",
         )
         .bind(queue)

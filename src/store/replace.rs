@@ -44,7 +44,7 @@ pub struct Links {
 const SET_ASIDE: &str = "
 with gone as (
     select id, attempt, failures, crashes, error, error_class, fingerprint, finished_at, entry_id, delivery
-    from millstream.jobs where id = $1 and state = 'dead' for update
+    from millstream.jobs where id = $1 and state = 'dead' for no key update
 ), noted as (
     insert into millstream.moved (action_id, job_id, how, attempt, before)
     select $2, g.id, 'edit', g.attempt,

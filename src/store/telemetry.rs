@@ -74,13 +74,15 @@ join millstream.jobs j on j.id = e.job_id and j.attempt = e.attempt and j.worker
      and j.state = 'running'
 on conflict do nothing";
 
+/// The jobs are locked, so that an attempt which ends meanwhile sums and closes what is here, or nothing comes here any more.
 const START_SPANS: &str = "
-with fresh as (
+with held as (
+    select id, attempt, worker from millstream.jobs where id = any($2) and state = 'running' order by id for share
+), fresh as (
     select s.* from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[],
                            $7::timestamptz[], $8::int[], $9::text[])
         as s (span_id, job_id, parent, name, kind, input, at, attempt, worker)
-    join millstream.jobs j on j.id = s.job_id and j.attempt = s.attempt and j.worker = s.worker
-         and j.state = 'running'
+    join held j on j.id = s.job_id and j.attempt = s.attempt and j.worker = s.worker
 ), facts as (
     insert into millstream.span_facts (span_id, job_id, attempt, worker)
     select span_id, job_id, attempt, worker from fresh on conflict do nothing
@@ -89,13 +91,15 @@ insert into spans (span_id, run_id, parent_span_id, name, kind, status, input, s
 select span_id, job_id, parent, name, kind, 'running', input, at from fresh
 on conflict do nothing";
 
+/// Locked for the same reason.
 const END_SPANS: &str = "
-with ended as (
+with held as (
+    select id, attempt, worker from millstream.jobs where id = any($2) and state = 'running' order by id for share
+), ended as (
     select e.* from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::text[], $6::timestamptz[],
                            $7::bigint[], $8::bigint[], $9::float8[], $10::text[], $11::int[], $12::text[])
         as e (span_id, job_id, status, output, error, at, input_tokens, output_tokens, cost, model, attempt, worker)
-    join millstream.jobs j on j.id = e.job_id and j.attempt = e.attempt and j.worker = e.worker
-         and j.state = 'running'
+    join held j on j.id = e.job_id and j.attempt = e.attempt and j.worker = e.worker
 ), facts as (
     update millstream.span_facts f
     set input_tokens = e.input_tokens, output_tokens = e.output_tokens, cost_usd = e.cost, model = e.model
