@@ -172,7 +172,7 @@ impl Case {
     }
 
     /// Holds both servers against the model.
-    async fn check(&mut self) -> Result<Seen> {
+    pub async fn check(&mut self) -> Result<Seen> {
         let fresh = self.streams.cards.iter().filter(|(_, fresh)| **fresh);
         let fresh: Vec<String> = fresh.map(|(worker, _)| worker.clone()).collect();
         let seen = self.site.look(&fresh).await?;

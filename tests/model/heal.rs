@@ -8,6 +8,7 @@ use millstream::domain::{JobId, JobState};
 use millstream::queue::keys::PARKED;
 
 use super::case::Case;
+use super::promises;
 use super::step::{End, Reach, Step, WORKERS};
 
 /// Rounds after which a job that has not ended never will.
@@ -44,6 +45,8 @@ impl Case {
             self.do_all(0).await?;
         }
         self.part().await?;
+        let seen = self.check().await?;
+        promises::counts_add_up(self, &seen).await?;
         self.nothing_is_left().await
     }
 

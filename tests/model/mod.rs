@@ -110,7 +110,11 @@ fn whatever_happens_the_counts_add_up_and_no_promise_is_broken() {
     }
     let played = soak.next.load(Ordering::Relaxed);
     assert!(played >= cases, "only {played} cases were played");
-    eprintln!("model: {cases} cases in {} s", soak.began.elapsed().as_secs());
+    let once = soak.once.load(Ordering::Relaxed);
+    eprintln!(
+        "model: {cases} cases in {} s, {once} of them failed once and not again",
+        soak.began.elapsed().as_secs()
+    );
 }
 
 impl Soak {

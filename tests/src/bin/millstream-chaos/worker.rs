@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use millstream::engine::{Handler, Hearts, Identity, Job, Stop, Worker};
+use millstream::engine::{EngineError, Handler, Hearts, Identity, Job, Stop, Worker};
 use millstream::queue::Queue;
 use millstream::settings::{EngineSettings, QueueSettings, Reader, process_environment};
 use millstream::shutdown::Signals;
@@ -103,6 +103,8 @@ async fn until_stopped<J: Job, H: Handler<J>>(
                 store.close().await;
                 return Ok(());
             }
+            // That is no outage at the start: the worker gave up by itself, and the judge is to see it.
+            Err(EngineError::Panicked(what)) => return Err(what),
             Err(error) => eprintln!("millstream-chaos: {error}; trying again"),
         }
     }
