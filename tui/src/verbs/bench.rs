@@ -81,6 +81,9 @@ pub async fn run(args: &BenchArgs) -> Result<u8, Failure> {
     let mut options = Options::new(folder.path(), machine);
     options.valkey = Need::from_url(named("VALKEY_URL").or_else(|| named("REDIS_URL")));
     options.postgres = Need::from_url(named("DATABASE_URL"));
+    if named("DATABASE_URL").is_none() {
+        say("the private postgres has fsync=off: one that syncs takes longer with the ledger and with rows");
+    }
     let servers = Servers::start(options, &say).await?;
     let measured = measure(args, &servers).await;
     servers.stop().await;
