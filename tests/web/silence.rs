@@ -58,9 +58,8 @@ async fn until_held_up(world: &World) {
     .await;
 }
 
-/// Lets a statement that reads a table begin, and its answer get lost.
-async fn fall_silent(world: &World, line: &Line, table: &str) {
-    let holding = hold_up(world, table).await;
+/// Lets a statement begin that is held up, and its answer get lost.
+async fn fall_silent(world: &World, line: &Line, holding: Transaction<'static, Postgres>) {
     until_held_up(world).await;
     line.silence();
     holding.rollback().await.expect("postgres is there");
@@ -86,7 +85,8 @@ async fn a_stream_and_an_answer_that_waits_end_although_postgres_fell_silent_whi
     let stream = stream.expect("an answer");
     assert_eq!(stream.status(), 200);
     // Nobody tells anything, so what is held up is the look for what was missed.
-    fall_silent(&world, &line, "reviews").await;
+    let holding = hold_up(&world, "reviews").await;
+    fall_silent(&world, &line, holding).await;
     sqlx::query("update millstream.jobs set state = 'done', finished_at = now() where id = $1")
         .bind(id.0)
         .execute(&world.sql)
@@ -120,7 +120,9 @@ async fn who_reads_is_told_that_postgres_is_away_when_it_falls_silent_in_the_mid
         ("/api/reviews", &token, "millstream.tokens"),
     ] {
         let request = || producer.get(path).bearer_auth(token);
-        let (answer, ()) = tokio::join!(ask(request()), fall_silent(&world, &line, table));
+        // Held before it is asked: an answer could come first, and then nobody would ever be held up.
+        let holding = hold_up(&world, table).await;
+        let (answer, ()) = tokio::join!(ask(request()), fall_silent(&world, &line, holding));
         is_away(&answer, path);
         let ask_again =
             || async { (request().send().await.expect("an answer").status() == 200).then_some(()) };
