@@ -1,6 +1,7 @@
 //! `millstream bench`: the engine beside the raw limit of the same server.
 //!
-//! On private servers, unless both addresses are set: then on those, on queues of its own.
+//! On private servers. One whose address is set takes the place of a private one: there the bench has queues of its own,
+//! and such a database is migrated.
 
 use std::io::Write;
 use std::time::Duration;
