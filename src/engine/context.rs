@@ -35,7 +35,8 @@ pub trait Memory: Send + Sync {
     fn traceparent<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 }
 
-/// More events than a run tells, and fewer than leave no room for those of a second one.
+/// Where a run begins to count whose attempt may have told something before: behind all that a run tells, and with room
+/// for as much again before the numbers of an operator's events.
 const EVENTS_BEFORE: u32 = 450_000;
 
 /// One attempt's view of the engine. Cheap to clone.

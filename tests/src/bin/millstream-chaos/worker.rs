@@ -103,7 +103,7 @@ async fn until_stopped<J: Job, H: Handler<J>>(
                 store.close().await;
                 return Ok(());
             }
-            // That is no outage at the start: the worker gave up by itself, and the judge is to see it.
+            // The others come at the start only. This one is a worker that gave up by itself: the judge is to see it.
             Err(EngineError::Panicked(what)) => return Err(what),
             Err(error) => eprintln!("millstream-chaos: {error}; trying again"),
         }
