@@ -1,7 +1,7 @@
 //! The pool of connections to Postgres.
 
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -35,6 +35,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 /// A connection that answered so short a time ago is used without asking whether it is still there: that would be a
 /// second trip for every statement.
 const TRUSTED_FOR: Duration = Duration::from_millis(50);
+/// How long a connection that was idle has to say that it is still there, before another takes its place.
+const THERE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last connections have to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the first look at the server may take.
@@ -44,12 +46,40 @@ const CHECK_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub struct Store {
     /// Replaced as a whole when a line falls silent: see [`Store::bounded`].
-    pool: Arc<RwLock<PgPool>>,
+    pool: Arc<RwLock<Pool>>,
     answer_within: Duration,
     /// What each connection sets before its first statement.
     session: &'static str,
     /// When a plan was given up last, and how long the next is kept; nothing while statements are fast.
     planned_anew: Arc<Mutex<Option<(Instant, Duration)>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Pool {
+    connections: PgPool,
+    served: Served,
+}
+
+/// When a pool last had a connection for somebody; at first, when it was made.
+#[derive(Debug, Clone)]
+struct Served(Arc<Mutex<Instant>>);
+
+impl Served {
+    fn now() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn again(&self) {
+        *self.at() = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.at().elapsed()
+    }
+
+    fn at(&self) -> MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store {
@@ -82,7 +112,7 @@ impl Store {
         let options = PgConnectOptions::from_str(url.expose_secret())
             .map_err(|error| StoreError::Address(error.to_string()))?
             .application_name(application);
-        let pool = Arc::new(RwLock::new(pool(options, connections, session)));
+        let pool = Arc::new(RwLock::new(Pool::of(options, connections, session)));
         Ok(Self {
             pool,
             answer_within: ANSWER_WITHIN,
@@ -99,12 +129,20 @@ impl Store {
     }
 
     pub(super) fn pool(&self) -> PgPool {
-        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.present().connections.clone()
+    }
+
+    fn present(&self) -> RwLockReadGuard<'_, Pool> {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a call no longer than any statement is allowed to take. A connection whose server fell silent
     /// answers nothing until the system gives it up, a quarter of an hour later, and the pool cannot tell; so
     /// the pool is replaced, and the call fails like any other that found the server away.
+    ///
+    /// The pool also asks each connection that comes back whether it is still there, without a bound. When all are
+    /// asked by a server that fell silent, no call ever reaches one: so a pool that has had none for anybody for as long
+    /// as a statement may take is replaced too.
     ///
     /// # Errors
     /// Those of the call, and its silence.
@@ -112,9 +150,15 @@ impl Store {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let before = self.pool();
+        let before = self.present().clone();
         match tokio::time::timeout(self.answer_within, call).await {
-            Ok(outcome) => outcome,
+            Ok(Err(error)) => {
+                if error.is_passing() && before.served.elapsed() >= self.answer_within {
+                    self.replace(&before);
+                }
+                Err(error)
+            }
+            Ok(answer) => answer,
             Err(_elapsed) => {
                 self.replace(&before);
                 let text = format!("no answer within {} s", self.answer_within.as_secs());
@@ -124,19 +168,20 @@ impl Store {
     }
 
     /// Puts a fresh pool in the place of this one, once for all who found it silent.
-    fn replace(&self, silent: &PgPool) {
+    fn replace(&self, silent: &Pool) {
         let mut pool = self.pool.write().unwrap_or_else(PoisonError::into_inner);
-        let options = (*silent.connect_options()).clone();
-        // Two handles of one pool share their options; a replaced one has others.
-        if Arc::ptr_eq(&pool.connect_options(), &silent.connect_options()) {
-            *pool = self::pool(options, silent.options().get_max_connections(), self.session);
+        if Arc::ptr_eq(&pool.served.0, &silent.served.0) {
+            let options = (*silent.connections.connect_options()).clone();
+            let connections = silent.connections.options().get_max_connections();
+            *pool = Pool::of(options, connections, self.session);
         }
     }
 
     /// Leaves every connection as it is and begins with new ones. One whose server has fallen silent while a question
     /// was on its way answers none after it either, and the pool goes on handing it out.
     pub fn reconnect(&self) {
-        self.replace(&self.pool());
+        let pool = self.present().clone();
+        self.replace(&pool);
     }
 
     /// Gives up this connection's plans when a statement for so many rows took longer than it should. A plan that was
@@ -197,28 +242,44 @@ impl Store {
     }
 }
 
-fn pool(options: PgConnectOptions, connections: u32, session: &'static str) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_WITHIN)
-        .idle_timeout(Some(Duration::from_secs(60)))
-        .test_before_acquire(false)
-        .before_acquire(|connection, known| {
-            Box::pin(async move {
-                let trusted = known.idle_for < TRUSTED_FOR;
-                Ok(trusted || connection.ping().await.is_ok())
+impl Pool {
+    fn of(options: PgConnectOptions, connections: u32, session: &'static str) -> Self {
+        let served = Served::now();
+        let (used, connected) = (served.clone(), served.clone());
+        let connections = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_WITHIN)
+            .idle_timeout(Some(Duration::from_secs(60)))
+            .test_before_acquire(false)
+            .before_acquire(move |connection, known| {
+                let used = used.clone();
+                Box::pin(async move {
+                    let is_there = known.idle_for < TRUSTED_FOR
+                        || matches!(
+                            tokio::time::timeout(THERE_WITHIN, connection.ping()).await,
+                            Ok(Ok(()))
+                        );
+                    if is_there {
+                        used.again();
+                    }
+                    Ok(is_there)
+                })
             })
-        })
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                // A lock that is never given back, or a line that falls silent in a transaction, must
-                // not hold a job's row for ever.
-                let settings = [LIMITS, PAGES, session].concat();
-                let settings = sqlx::raw_sql(sqlx::AssertSqlSafe(settings));
-                settings.execute(connection).await.map(|_| ())
+            .after_connect(move |connection, _| {
+                let connected = connected.clone();
+                Box::pin(async move {
+                    // A lock that is never given back, or a line that falls silent in a transaction, must
+                    // not hold a job's row for ever.
+                    let settings = [LIMITS, PAGES, session].concat();
+                    let settings = sqlx::raw_sql(sqlx::AssertSqlSafe(settings));
+                    settings.execute(connection).await?;
+                    connected.again();
+                    Ok(())
+                })
             })
-        })
-        .connect_lazy_with(options)
+            .connect_lazy_with(options);
+        Self { connections, served }
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +290,7 @@ mod tests {
     async fn a_call_that_falls_silent_fails_and_takes_its_pool_with_it() {
         let store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
         let store = store.answering_within(Duration::from_millis(1));
-        let before = store.pool().connect_options();
+        let before = store.present().clone();
         let (one, two) = tokio::join!(
             store.bounded(std::future::pending::<Result<(), _>>()),
             store.bounded(std::future::pending::<Result<(), _>>()),
@@ -237,13 +298,28 @@ mod tests {
         for outcome in [one, two] {
             assert!(outcome.is_err_and(|error| error.is_passing()));
         }
-        let after = store.pool().connect_options();
-        assert!(!Arc::ptr_eq(&before, &after), "the silent pool is replaced");
+        let after = store.present().clone();
+        assert!(!is_one(&before, &after), "the silent pool is replaced");
         assert_eq!(store.pool().options().get_max_connections(), 3);
         store.bounded(async { Ok(()) }).await.expect("an answer");
-        assert!(
-            Arc::ptr_eq(&after, &store.pool().connect_options()),
-            "and no other"
-        );
+        assert!(is_one(&after, &store.present()), "and no other");
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_has_had_no_connection_for_anybody_for_long_is_replaced() {
+        let store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
+        let fail = || async { Err::<(), _>(StoreError::from(sqlx::Error::PoolTimedOut)) };
+        let before = store.present().clone();
+        store.bounded(fail()).await.expect_err("it is away");
+        assert!(is_one(&before, &store.present()), "nobody has waited for long");
+        *before.served.at() -= ANSWER_WITHIN;
+        store.bounded(async { Ok(()) }).await.expect("an answer");
+        assert!(is_one(&before, &store.present()), "nothing is wrong");
+        store.bounded(fail()).await.expect_err("it is away");
+        assert!(!is_one(&before, &store.present()), "it is replaced");
+    }
+
+    fn is_one(pool: &Pool, other: &Pool) -> bool {
+        Arc::ptr_eq(&pool.served.0, &other.served.0)
     }
 }

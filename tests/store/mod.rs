@@ -3,6 +3,7 @@
 mod at_work;
 mod causes;
 mod plans;
+mod silence;
 mod starts;
 
 use std::time::Duration;
