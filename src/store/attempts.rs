@@ -170,6 +170,10 @@ update spans set status = 'error', error = $3, ended_at = now()
 where status = 'running' and span_id in
       (select span_id from millstream.span_facts where job_id = $1 and attempt <= $2)";
 
+/// Locks jobs in the order in which starts lock them: all that the next statement may lock, or two would wait for each
+/// other.
+const HOLD: &str = "select id from millstream.jobs where id = any($1) order by id for no key update";
+
 const LOST: &str = concat!(
     "
 with locked as (
@@ -330,13 +334,16 @@ impl Store {
         let entries: Vec<String> = taken.iter().map(|taken| taken.entry.to_string()).collect();
         let delivery = |taken: &Taken| i32::try_from(taken.deliveries).unwrap_or(i32::MAX);
         let deliveries: Vec<i32> = taken.iter().map(delivery).collect();
+        let mut transaction = self.pool().begin().await?;
+        hold(&mut transaction, &ids).await?;
         let done = sqlx::query(LOST)
             .bind(worker)
             .bind(&ids)
             .bind(&entries)
             .bind(&deliveries)
-            .execute(&self.pool())
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected())
     }
 
@@ -354,6 +361,13 @@ impl Store {
         .await?;
         Ok(ended)
     }
+}
+
+/// Locks jobs before a statement that ends their attempts. A statement looks before it waits for a lock: spans that were
+/// told of while it waited would be in no sum, and stay open.
+pub(super) async fn hold(transaction: &mut PgConnection, jobs: &[Uuid]) -> Result<(), StoreError> {
+    sqlx::query(HOLD).bind(jobs).execute(transaction).await?;
+    Ok(())
 }
 
 /// How an attempt ends.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::attempts::write_down;
+use super::attempts::{hold, write_down};
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::{EntryId, JobId, Lane};
@@ -121,13 +121,19 @@ with locked as (
 select id from lost"
 );
 
-/// Jobs whose result a reference worker has recorded are done, and what runs is cut off.
+/// Jobs whose result a reference worker has recorded, locked.
+const RECORDED: &str = "
+select j.id from millstream.jobs j join reviews r on r.id = j.id
+where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
+order by j.id for no key update of j";
+
+/// They are done, and what runs of them is cut off.
 const ADOPT: &str = concat!(
     "
 with locked as (
     select j.id, j.state, j.attempt, j.worker, j.started_at, r.updated_at
     from millstream.jobs j join reviews r on r.id = j.id
-    where j.queue = $1 and j.live and j.state <> 'scheduled' and r.status = 'done'
+    where j.id = any($1) and j.live and j.state <> 'scheduled'
     order by j.id for no key update of j
 ), done as (
     update millstream.jobs j set state = 'done', finished_at = l.updated_at, updated_at = now(), run_at = null
@@ -282,11 +288,14 @@ impl Store {
     ) -> Result<Vec<JobId>, StoreError> {
         let jobs: Vec<Uuid> = lost.iter().map(|(job, _)| job.0).collect();
         let entries: Vec<Option<String>> = lost.iter().map(|(_, e)| e.map(|e| e.to_string())).collect();
+        let mut transaction = self.pool().begin().await?;
+        hold(&mut transaction, &jobs).await?;
         let rows: Vec<Uuid> = sqlx::query_scalar(RESET)
             .bind(&jobs)
             .bind(&entries)
-            .fetch_all(&self.pool())
+            .fetch_all(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(rows.into_iter().map(JobId).collect())
     }
 
@@ -297,8 +306,16 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
-        let done = sqlx::query(ADOPT).bind(queue).execute(&self.pool()).await?;
-        Ok(done.rows_affected())
+        let mut transaction = self.pool().begin().await?;
+        let jobs: Vec<Uuid> = sqlx::query_scalar(RECORDED)
+            .bind(queue)
+            .fetch_all(&mut *transaction)
+            .await?;
+        if !jobs.is_empty() {
+            sqlx::query(ADOPT).bind(&jobs).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(jobs.len() as u64)
     }
 }
 

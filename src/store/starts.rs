@@ -4,9 +4,10 @@
 
 use std::time::Instant;
 
+use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::attempts::write_down;
+use super::attempts::{hold, write_down};
 use super::connect::Store;
 use super::error::StoreError;
 use crate::domain::{EntryId, JobId, Lane, WorkerId};
@@ -354,14 +355,17 @@ impl Store {
         let (jobs, entries, deliveries) = columns(asked, round);
         let mut connection = self.pool().acquire().await?;
         let begun = Instant::now();
+        let mut transaction = connection.begin().await?;
+        hold(&mut transaction, &jobs).await?;
         let rows: Vec<StartRow> = sqlx::query_as(START)
             .bind(worker.to_string())
             .bind(queue)
             .bind(&jobs)
             .bind(&entries)
             .bind(&deliveries)
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         self.mind_the_plan(&mut connection, begun, round.len()).await;
         for (&i, row) in round.iter().zip(rows) {
             answers[i] = row.read();

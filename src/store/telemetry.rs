@@ -74,9 +74,8 @@ join millstream.jobs j on j.id = e.job_id and j.attempt = e.attempt and j.worker
      and j.state = 'running'
 on conflict do nothing";
 
-/// The jobs are locked: nothing is added to an attempt that has ended, and an end of several statements which waited for
-/// this one sums and closes what it wrote. An end of one statement (a takeover, a put-back, a foreign result) has looked
-/// before it waited, and misses it.
+/// The jobs are locked: nothing is added to an attempt that has ended, and an end which waited for this one sums and
+/// closes what it wrote.
 const START_SPANS: &str = "
 with held as (
     select id, attempt, worker from millstream.jobs where id = any($2) and state = 'running' order by id for share

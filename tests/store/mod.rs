@@ -4,6 +4,7 @@ mod at_work;
 mod causes;
 mod plans;
 mod silence;
+mod spans;
 mod starts;
 
 use std::time::Duration;
