@@ -16,21 +16,27 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local beat = redis.call('ZSCORE', KEYS[3], loser)
 if beat and now - tonumber(beat) < tonumber(ARGV[8]) then return {'', {}} end
 local rows = redis.call('XPENDING', KEYS[1], group, ARGV[7], '+', limit, loser)
-local taken, last = {}, ''
+local taken, ids, due, last = {}, {}, {}, ''
 
 for _, row in ipairs(rows) do
     last = row[1]
     if row[3] >= idle then
         local entry = redis.call('XRANGE', KEYS[1], row[1], row[1])
         if entry[1] then
-            redis.call('XCLAIM', KEYS[1], group, parked, 0, row[1], 'JUSTID')
-            redis.call('ZADD', KEYS[2], now, number .. ':' .. row[1])
+            ids[#ids + 1] = row[1]
+            due[#due + 1] = now
+            due[#due + 1] = number .. ':' .. row[1]
             taken[#taken + 1] = {row[1], entry[1][2], row[4]}
         else
             redis.call('XACK', KEYS[1], group, row[1])
             taken[#taken + 1] = {row[1], {}, row[4]}
         end
     end
+end
+if #ids > 0 then
+    redis.call('ZADD', KEYS[2], unpack(due))
+    ids[#ids + 1] = 'JUSTID'
+    redis.call('XCLAIM', KEYS[1], group, parked, 0, unpack(ids))
 end
 if #rows < limit then last = '' end
 return {last, taken}

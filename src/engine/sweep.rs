@@ -35,6 +35,8 @@ const FOREIGN_IDLE: Duration = Duration::from_secs(30);
 const CLEAR_EVERY: Duration = Duration::from_secs(60);
 /// Slices of one walk; a longer one goes on in the next second.
 const SLICES: usize = 20;
+/// The same of a takeover, whose slices are half as long: jobs wait for it.
+const TAKEOVER_SLICES: usize = 60;
 /// Lost entries that wait to be taken down; what is beyond is found by the next full pass.
 const GONE_KEPT: usize = 10_000;
 
@@ -130,7 +132,7 @@ impl<L: Ledger> Sweeper<L> {
 
     async fn take_over(&mut self, suspect: &Suspect, idle: Duration) -> Result<(), QueueError> {
         let mut from: Option<String> = None;
-        for _ in 0..SLICES {
+        for _ in 0..TAKEOVER_SLICES {
             let slice = self
                 .queue
                 .take_over(

@@ -16,8 +16,10 @@ use crate::domain::{Lane, PARKED_AT_MOST, WorkerId};
 
 /// Entries that one call looks at: well under 2 ms of the server's time.
 const SLICE: usize = 100;
+/// Entries that one call takes over: each is looked up, claimed and answered with all that it carries.
+const TAKEN: usize = 50;
 /// Slices of what one worker holds: more than it has slots.
-const OWN_SLICES: usize = 100;
+const OWN_SLICES: usize = 200;
 
 /// A slice of a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Queue {
             .arg(PARKED)
             .arg(lane_number(lane))
             .arg(idle.as_millis() as u64)
-            .arg(SLICE)
+            .arg(TAKEN)
             .arg(after(from))
             .arg(fresh.as_millis() as u64)
             .invoke_async(&mut self.connection())

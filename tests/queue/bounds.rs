@@ -93,7 +93,7 @@ async fn what_a_dead_consumer_held_is_taken_over_in_slices() {
             None => break,
         }
     }
-    assert_eq!(sizes, [100, 100, 50]);
+    assert_eq!(sizes, [50, 50, 50, 50, 50, 0]);
     let depth = world.queue.depth().await.expect("depth");
     assert_eq!((depth.pending, depth.parked), (250, 250));
 }
