@@ -1,24 +1,16 @@
-//! The pool of connections to Postgres.
+//! How Postgres is reached, and what happens when it falls silent.
 
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::error::StoreError;
+use super::pool::Pool;
 
-/// How long a caller waits for a connection before Postgres counts as away.
-const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
-
-/// What one statement may take, by Postgres' own clock. All of ours take milliseconds.
-const LIMITS: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; \
-                      set idle_in_transaction_session_timeout = '15s'; ";
-/// A page of an index is nearly always in memory or on flash; Postgres thinks of disks that turn, and rather reads a
-/// whole table than look up a hundred of its rows.
-const PAGES: &str = "set random_page_cost = 1.1; ";
 /// A worker asks the same statements thousands of times, for a few rows or a few hundred. Postgres would plan the
 /// larger ones anew each time, which takes longer than to run them.
 const PLANNED_ONCE: &str = "set plan_cache_mode = force_generic_plan";
@@ -32,11 +24,6 @@ const KEPT_AT_LEAST: Duration = Duration::from_millis(100);
 const KEPT_AT_MOST: Duration = Duration::from_secs(60);
 /// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
-/// A connection that answered so short a time ago is used without asking whether it is still there: that would be a
-/// second trip for every statement.
-const TRUSTED_FOR: Duration = Duration::from_millis(50);
-/// How long a connection that was idle has to say that it is still there, before another takes its place.
-const THERE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last connections have to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the first look at the server may take.
@@ -52,34 +39,6 @@ pub struct Store {
     session: &'static str,
     /// When a plan was given up last, and how long the next is kept; nothing while statements are fast.
     planned_anew: Arc<Mutex<Option<(Instant, Duration)>>>,
-}
-
-#[derive(Debug, Clone)]
-struct Pool {
-    connections: PgPool,
-    served: Served,
-}
-
-/// When a pool last had a connection for somebody; at first, when it was made.
-#[derive(Debug, Clone)]
-struct Served(Arc<Mutex<Instant>>);
-
-impl Served {
-    fn now() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-
-    fn again(&self) {
-        *self.at() = Instant::now();
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.at().elapsed()
-    }
-
-    fn at(&self) -> MutexGuard<'_, Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Store {
@@ -112,7 +71,7 @@ impl Store {
         let options = PgConnectOptions::from_str(url.expose_secret())
             .map_err(|error| StoreError::Address(error.to_string()))?
             .application_name(application);
-        let pool = Arc::new(RwLock::new(Pool::of(options, connections, session)));
+        let pool = Arc::new(RwLock::new(Pool::new(options, connections, session)));
         Ok(Self {
             pool,
             answer_within: ANSWER_WITHIN,
@@ -129,20 +88,27 @@ impl Store {
     }
 
     pub(super) fn pool(&self) -> PgPool {
-        self.present().connections.clone()
+        self.present().connections
     }
 
-    fn present(&self) -> RwLockReadGuard<'_, Pool> {
-        self.pool.read().unwrap_or_else(PoisonError::into_inner)
+    fn present(&self) -> Pool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The present pool, or a new one in its place when some of its connections have not come back for as long as any
+    /// statement may take: their line fell silent as they did.
+    fn whole(&self) -> Pool {
+        let present = self.present();
+        if present.short_for() < self.answer_within {
+            return present;
+        }
+        self.replace(&present);
+        self.present()
     }
 
     /// Waits for a call no longer than any statement is allowed to take. A connection whose server fell silent
     /// answers nothing until the system gives it up, a quarter of an hour later, and the pool cannot tell; so
     /// the pool is replaced, and the call fails like any other that found the server away.
-    ///
-    /// The pool also asks each connection that comes back whether it is still there, without a bound. When all are
-    /// asked by a server that fell silent, no call ever reaches one: so a pool that has had none for anybody for as long
-    /// as a statement may take is replaced too.
     ///
     /// # Errors
     /// Those of the call, and its silence.
@@ -150,15 +116,9 @@ impl Store {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let before = self.present().clone();
+        let before = self.whole();
         match tokio::time::timeout(self.answer_within, call).await {
-            Ok(Err(error)) => {
-                if error.is_passing() && before.served.elapsed() >= self.answer_within {
-                    self.replace(&before);
-                }
-                Err(error)
-            }
-            Ok(answer) => answer,
+            Ok(outcome) => outcome,
             Err(_elapsed) => {
                 self.replace(&before);
                 let text = format!("no answer within {} s", self.answer_within.as_secs());
@@ -170,18 +130,15 @@ impl Store {
     /// Puts a fresh pool in the place of this one, once for all who found it silent.
     fn replace(&self, silent: &Pool) {
         let mut pool = self.pool.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&pool.served.0, &silent.served.0) {
-            let options = (*silent.connections.connect_options()).clone();
-            let connections = silent.connections.options().get_max_connections();
-            *pool = Pool::of(options, connections, self.session);
+        if pool.is(silent) {
+            *pool = silent.anew(self.session);
         }
     }
 
     /// Leaves every connection as it is and begins with new ones. One whose server has fallen silent while a question
     /// was on its way answers none after it either, and the pool goes on handing it out.
     pub fn reconnect(&self) {
-        let pool = self.present().clone();
-        self.replace(&pool);
+        self.replace(&self.present());
     }
 
     /// Gives up this connection's plans when a statement for so many rows took longer than it should. A plan that was
@@ -242,46 +199,6 @@ impl Store {
     }
 }
 
-impl Pool {
-    fn of(options: PgConnectOptions, connections: u32, session: &'static str) -> Self {
-        let served = Served::now();
-        let (used, connected) = (served.clone(), served.clone());
-        let connections = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_WITHIN)
-            .idle_timeout(Some(Duration::from_secs(60)))
-            .test_before_acquire(false)
-            .before_acquire(move |connection, known| {
-                let used = used.clone();
-                Box::pin(async move {
-                    let is_there = known.idle_for < TRUSTED_FOR
-                        || matches!(
-                            tokio::time::timeout(THERE_WITHIN, connection.ping()).await,
-                            Ok(Ok(()))
-                        );
-                    if is_there {
-                        used.again();
-                    }
-                    Ok(is_there)
-                })
-            })
-            .after_connect(move |connection, _| {
-                let connected = connected.clone();
-                Box::pin(async move {
-                    // A lock that is never given back, or a line that falls silent in a transaction, must
-                    // not hold a job's row for ever.
-                    let settings = [LIMITS, PAGES, session].concat();
-                    let settings = sqlx::raw_sql(sqlx::AssertSqlSafe(settings));
-                    settings.execute(connection).await?;
-                    connected.again();
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options);
-        Self { connections, served }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,7 +207,7 @@ mod tests {
     async fn a_call_that_falls_silent_fails_and_takes_its_pool_with_it() {
         let store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
         let store = store.answering_within(Duration::from_millis(1));
-        let before = store.present().clone();
+        let before = store.present();
         let (one, two) = tokio::join!(
             store.bounded(std::future::pending::<Result<(), _>>()),
             store.bounded(std::future::pending::<Result<(), _>>()),
@@ -298,28 +215,10 @@ mod tests {
         for outcome in [one, two] {
             assert!(outcome.is_err_and(|error| error.is_passing()));
         }
-        let after = store.present().clone();
-        assert!(!is_one(&before, &after), "the silent pool is replaced");
+        let after = store.present();
+        assert!(!before.is(&after), "the silent pool is replaced");
         assert_eq!(store.pool().options().get_max_connections(), 3);
         store.bounded(async { Ok(()) }).await.expect("an answer");
-        assert!(is_one(&after, &store.present()), "and no other");
-    }
-
-    #[tokio::test]
-    async fn a_pool_that_has_had_no_connection_for_anybody_for_long_is_replaced() {
-        let store = Store::open(&"postgres://127.0.0.1:1/none".into(), "tests", 3).expect("an address");
-        let fail = || async { Err::<(), _>(StoreError::from(sqlx::Error::PoolTimedOut)) };
-        let before = store.present().clone();
-        store.bounded(fail()).await.expect_err("it is away");
-        assert!(is_one(&before, &store.present()), "nobody has waited for long");
-        *before.served.at() -= ANSWER_WITHIN;
-        store.bounded(async { Ok(()) }).await.expect("an answer");
-        assert!(is_one(&before, &store.present()), "nothing is wrong");
-        store.bounded(fail()).await.expect_err("it is away");
-        assert!(!is_one(&before, &store.present()), "it is replaced");
-    }
-
-    fn is_one(pool: &Pool, other: &Pool) -> bool {
-        Arc::ptr_eq(&pool.served.0, &other.served.0)
+        assert!(after.is(&store.present()), "and no other");
     }
 }

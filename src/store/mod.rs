@@ -40,6 +40,7 @@ pub mod moved;
 pub mod moves;
 pub mod owed;
 pub mod pauses;
+mod pool;
 pub mod postings;
 pub mod replace;
 pub mod reviews;
