@@ -1,10 +1,9 @@
-//! Starts: attempts are issued for a batch of entries, in one statement or two.
+//! Starts: attempts are issued for a batch of entries, in one statement, or a transaction besides for what that leaves.
 //!
 //! An attempt that runs stands in its job's row, and has one of its own when it has ended: see [`super::attempts`].
 
 use std::time::Instant;
 
-use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::attempts::{hold, write_down};
@@ -164,9 +163,11 @@ with asked as (
     from judged g where g.id = j.id and g.answer = 'foreign'
 ), spans_closed as (
     update spans s
-    set status = 'error', error = 'another worker recorded the result first', ended_at = now()
+    set status = 'error', ended_at = now(), error = case g.answer
+        when 'begin' then 'its worker vanished' else 'another worker recorded the result first' end
     from judged g join millstream.span_facts f on f.job_id = g.id
-    where g.answer = 'foreign' and s.span_id = f.span_id and s.status = 'running'
+    where (g.answer = 'foreign' or g.answer = 'begin' and g.state = 'running')
+      and s.span_id = f.span_id and s.status = 'running'
 )
 select coalesce(g.answer, 'unknown') as answer, g.attempt + (g.answer = 'begin')::int as attempt, g.failures,
        g.crashes + (g.answer = 'begin' and g.state = 'running')::int as crashes, g.error, g.error_class
@@ -353,10 +354,9 @@ impl Store {
         answers: &mut [Start],
     ) -> Result<(), StoreError> {
         let (jobs, entries, deliveries) = columns(asked, round);
-        let mut connection = self.pool().acquire().await?;
-        let begun = Instant::now();
-        let mut transaction = connection.begin().await?;
+        let mut transaction = self.pool().begin().await?;
         hold(&mut transaction, &jobs).await?;
+        let begun = Instant::now();
         let rows: Vec<StartRow> = sqlx::query_as(START)
             .bind(worker.to_string())
             .bind(queue)
@@ -365,8 +365,8 @@ impl Store {
             .bind(&deliveries)
             .fetch_all(&mut *transaction)
             .await?;
+        self.mind_the_plan(&mut transaction, begun, round.len()).await;
         transaction.commit().await?;
-        self.mind_the_plan(&mut connection, begun, round.len()).await;
         for (&i, row) in round.iter().zip(rows) {
             answers[i] = row.read();
         }
