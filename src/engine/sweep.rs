@@ -131,7 +131,7 @@ impl<L: Ledger> Sweeper<L> {
     }
 
     async fn take_over(&mut self, suspect: &Suspect, idle: Duration) -> Result<(), QueueError> {
-        let mut from: Option<String> = None;
+        let (mut from, mut is_heard): (Option<String>, bool) = (None, true);
         for _ in 0..TAKEOVER_SLICES {
             let slice = self
                 .queue
@@ -143,7 +143,7 @@ impl<L: Ledger> Sweeper<L> {
                     from.as_deref(),
                 )
                 .await?;
-            self.hand_on(&suspect.consumer, &slice.found).await;
+            is_heard = self.hand_on(&suspect.consumer, &slice.found, is_heard).await;
             match slice.next {
                 Some(next) => from = Some(next),
                 None => break,
@@ -152,10 +152,11 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Closes the fence behind the loser of these entries, and tells whoever may run them.
-    async fn hand_on(&mut self, loser: &str, taken: &[Entry]) {
+    /// Closes the fence behind the loser of these entries, if the ledger hears, and tells whoever may run them. Answers
+    /// whether it does: each call to a Postgres that is away would hold up those that wait, and every other duty.
+    async fn hand_on(&mut self, loser: &str, taken: &[Entry], is_heard: bool) -> bool {
         if taken.is_empty() {
-            return;
+            return is_heard;
         }
         let (gone, there): (Vec<&Entry>, Vec<&Entry>) = taken.iter().partition(|entry| entry.is_gone());
         let wire = self.queue.wire();
@@ -170,17 +171,20 @@ impl<L: Ledger> Sweeper<L> {
             })
             .collect();
         info!(worker.id = %loser, "took over {} entries of {loser}", taken.len());
-        if let Err(error) = self.ledger.lost(loser, &jobs).await {
-            warn!(
-                "failed to {error}; the next start of {} jobs closes the fence",
-                jobs.len()
-            );
+        let told = if is_heard {
+            self.ledger.lost(loser, &jobs).await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = &told {
+            warn!("failed to {error}; the next start of each job that {loser} held closes the fence");
         }
         let room = GONE_KEPT.saturating_sub(self.gone.len());
         self.gone
             .extend(gone.iter().take(room).map(|entry| (entry.lane, entry.id)));
         // Best effort: idle workers look by themselves within a second.
         let _unheard = self.queue.wake_workers().await;
+        is_heard && told.is_ok()
     }
 
     /// Tells the ledger which entries are gone, and keeps what it does not hear for the next second.
