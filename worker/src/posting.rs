@@ -54,8 +54,8 @@ impl Poster {
     pub async fn supersede(&self, lease: &Lease, pull: &PrUrl, head: &str) -> Result<(), Failure> {
         let reason = format!("superseded by review {} of commit {}", lease.job, short(head));
         let place = pull.to_string();
-        let ended = self.store.supersede(lease, &place, head, &reason).await;
-        let ended = ended.map_err(|error| away(&error))?;
+        let ended = self.store.supersede(lease, &place, head, &reason);
+        let ended = self.store.bounded(ended).await.map_err(|error| away(&error))?;
         for one in &ended {
             info!(review.id = %one.was.job, "review {} is {reason}", one.was.job);
         }
@@ -129,7 +129,7 @@ impl Poster {
         let place = pull.to_string();
         let claim = self
             .store
-            .claim_posting(lease, &place, head)
+            .bounded(self.store.claim_posting(lease, &place, head))
             .await
             .map_err(|error| away(&error))?;
         let found = match claim {
@@ -147,8 +147,8 @@ impl Poster {
             Some(found) => found,
             None => (lease.job, Some(self.post_anew(lease, pull, head, result).await?)),
         };
-        let recorded = self.store.posted(lease.job, author, &place, head, id).await;
-        recorded.map_err(|error| away(&error))?;
+        let recorded = self.store.posted(lease.job, author, &place, head, id);
+        self.store.bounded(recorded).await.map_err(|error| away(&error))?;
         if author != lease.job {
             return Ok(Some(taken(head)));
         }
@@ -188,9 +188,10 @@ impl Poster {
             .github
             .draft_review(pull, &review, &plain, letter::OURS)
             .await?;
+        let place = pull.to_string();
         let named = self
             .store
-            .name_draft(lease, &pull.to_string(), head, draft.id)
+            .bounded(self.store.name_draft(lease, &place, head, draft.id))
             .await
             .map_err(|error| away(&error))?;
         if !named {
