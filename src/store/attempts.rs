@@ -253,7 +253,8 @@ impl Store {
             .bind(ends.iter().map(|lease| lease.attempt).collect::<Vec<i32>>())
             .fetch_all(&mut *connection)
             .await?;
-        self.mind_the_plan(&mut connection, begun, ends.len()).await;
+        self.mind_the_plan(&mut connection, begun.elapsed(), ends.len())
+            .await;
         let ended: HashSet<Uuid> = ended.into_iter().collect();
         Ok(ends.iter().map(|lease| ended.contains(&lease.job.0)).collect())
     }

@@ -1,6 +1,7 @@
 //! How Postgres is reached, and what happens when it falls silent.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,11 @@ const ROW_TAKES: Duration = Duration::from_micros(100);
 const KEPT_AT_LEAST: Duration = Duration::from_millis(100);
 /// How long that grows.
 const KEPT_AT_MOST: Duration = Duration::from_secs(60);
-/// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent.
+/// Longer than any statement of ours is allowed to take: who has no answer by then has a line that fell silent, and a
+/// connection that is away for as long does not come back.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// How long a connection that was given back takes to be there, if anybody is.
+const BACK_IN_A_MOMENT: Duration = Duration::from_millis(50);
 /// How long the last connections have to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the first look at the server may take.
@@ -35,10 +39,22 @@ pub struct Store {
     /// Replaced as a whole when a line falls silent: see [`Store::bounded`].
     pool: Arc<RwLock<Pool>>,
     answer_within: Duration,
+    back_within: Duration,
+    /// One caller at a time looks whether another pool would do better.
+    renewing: Arc<AtomicBool>,
     /// What each connection sets before its first statement.
     session: &'static str,
     /// When a plan was given up last, and how long the next is kept; nothing while statements are fast.
     planned_anew: Arc<Mutex<Option<(Instant, Duration)>>>,
+}
+
+/// Lets the next caller look, however this one ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Store {
@@ -75,6 +91,8 @@ impl Store {
         Ok(Self {
             pool,
             answer_within: ANSWER_WITHIN,
+            back_within: ANSWER_WITHIN,
+            renewing: Arc::default(),
             session,
             planned_anew: Arc::default(),
         })
@@ -87,6 +105,13 @@ impl Store {
         self
     }
 
+    /// The same store with another bound for connections that nobody uses and that are not back in the pool.
+    #[must_use]
+    pub const fn having_connections_back_within(mut self, bound: Duration) -> Self {
+        self.back_within = bound;
+        self
+    }
+
     pub(super) fn pool(&self) -> PgPool {
         self.present().connections
     }
@@ -95,15 +120,29 @@ impl Store {
         self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The present pool, or a new one in its place when some of its connections have not come back for as long as any
-    /// statement may take: their line fell silent as they did.
-    fn whole(&self) -> Pool {
-        let present = self.present();
-        if present.short_for() < self.answer_within {
-            return present;
+    /// Puts a new pool in the place of one whose connections do not come back, if the server lets others in: their line
+    /// fell silent as they were given back.
+    async fn renew(&self, pool: &Pool) {
+        if !self.has_lost(pool) || self.renewing.swap(true, Ordering::AcqRel) {
+            return;
         }
-        self.replace(&present);
-        self.present()
+        let _over = Over(&self.renewing);
+        // Whoever asks again and again finds the connection always on its way that it gave back just now.
+        tokio::time::sleep(BACK_IN_A_MOMENT).await;
+        if !self.has_lost(pool) {
+            return;
+        }
+        if self.check().await.is_ok() {
+            self.replace(pool);
+        } else {
+            pool.forgive();
+        }
+    }
+
+    /// With all connections away nobody is served, so that is seen sooner.
+    fn has_lost(&self, pool: &Pool) -> bool {
+        let away = pool.away();
+        away.some >= self.back_within || away.all >= self.answer_within
     }
 
     /// Waits for a call no longer than any statement is allowed to take. A connection whose server fell silent
@@ -116,7 +155,8 @@ impl Store {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let before = self.whole();
+        self.renew(&self.present()).await;
+        let before = self.present();
         match tokio::time::timeout(self.answer_within, call).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
@@ -144,12 +184,12 @@ impl Store {
     /// Gives up this connection's plans when a statement for so many rows took longer than it should. A plan that was
     /// made while a table held nothing reads the whole of it for each row, and Postgres keeps it until it next counts
     /// the table: a minute later, when a burst has long filled it.
-    pub(super) async fn mind_the_plan(&self, connection: &mut PgConnection, asked: Instant, rows: usize) {
+    pub(super) async fn mind_the_plan(&self, connection: &mut PgConnection, took: Duration, rows: usize) {
         if self.session != PLANNED_ONCE {
             return;
         }
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        let is_fast = asked.elapsed() < STATEMENT_TAKES + ROW_TAKES * rows;
+        let is_fast = took < STATEMENT_TAKES + ROW_TAKES * rows;
         {
             let mut before = self.planned_anew.lock().unwrap_or_else(PoisonError::into_inner);
             match *before {

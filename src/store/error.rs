@@ -50,8 +50,9 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(refusal) => {
                 let code = refusal.code().unwrap_or_default();
                 match code.as_ref() {
-                    // Out of time (for a statement, or between two of a transaction), shutting down, starting up, read-only after a fail-over, and the conflicts
-                    // that a repeat resolves; by class: lost connections, no resources, trouble with its disk.
+                    // Out of time for a statement or between two, shutting down, starting up, read-only after a
+                    // fail-over, and the conflicts that a repeat resolves; by class: lost connections, no resources,
+                    // trouble with its disk.
                     "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "25006" | "25P03"
                     | "40001" | "40P01" => Self::Unreachable(text),
                     c if ["08", "53", "58"].iter().any(|class| c.starts_with(class)) => {

@@ -26,6 +26,10 @@ const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// transaction lets go of its rows before those that wait for them give up.
 const LIMITS: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; \
                       set idle_in_transaction_session_timeout = '8s'; ";
+/// When Postgres lets go of a connection whose line fell silent, and of its place among those that it allows: we leave it
+/// for another, and by itself the server would wait for two hours.
+const PROBES: &str =
+    "set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; ";
 /// A page of an index is nearly always in memory or on flash; Postgres thinks of disks that turn, and rather reads a
 /// whole table than look up a hundred of its rows.
 const PAGES: &str = "set random_page_cost = 1.1; ";
@@ -36,8 +40,18 @@ pub(super) struct Pool {
     pub connections: PgPool,
     /// Those that somebody uses.
     lent: Arc<AtomicI64>,
-    /// Since when, at each look, some were neither lent nor idle.
-    short_since: Arc<Mutex<Option<Instant>>>,
+    /// Since when, at each look, some were neither lent nor idle; and all.
+    away_since: Arc<Mutex<[Option<Instant>; 2]>>,
+}
+
+/// For how long connections of a pool have been neither lent nor idle, at every look. One that is made or comes back is
+/// so for a moment, or for as long as its last statement takes when its caller went away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Away {
+    /// Some of them.
+    pub some: Duration,
+    /// All of them.
+    pub all: Duration,
 }
 
 impl Pool {
@@ -72,7 +86,7 @@ impl Pool {
                 Box::pin(async move {
                     // A lock that is never given back, or a line that falls silent in a transaction, must
                     // not hold a job's row for ever.
-                    let settings = [LIMITS, PAGES, session].concat();
+                    let settings = [LIMITS, PROBES, PAGES, session].concat();
                     let settings = sqlx::raw_sql(sqlx::AssertSqlSafe(settings));
                     settings.execute(connection).await?;
                     first.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +101,7 @@ impl Pool {
         Self {
             connections,
             lent,
-            short_since: Arc::default(),
+            away_since: Arc::default(),
         }
     }
 
@@ -102,19 +116,30 @@ impl Pool {
         Arc::ptr_eq(&self.lent, &other.lent)
     }
 
-    /// Looks for connections that are neither lent nor idle, and answers for how long there were some at every look. One
-    /// that is made or comes back is so for a moment.
-    pub fn short_for(&self) -> Duration {
-        // In this order one that is taken meanwhile is missed, and none is counted twice.
-        let lent = self.lent.load(Ordering::Relaxed);
+    /// Looks for connections that are away.
+    pub fn away(&self) -> Away {
+        // In this order one that is taken meanwhile is missed at most; one that is back by then is counted twice, and
+        // found at the next look.
+        let lent = self.lent.load(Ordering::Acquire);
         let idle = i64::try_from(self.connections.num_idle()).unwrap_or(0);
-        let is_short = lent + idle < i64::from(self.connections.size());
-        let mut since = self.short_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_short {
-            since.get_or_insert_with(Instant::now).elapsed()
-        } else {
-            *since = None;
-            Duration::ZERO
+        let (here, size) = (lent + idle, i64::from(self.connections.size()));
+        let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look = |nth: usize, is_so: bool| {
+            if is_so {
+                since[nth].get_or_insert_with(Instant::now).elapsed()
+            } else {
+                since[nth] = None;
+                Duration::ZERO
+            }
+        };
+        Away {
+            some: look(0, here < size),
+            all: look(1, here <= 0 && size > 0),
         }
+    }
+
+    /// Begins to look anew.
+    pub fn forgive(&self) {
+        *self.away_since.lock().unwrap_or_else(PoisonError::into_inner) = [None; 2];
     }
 }

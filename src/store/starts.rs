@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::attempts::{hold, write_down};
@@ -303,7 +304,8 @@ impl Store {
             .bind(&held)
             .fetch_all(&mut *connection)
             .await?;
-        self.mind_the_plan(&mut connection, begun, round.len()).await;
+        self.mind_the_plan(&mut connection, begun.elapsed(), round.len())
+            .await;
         let mut left = round;
         for row in rows {
             // Their places count from one.
@@ -354,7 +356,8 @@ impl Store {
         answers: &mut [Start],
     ) -> Result<(), StoreError> {
         let (jobs, entries, deliveries) = columns(asked, round);
-        let mut transaction = self.pool().begin().await?;
+        let mut connection = self.pool().acquire().await?;
+        let mut transaction = connection.begin().await?;
         hold(&mut transaction, &jobs).await?;
         let begun = Instant::now();
         let rows: Vec<StartRow> = sqlx::query_as(START)
@@ -365,8 +368,9 @@ impl Store {
             .bind(&deliveries)
             .fetch_all(&mut *transaction)
             .await?;
-        self.mind_the_plan(&mut transaction, begun, round.len()).await;
+        let took = begun.elapsed();
         transaction.commit().await?;
+        self.mind_the_plan(&mut connection, took, round.len()).await;
         for (&i, row) in round.iter().zip(rows) {
             answers[i] = row.read();
         }

@@ -35,12 +35,11 @@ impl Store {
     /// # Errors
     /// When the server is away, or does not answer in time.
     pub async fn load_webhook(&self, job: JobId) -> Result<Option<WebhookRow>, StoreError> {
-        let pool = self.pool();
         let asked = async {
             let row =
                 sqlx::query_as("select review_id, url, body from millstream.webhooks where job_id = $1")
                     .bind(job.0)
-                    .fetch_optional(&pool)
+                    .fetch_optional(&self.pool())
                     .await?;
             Ok(row)
         };
