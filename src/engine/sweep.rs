@@ -122,16 +122,22 @@ impl<L: Ledger> Sweeper<L> {
         } else {
             None
         };
+        let mut is_heard = true;
         for (i, suspect) in suspects.iter().enumerate() {
             let connected = connected.as_ref().map(|all| all[i]);
             let idle = least_idle(suspect, connected, self.visibility_timeout);
-            self.take_over(suspect, idle).await?;
+            self.take_over(suspect, idle, &mut is_heard).await?;
         }
         Ok(())
     }
 
-    async fn take_over(&mut self, suspect: &Suspect, idle: Duration) -> Result<(), QueueError> {
-        let (mut from, mut is_heard): (Option<String>, bool) = (None, true);
+    async fn take_over(
+        &mut self,
+        suspect: &Suspect,
+        idle: Duration,
+        is_heard: &mut bool,
+    ) -> Result<(), QueueError> {
+        let mut from: Option<String> = None;
         for _ in 0..TAKEOVER_SLICES {
             let slice = self
                 .queue
@@ -143,7 +149,7 @@ impl<L: Ledger> Sweeper<L> {
                     from.as_deref(),
                 )
                 .await?;
-            is_heard = self.hand_on(&suspect.consumer, &slice.found, is_heard).await;
+            self.hand_on(&suspect.consumer, &slice.found, is_heard).await;
             match slice.next {
                 Some(next) => from = Some(next),
                 None => break,
@@ -152,11 +158,11 @@ impl<L: Ledger> Sweeper<L> {
         Ok(())
     }
 
-    /// Closes the fence behind the loser of these entries, if the ledger hears, and tells whoever may run them. Answers
-    /// whether it does: each call to a Postgres that is away would hold up those that wait, and every other duty.
-    async fn hand_on(&mut self, loser: &str, taken: &[Entry], is_heard: bool) -> bool {
+    /// Closes the fence behind the loser of these entries, as long as the ledger hears, and tells whoever may run them.
+    /// Each call to a Postgres that is away would hold up those that wait, and every other duty.
+    async fn hand_on(&mut self, loser: &str, taken: &[Entry], is_heard: &mut bool) {
         if taken.is_empty() {
-            return is_heard;
+            return;
         }
         let (gone, there): (Vec<&Entry>, Vec<&Entry>) = taken.iter().partition(|entry| entry.is_gone());
         let wire = self.queue.wire();
@@ -171,12 +177,8 @@ impl<L: Ledger> Sweeper<L> {
             })
             .collect();
         info!(worker.id = %loser, "took over {} entries of {loser}", taken.len());
-        let told = if is_heard {
-            self.ledger.lost(loser, &jobs).await
-        } else {
-            Ok(())
-        };
-        if let Err(error) = &told {
+        if *is_heard && let Err(error) = self.ledger.lost(loser, &jobs).await {
+            *is_heard = !error.is_passing();
             warn!("failed to {error}; the next start of each job that {loser} held closes the fence");
         }
         let room = GONE_KEPT.saturating_sub(self.gone.len());
@@ -184,7 +186,6 @@ impl<L: Ledger> Sweeper<L> {
             .extend(gone.iter().take(room).map(|entry| (entry.lane, entry.id)));
         // Best effort: idle workers look by themselves within a second.
         let _unheard = self.queue.wake_workers().await;
-        is_heard && told.is_ok()
     }
 
     /// Tells the ledger which entries are gone, and keeps what it does not hear for the next second.
