@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::asking::{Asked, Asker};
 use super::runtime::Message;
 use crate::domain::WorkerId;
 use crate::queue::fetch::Want;
@@ -56,7 +57,8 @@ impl Fetcher {
         // Ends together: the reader's loop ends when the request side is dropped.
         tokio::join!(reading, async move {
             let mut idle = IdleRead::default();
-            while self.step(&reader, &mut idle).await {}
+            let mut asker = Asker::new(self.queue.clone(), self.worker);
+            while self.step(&reader, &mut idle, &mut asker).await {}
             idle.finish(&mut self, &reader).await;
             // The loop is gone only after the worker has left.
             let _gone = self.inbox.send(Message::FetchEnded).await;
@@ -64,7 +66,7 @@ impl Fetcher {
     }
 
     /// One round; answers whether to go on.
-    async fn step(&mut self, reader: &ReaderTask, idle: &mut IdleRead) -> bool {
+    async fn step(&mut self, reader: &ReaderTask, idle: &mut IdleRead, asker: &mut Asker) -> bool {
         if self.stop.is_cancelled() {
             return false;
         }
@@ -78,16 +80,23 @@ impl Fetcher {
         } else {
             Want::Anything
         };
-        match self.queue.fetch(self.worker, free, want).await {
-            Ok(fetched) if !fetched.entries.is_empty() => self.hand_over(fetched.entries).await,
-            Ok(fetched) if fetched.paused => self.pause(idle).await,
-            Ok(fetched) => {
+        let inbox = &self.inbox;
+        let asking = asker.ask(free, &mut self.free, want, |entries| hand_over(inbox, entries));
+        match asking.await {
+            Asked { is_over: true, .. } => false,
+            Asked {
+                failed: Some(error), ..
+            } => self.recover(&error, idle).await,
+            Asked {
+                has_entries: true, ..
+            } => true,
+            Asked { is_paused: true, .. } => self.pause(idle).await,
+            Asked { next_due, .. } => {
                 if !idle.is_reading() {
                     idle.start(reader).await;
                 }
-                self.wait_idle(reader, idle, fetched.next_due).await
+                self.wait_idle(reader, idle, next_due).await
             }
-            Err(error) => self.recover(&error, idle).await,
         }
     }
 
@@ -144,7 +153,7 @@ impl Fetcher {
         } else if read.entries.is_empty() {
             true
         } else {
-            self.hand_over(read.entries).await
+            hand_over(&self.inbox, read.entries).await
         }
     }
 
@@ -161,15 +170,6 @@ impl Fetcher {
                 warn!("failed to {error}; entry {} is given back later", entry.id);
             }
         }
-    }
-
-    /// Hands entries over and waits until the free slots are counted anew.
-    async fn hand_over(&mut self, entries: Vec<Entry>) -> bool {
-        let (counted, wait) = oneshot::channel();
-        if self.inbox.send(Message::Fetched(entries, counted)).await.is_err() {
-            return false;
-        }
-        wait.await.is_ok()
     }
 
     /// Waits a moment. An entry that a blocking read brings meanwhile is not left lying.
@@ -199,6 +199,15 @@ impl Fetcher {
         warn!("failed to {error}; asking again in {} s", ASK_AGAIN.as_secs());
         self.pause(idle).await
     }
+}
+
+/// Hands entries over and waits until the free slots are counted anew; answers whether to go on.
+async fn hand_over(inbox: &mpsc::Sender<Message>, entries: Vec<Entry>) -> bool {
+    let (counted, wait) = oneshot::channel();
+    if inbox.send(Message::Fetched(entries, counted)).await.is_err() {
+        return false;
+    }
+    wait.await.is_ok()
 }
 
 /// The read that is blocking now, if one is.
@@ -249,7 +258,7 @@ impl IdleRead {
             }
         };
         if !read.entries.is_empty() {
-            fetcher.hand_over(read.entries).await;
+            hand_over(&fetcher.inbox, read.entries).await;
         }
     }
 }

@@ -16,6 +16,7 @@
 //!
 //! `examples/` has a complete second job type.
 
+mod asking;
 mod attempt;
 pub mod card;
 mod clerk;

@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// The lane whose turn it is to be asked first, of those without priority.
-    pub(super) fn next_turn(&self) -> Lane {
+    pub(crate) fn next_turn(&self) -> Lane {
         Lane::EQUALS[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::EQUALS.len()]
     }
 

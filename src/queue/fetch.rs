@@ -38,6 +38,17 @@ impl Queue {
     /// # Errors
     /// When the server is away, or the group is gone.
     pub async fn fetch(&self, worker: WorkerId, slots: usize, want: Want) -> Result<Fetched, QueueError> {
+        self.fetch_in_turn(worker, slots, want, self.next_turn()).await
+    }
+
+    /// The same, with the stream that is asked first after the one with priority.
+    pub(crate) async fn fetch_in_turn(
+        &self,
+        worker: WorkerId,
+        slots: usize,
+        want: Want,
+        turn: Lane,
+    ) -> Result<Fetched, QueueError> {
         let keys = self.keys();
         let new_limit = if want == Want::Anything { slots } else { 0 };
         let mut call = FETCH.prepare_invoke();
@@ -50,7 +61,7 @@ impl Queue {
             .arg(slots)
             .arg(PARKED)
             .arg(new_limit);
-        call.arg(lane_number(self.next_turn()));
+        call.arg(lane_number(turn));
         let (paused, rows, next_due, trouble): Answer = call.invoke_async(&mut self.connection()).await?;
         // What was taken goes first: the next fetch meets the same trouble with empty hands.
         if rows.is_empty() && !trouble.is_empty() {

@@ -1,12 +1,15 @@
 //! No worker takes more than it can run, waits for ever, or is held up by others' failures.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millstream::domain::{Failure, FailureClass, JobState};
+use millstream::engine::{Handler, JobContext};
 use millstream::queue::keys::PARKED;
 use millstream::settings::EngineSettings;
 
-use crate::support::{Gated, World, until};
+use crate::support::{Gated, Line, TestJob, World, until};
 
 #[tokio::test]
 async fn a_hung_handler_meets_its_deadline() {
@@ -53,6 +56,63 @@ async fn a_worker_takes_no_more_than_it_has_slots() {
     handler.let_through(5);
     world.until_empty().await;
     worker.drain().await;
+}
+
+/// Counts how many run at a time.
+#[derive(Clone, Default)]
+struct Crowd {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Handler<TestJob> for Crowd {
+    type Output = ();
+
+    async fn run(&self, _job: TestJob, _context: JobContext) -> Result<(), Failure> {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        self.now.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_worker_far_from_its_server_takes_no_more_than_it_has_slots_either() {
+    /// Many times what it has slots.
+    const JOBS: usize = 200;
+    let world = World::new().await;
+    let (valkey, postgres) = (
+        Line::to(&world.valkey_url).await,
+        Line::to(&world.database_url).await,
+    );
+    for _ in 0..JOBS {
+        world.submit("one").await;
+    }
+    // With answers that take longer it asks again while one is on its way.
+    valkey.slow_down(Duration::from_millis(3));
+    let (queue, store) = world.by_lines(&valkey, &postgres);
+    let (handler, slots) = (Crowd::default(), 16);
+    let settings = EngineSettings {
+        concurrency: slots,
+        ..World::engine()
+    };
+    let worker = World::run_on::<TestJob, _>(queue, store, handler.clone(), settings);
+    world.until_empty().await;
+    worker.drain().await;
+    assert!(handler.most.load(Ordering::Relaxed) <= slots);
+    let (done, delivered): (i64, i32) = sqlx::query_as(
+        "select count(*) filter (where state = 'done'), max(delivery) from millstream.jobs where queue = $1",
+    )
+    .bind(&world.settings.name)
+    .fetch_one(&world.sql)
+    .await
+    .expect("postgres is there");
+    assert_eq!(
+        (done, delivered),
+        (JOBS as i64, 1),
+        "what is given back is delivered again"
+    );
 }
 
 #[tokio::test]
