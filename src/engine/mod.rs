@@ -8,6 +8,7 @@
 //! * [`outcome`] says which failure is followed by what.
 //! * `runtime` has the one `select!`; `fetch`, `listen`, `heartbeat`, `sweep`, `reconcile`, `release` and
 //!   `telemetry` are the loops around it. They talk to it by channels, never to each other.
+//! * `asking` says how many questions for entries are on their way, for `fetch`.
 //! * [`worker`] starts the loops in order and stops them in reverse.
 //! * [`job`], [`context`] and [`ledger`] are what a job type sees.
 //!

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use super::{asked, new_job};
-use crate::support::{World, until};
+use crate::support::World;
 
 const ENTRY: EntryId = EntryId { ms: 5, seq: 0 };
 const TOKENS: i64 = 70;
@@ -63,16 +63,7 @@ async fn tell(world: &World, job: JobId, worker: WorkerId) -> Transaction<'stati
 async fn ended_meanwhile(world: &World, job: JobId, worker: WorkerId, end: impl Future<Output = ()>) {
     let telling = tell(world, job, worker).await;
     let told = async {
-        until("somebody waits", || async {
-            let held: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(&world.sql)
-            .await
-            .expect("postgres is there");
-            (held > 0).then_some(())
-        })
-        .await;
+        world.until_held_up().await;
         telling.commit().await.expect("postgres is there");
     };
     tokio::join!(end, told);

@@ -216,6 +216,20 @@ impl World {
         }
     }
 
+    /// Waits until a statement waits for a lock.
+    pub async fn until_held_up(&self) {
+        super::until("a statement is held up", || async {
+            let held: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(&self.sql)
+            .await
+            .expect("postgres is there");
+            (held > 0).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until nothing is pending and nothing is left on the streams.
     pub async fn until_empty(&self) {
         super::until("the streams are empty", || async {

@@ -44,23 +44,9 @@ async fn hold_up(world: &World, table: &str) -> Transaction<'static, Postgres> {
     holding
 }
 
-/// Waits until somebody is held up.
-async fn until_held_up(world: &World) {
-    until("a statement is held up", || async {
-        let held: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-        )
-        .fetch_one(&world.sql)
-        .await
-        .expect("postgres is there");
-        (held > 0).then_some(())
-    })
-    .await;
-}
-
 /// Lets a statement begin that is held up, and its answer get lost.
 async fn fall_silent(world: &World, line: &Line, holding: Transaction<'static, Postgres>) {
-    until_held_up(world).await;
+    world.until_held_up().await;
     line.silence();
     holding.rollback().await.expect("postgres is there");
 }
