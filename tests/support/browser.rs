@@ -22,6 +22,10 @@ pub const ENTER: char = '\u{e007}';
 
 /// What to type when there is no browser.
 const HOW_TO_GET_IT: &str = "no chromedriver, or no Chromium, on PATH: type 'apt-get install chromium chromium-driver' (Debian), or your system's equal";
+/// Calls back once something of the page is painted and its window has the focus, a frame later.
+const SHOWN: &str = "const done = arguments[arguments.length - 1]; \
+    const look = () => document.hasFocus() && performance.getEntriesByName('first-contentful-paint').length \
+        ? requestAnimationFrame(() => done(true)) : requestAnimationFrame(look); look()";
 /// Long enough for the slowest machine to start a browser.
 const STARTED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -80,6 +84,10 @@ impl Browser {
             "--disable-gpu".to_owned(),
             "--no-first-run".to_owned(),
             "--no-proxy-server".to_owned(),
+            // What takes a page for one that is not shown drops the keys that are pressed in it.
+            "--disable-features=PaintHolding".to_owned(),
+            "--disable-renderer-backgrounding".to_owned(),
+            "--disable-backgrounding-occluded-windows".to_owned(),
             format!("--user-data-dir={}", browser._profile.path().display()),
         ];
         let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": arguments } });
@@ -130,8 +138,9 @@ impl Browser {
         .await
     }
 
-    /// A key is pressed, and let go.
+    /// A key is pressed, and let go, in a page that is shown: before that the browser drops keys without a word.
     pub async fn press(&self, key: char) {
+        self.ask_later(SHOWN).await;
         let both = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let body = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": both }] });
         self.say(Method::POST, "/actions", &body).await;

@@ -340,14 +340,17 @@ async fn a_keyboard_is_enough() {
     worker.drain().await;
     let waits = producer.submit(CLEAN).await;
     let browser = Browser::start().await;
-    let focused = async || {
-        browser
-            .ask("return document.activeElement.textContent.trim()")
-            .await
-    };
     browser.open(&producer.address).await;
-    browser.press(TAB).await;
-    assert_eq!(focused().await, "Skip to the content");
+    // A browser that is busy with its first page may still drop a key: one that was dropped has moved nothing.
+    let first = until("a key is taken", || async {
+        browser.press(TAB).await;
+        let on = browser
+            .ask("const on = document.activeElement; return on === document.body ? null : on.textContent.trim()")
+            .await;
+        on.as_str().map(str::to_owned)
+    })
+    .await;
+    assert_eq!(first, "Skip to the content");
     browser.press(ENTER).await;
     let mut seen = Vec::new();
     for _ in 0..20 {
