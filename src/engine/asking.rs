@@ -2,8 +2,9 @@
 //!
 //! A question goes out as soon as a slot is free. When jobs are shorter than the way to the server, many more slots
 //! become free while the answer is on its way, and would wait for the answer before they are asked for. So they are asked
-//! for at once, with a few questions at the most, each for a good part of the slots: with longer jobs, whose slots become
-//! free one after the other, there is one question as ever. What an answer brings waits for no other answer.
+//! for at once, with a few questions on their way, each for a good part of the slots: with longer jobs, whose slots become
+//! free one after the other, there is one question as ever. What an answer brings waits for no other answer, and neither
+//! do the slots that it makes free again, until an answer brings less than it was asked for.
 
 use std::time::Duration;
 
@@ -19,11 +20,13 @@ use crate::queue::{Entry, Queue, QueueError};
 /// A server whose answers all take longer is far away.
 const FAR: Duration = Duration::from_micros(400);
 /// Questions that are on their way at a time.
-const AT_A_TIME: u32 = 3;
+const AT_A_TIME: usize = 3;
+/// Questions after which whoever asks looks up from them.
+const IN_ONE_GO: usize = 128;
 /// Answers after which a single fast one is half forgotten, about.
 const REMEMBERED: u32 = 64;
 
-/// What the questions of one time came to.
+/// What the questions of one go came to.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// Whether they brought anything.
@@ -37,6 +40,9 @@ pub struct Asked {
     /// Whoever runs entries is gone.
     pub is_over: bool,
 }
+
+/// An answer, and how long it took.
+type Timed = (Result<Fetched, QueueError>, Duration);
 
 /// Asks for a worker.
 #[derive(Debug)]
@@ -65,9 +71,10 @@ impl Way {
         self.fastest.is_some_and(|time| time > FAR)
     }
 
-    /// Whether so many more slots are worth another question: a quarter of all for the second, half for the third.
-    fn is_worth(&self, more: usize, questions: u32) -> bool {
-        more > 0 && questions < AT_A_TIME && more << (AT_A_TIME - questions) >= self.slots
+    /// Whether so many more slots are worth a question beside those on their way: a quarter of all beside one, half beside
+    /// two.
+    fn is_worth(&self, more: usize, questions: usize) -> bool {
+        more > 0 && (1..AT_A_TIME).contains(&questions) && more << (AT_A_TIME - questions) >= self.slots
     }
 }
 
@@ -90,8 +97,19 @@ impl Asker {
         want: Want,
         hand_over: impl Fn(Vec<Entry>) -> H,
     ) -> Asked {
-        let (queue, worker, turn) = (&self.queue, self.worker, self.queue.next_turn());
-        let fetch = |slots| queue.fetch_in_turn(worker, slots, want, turn);
+        let (queue, worker) = (&self.queue, self.worker);
+        self.way.slots = self.way.slots.max(slots);
+        let all = self.way.slots;
+        // Questions differ in size, so a stream is asked first for as many entries as there are slots, then the next.
+        let (mut turn, mut in_turn) = (queue.next_turn(), 0);
+        let fetch = move |slots| {
+            if in_turn >= all {
+                (turn, in_turn) = (queue.next_turn(), 0);
+            }
+            in_turn += slots;
+            let (answer, begun) = (queue.fetch_in_turn(worker, slots, want, turn), Instant::now());
+            async move { (answer.await, begun.elapsed()) }
+        };
         ask(slots, free, want, &mut self.way, fetch, hand_over).await
     }
 }
@@ -101,29 +119,30 @@ async fn ask<F, H>(
     free: &mut watch::Receiver<usize>,
     want: Want,
     way: &mut Way,
-    fetch: impl Fn(usize) -> F,
+    mut fetch: impl FnMut(usize) -> F,
     hand_over: impl Fn(Vec<Entry>) -> H,
 ) -> Asked
 where
-    F: Future<Output = Result<Fetched, QueueError>>,
+    F: Future<Output = Timed>,
     H: Future<Output = bool>,
 {
-    way.slots = way.slots.max(slots);
-    let begun = Instant::now();
-    let (mut asked, mut questions, mut answers) = (slots, 1, 0);
-    let mut on_the_way = FuturesUnordered::from_iter([fetch(slots)]);
+    let mut question = |slots| {
+        let answer = fetch(slots);
+        async move { (slots, answer.await) }
+    };
+    let mut on_the_way = FuturesUnordered::from_iter([question(slots)]);
+    // What is asked for is free until it arrives.
+    let (mut asked, mut questions) = (slots, 1);
     let mut all = Asked::default();
+    let mut is_dry = false;
     loop {
-        // What is handed over is neither free nor on its way any more: after the first answer there is nothing to add.
-        let asks_again = want == Want::Anything && way.is_far() && answers == 0 && questions < AT_A_TIME;
+        let may_ask = want == Want::Anything && way.is_far() && !is_dry && questions < IN_ONE_GO;
         tokio::select! {
             biased;
             answer = on_the_way.next() => {
-                let Some(answer) = answer else { return all };
-                if answers == 0 {
-                    way.took(begun.elapsed());
-                }
-                answers += 1;
+                let Some((slots, (answer, time))) = answer else { return all };
+                way.took(time);
+                is_dry |= !answer.as_ref().is_ok_and(|fetched| fetched.entries.len() >= slots);
                 match answer {
                     Ok(fetched) => {
                         all.is_paused |= fetched.paused;
@@ -131,19 +150,22 @@ where
                         if !fetched.entries.is_empty() {
                             all.has_entries = true;
                             all.is_over |= !hand_over(fetched.entries).await;
+                            is_dry |= all.is_over;
                         }
                     }
                     Err(error) => all.failed = Some(error),
                 }
+                // It is handed over, so its slots are not free any more.
+                asked -= slots;
             }
-            Ok(()) = free.changed(), if asks_again => {
-                // What is asked for is free until it arrives.
-                let more = free.borrow_and_update().saturating_sub(asked);
-                if way.is_worth(more, questions) {
-                    on_the_way.push(fetch(more));
-                    asked += more;
-                    questions += 1;
-                }
+            Ok(()) = free.changed(), if may_ask => {}
+        }
+        if may_ask && !is_dry {
+            let more = free.borrow_and_update().saturating_sub(asked);
+            if way.is_worth(more, on_the_way.len()) {
+                on_the_way.push(question(more));
+                asked += more;
+                questions += 1;
             }
         }
     }
@@ -152,13 +174,17 @@ where
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
 
     use tokio::sync::oneshot;
 
     use super::*;
     use crate::domain::{EntryId, Lane};
 
-    type Answer = oneshot::Sender<Result<Fetched, QueueError>>;
+    type Answer = oneshot::Sender<Timed>;
+
+    /// What a far server's answers take.
+    const LONG: Duration = Duration::from_millis(1);
 
     fn brings(count: u64, first: u64) -> Result<Fetched, QueueError> {
         let entry = |ms| Entry {
@@ -181,6 +207,13 @@ mod tests {
         }
     }
 
+    /// Whoever asks has seen what there is: both sides of a join are polled at each turn, in either order.
+    async fn settled() {
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Asks for one slot, has more become free one step after the other, and answers how many each question was for.
     async fn questions(way: &mut Way, want: Want, steps: &[usize]) -> Vec<usize> {
         let (free, mut watched) = watch::channel(1);
@@ -193,17 +226,18 @@ mod tests {
         let handed_over = Cell::new(0);
         let asking = ask(1, &mut watched, want, way, fetch, |entries| {
             handed_over.update(|count| count + entries.len());
+            free.send_modify(|free| *free -= entries.len());
             std::future::ready(true)
         });
         let answering = async {
             for step in steps {
                 free.send_replace(*step);
-                tokio::task::yield_now().await;
+                settled().await;
             }
             let questions: Vec<(usize, Answer)> = asked.take();
             let counts = questions.iter().map(|(slots, _)| *slots).collect();
             for (slots, answer) in questions {
-                let _asked = answer.send(brings(slots as u64, 1));
+                let _asked = answer.send((brings(slots as u64, 1), LONG));
             }
             counts
         };
@@ -238,6 +272,55 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_far_server_is_asked_on_while_answers_come_until_one_brings_less() {
+        let mut way = away(FAR * 2);
+        let (free, mut watched) = watch::channel(4);
+        let asked: RefCell<VecDeque<(usize, Answer)>> = RefCell::default();
+        let fetch = |slots| {
+            let (answer, answered) = oneshot::channel();
+            asked.borrow_mut().push_back((slots, answer));
+            async move { answered.await.expect("it is answered") }
+        };
+        let asking = ask(4, &mut watched, Want::Anything, &mut way, fetch, |entries| {
+            free.send_modify(|free| *free -= entries.len());
+            std::future::ready(true)
+        });
+        let sizes = || -> Vec<usize> { asked.borrow().iter().map(|(slots, _)| *slots).collect() };
+        let answer = |brings_all: bool| {
+            let (slots, answer) = asked.borrow_mut().pop_front().expect("one is on its way");
+            let count = if brings_all { slots } else { slots - 1 };
+            let _asked = answer.send((brings(count as u64, 1), LONG));
+        };
+        let answering = async {
+            free.send_replace(8);
+            settled().await;
+            assert_eq!(sizes(), [4, 4]);
+            answer(true);
+            settled().await;
+            assert_eq!(
+                (*free.borrow(), sizes()),
+                (4, vec![4]),
+                "none is free for which nobody asked"
+            );
+            free.send_replace(7);
+            settled().await;
+            assert_eq!(sizes(), [4, 3], "free again");
+            answer(false);
+            settled().await;
+            free.send_replace(8);
+            settled().await;
+            assert_eq!(
+                sizes(),
+                [3],
+                "there is no more: nothing is asked beside what is on its way"
+            );
+            answer(true);
+        };
+        let (all, ()) = tokio::join!(asking, answering);
+        assert!(all.has_entries && all.failed.is_none());
+    }
+
+    #[tokio::test]
     async fn what_one_question_brings_is_kept_when_another_fails() {
         let (free, mut watched) = watch::channel(1);
         free.send_replace(8);
@@ -254,12 +337,13 @@ mod tests {
             async move {
                 // Not before both are on their way.
                 tokio::task::yield_now().await;
-                answer
+                (answer, LONG)
             }
         };
         let handed_over = Cell::new(0);
         let hand_over = |entries: Vec<Entry>| {
             handed_over.update(|count| count + entries.len());
+            free.send_modify(|free| *free -= entries.len());
             std::future::ready(true)
         };
         let all = ask(1, &mut watched, Want::Anything, &mut way, fetch, hand_over).await;
