@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::domain::WorkerId;
+use crate::domain::{Lane, WorkerId};
 use crate::queue::fetch::{Fetched, Want};
 use crate::queue::{Entry, Queue, QueueError};
 
@@ -41,7 +41,26 @@ pub struct Asked {
     pub is_over: bool,
 }
 
-/// An answer, and how long it took.
+/// For how many entries each of the streams without priority was asked first, less what all of them were. Questions
+/// differ in size, and a stream that is asked first for the large ones would get the most.
+#[derive(Debug, Default)]
+struct Turns([usize; Lane::EQUALS.len()]);
+
+impl Turns {
+    /// The stream that is to be asked first for so many entries: the one that was for the fewest.
+    fn next(&mut self, slots: usize) -> Lane {
+        let (at, _) = (0..)
+            .zip(self.0)
+            .min_by_key(|(_, asked)| *asked)
+            .unwrap_or_default();
+        self.0[at] += slots;
+        let fewest = self.0.into_iter().min().unwrap_or_default();
+        self.0 = self.0.map(|asked| asked - fewest);
+        Lane::EQUALS[at]
+    }
+}
+
+/// An answer, and how long it took until it was looked at.
 type Timed = (Result<Fetched, QueueError>, Duration);
 
 /// Asks for a worker.
@@ -50,6 +69,7 @@ pub struct Asker {
     queue: Queue,
     worker: WorkerId,
     way: Way,
+    turns: Turns,
 }
 
 /// What is known of the way to the server, and of the slots.
@@ -85,6 +105,7 @@ impl Asker {
             queue,
             worker,
             way: Way::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -97,20 +118,20 @@ impl Asker {
         want: Want,
         hand_over: impl Fn(Vec<Entry>) -> H,
     ) -> Asked {
-        let (queue, worker) = (&self.queue, self.worker);
-        self.way.slots = self.way.slots.max(slots);
-        let all = self.way.slots;
-        // Questions differ in size, so a stream is asked first for as many entries as there are slots, then the next.
-        let (mut turn, mut in_turn) = (queue.next_turn(), 0);
-        let fetch = move |slots| {
-            if in_turn >= all {
-                (turn, in_turn) = (queue.next_turn(), 0);
-            }
-            in_turn += slots;
-            let (answer, begun) = (queue.fetch_in_turn(worker, slots, want, turn), Instant::now());
+        let Self {
+            queue,
+            worker,
+            way,
+            turns,
+        } = self;
+        way.slots = way.slots.max(slots);
+        let fetch = |slots| {
+            // What is due has a place of its own, before all that is new.
+            let turn = turns.next(if want == Want::Anything { slots } else { 0 });
+            let (answer, begun) = (queue.fetch_in_turn(*worker, slots, want, turn), Instant::now());
             async move { (answer.await, begun.elapsed()) }
         };
-        ask(slots, free, want, &mut self.way, fetch, hand_over).await
+        ask(slots, free, want, way, fetch, hand_over).await
     }
 }
 
@@ -153,9 +174,11 @@ where
                             is_dry |= all.is_over;
                         }
                     }
+                    // A missing group has given nothing; after any other error something may be lost.
+                    Err(QueueError::NoGroup(_)) if all.failed.is_some() => {}
                     Err(error) => all.failed = Some(error),
                 }
-                // It is handed over, so its slots are not free any more.
+                // What it has brought is not free any more, and nobody has asked for the others.
                 asked -= slots;
             }
             Ok(()) = free.changed(), if may_ask => {}
@@ -179,7 +202,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::domain::{EntryId, Lane};
+    use crate::domain::EntryId;
 
     type Answer = oneshot::Sender<Timed>;
 
@@ -271,53 +294,120 @@ mod tests {
         assert_eq!(questions(&mut way, Want::DueOnly, &[8]).await, [1]);
     }
 
+    /// A server whose answers are given one by one.
+    struct Slow {
+        free: watch::Sender<usize>,
+        asked: RefCell<VecDeque<(usize, Answer)>>,
+        /// Whether what is handed over is over at once, and its slots free again before they are counted.
+        is_instant: Cell<bool>,
+    }
+
+    impl Slow {
+        fn new() -> Self {
+            Self {
+                free: watch::Sender::new(4),
+                asked: RefCell::default(),
+                is_instant: Cell::new(false),
+            }
+        }
+
+        /// Asks for four of eight slots while something happens.
+        async fn during(&self, happens: impl Future<Output = ()>) -> Asked {
+            let (mut way, mut free) = (away(FAR * 2), self.free.subscribe());
+            let fetch = |slots| {
+                let (answer, answered) = oneshot::channel();
+                self.asked.borrow_mut().push_back((slots, answer));
+                async move { answered.await.expect("it is answered") }
+            };
+            let asking = ask(4, &mut free, Want::Anything, &mut way, fetch, |entries| {
+                if !self.is_instant.get() {
+                    self.free.send_modify(|free| *free -= entries.len());
+                }
+                std::future::ready(true)
+            });
+            tokio::join!(asking, happens).0
+        }
+
+        /// So many slots are free; answers how many each question on its way is for.
+        async fn frees(&self, slots: usize) -> Vec<usize> {
+            self.free.send_replace(slots);
+            self.sizes().await
+        }
+
+        /// The oldest question is answered; answers how many each of the others is for.
+        async fn answers(&self, answer: impl FnOnce(u64) -> Result<Fetched, QueueError>) -> Vec<usize> {
+            let (slots, asked) = self.asked.borrow_mut().pop_front().expect("one is on its way");
+            let _asked = asked.send((answer(slots as u64), LONG));
+            self.sizes().await
+        }
+
+        async fn sizes(&self) -> Vec<usize> {
+            settled().await;
+            self.asked.borrow().iter().map(|(slots, _)| *slots).collect()
+        }
+    }
+
+    fn all(slots: u64) -> Result<Fetched, QueueError> {
+        brings(slots, 1)
+    }
+
     #[tokio::test]
     async fn a_far_server_is_asked_on_while_answers_come_until_one_brings_less() {
-        let mut way = away(FAR * 2);
-        let (free, mut watched) = watch::channel(4);
-        let asked: RefCell<VecDeque<(usize, Answer)>> = RefCell::default();
-        let fetch = |slots| {
-            let (answer, answered) = oneshot::channel();
-            asked.borrow_mut().push_back((slots, answer));
-            async move { answered.await.expect("it is answered") }
-        };
-        let asking = ask(4, &mut watched, Want::Anything, &mut way, fetch, |entries| {
-            free.send_modify(|free| *free -= entries.len());
-            std::future::ready(true)
+        let slow = Slow::new();
+        let asked = slow.during(async {
+            assert_eq!(slow.frees(8).await, [4, 4]);
+            assert_eq!(slow.answers(all).await, [4], "what it brought is not free");
+            assert_eq!(slow.frees(7).await, [4, 3], "free again");
+            assert_eq!(slow.answers(|slots| brings(slots - 1, 1)).await, [3]);
+            assert_eq!(slow.frees(8).await, [3], "there is no more");
+            assert!(slow.answers(all).await.is_empty());
         });
-        let sizes = || -> Vec<usize> { asked.borrow().iter().map(|(slots, _)| *slots).collect() };
-        let answer = |brings_all: bool| {
-            let (slots, answer) = asked.borrow_mut().pop_front().expect("one is on its way");
-            let count = if brings_all { slots } else { slots - 1 };
-            let _asked = answer.send((brings(count as u64, 1), LONG));
-        };
-        let answering = async {
-            free.send_replace(8);
-            settled().await;
-            assert_eq!(sizes(), [4, 4]);
-            answer(true);
-            settled().await;
-            assert_eq!(
-                (*free.borrow(), sizes()),
-                (4, vec![4]),
-                "none is free for which nobody asked"
-            );
-            free.send_replace(7);
-            settled().await;
-            assert_eq!(sizes(), [4, 3], "free again");
-            answer(false);
-            settled().await;
-            free.send_replace(8);
-            settled().await;
-            assert_eq!(
-                sizes(),
-                [3],
-                "there is no more: nothing is asked beside what is on its way"
-            );
-            answer(true);
-        };
-        let (all, ()) = tokio::join!(asking, answering);
-        assert!(all.has_entries && all.failed.is_none());
+        let asked = asked.await;
+        assert!(asked.has_entries && asked.failed.is_none());
+    }
+
+    #[tokio::test]
+    async fn slots_that_are_free_again_before_they_are_counted_are_asked_for() {
+        let slow = Slow::new();
+        slow.is_instant.set(true);
+        let asked = slow.during(async {
+            assert_eq!(slow.frees(8).await, [4, 4]);
+            assert_eq!(slow.answers(all).await, [4, 4], "nothing was told");
+            slow.is_instant.set(false);
+            while !slow.answers(all).await.is_empty() {}
+        });
+        assert!(asked.await.has_entries);
+    }
+
+    #[tokio::test]
+    async fn after_an_error_nothing_is_asked_beside_what_is_on_its_way() {
+        let slow = Slow::new();
+        let asked = slow.during(async {
+            assert_eq!(slow.frees(8).await, [4, 4]);
+            let lost = |_| Err(QueueError::Answer("none".to_owned()));
+            assert_eq!(slow.answers(lost).await, [4]);
+            let gone = |_| Err(QueueError::NoGroup("none".to_owned()));
+            assert!(slow.answers(gone).await.is_empty());
+        });
+        let failed = asked.await.failed;
+        assert!(
+            matches!(failed, Some(QueueError::Answer(_))),
+            "something may be lost"
+        );
+    }
+
+    #[test]
+    fn streams_are_asked_first_for_as_many_entries_each() {
+        let mut turns = Turns::default();
+        let mut first = [0; 2];
+        for slots in [50, 14, 50, 14, 1, 1, 64, 1, 63] {
+            let lane = turns.next(slots);
+            first[usize::from(lane == Lane::EQUALS[1])] += slots;
+            assert!(first[0].abs_diff(first[1]) <= 64, "{first:?}");
+        }
+        let mut turns = Turns::default();
+        let in_turn: Vec<Lane> = std::iter::repeat_with(|| turns.next(1)).take(4).collect();
+        assert_eq!(in_turn, [Lane::EQUALS, Lane::EQUALS].concat(), "one by one");
     }
 
     #[tokio::test]

@@ -46,7 +46,7 @@ pub struct Queue {
     shared: Shared,
     keys: Keys,
     wire: Wire,
-    /// Counts fetches: each asks the other stream first.
+    /// Counts fetches outside of a worker: each asks the other stream first.
     turns: Arc<AtomicUsize>,
 }
 
@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// The lane whose turn it is to be asked first, of those without priority.
-    pub(crate) fn next_turn(&self) -> Lane {
+    pub(super) fn next_turn(&self) -> Lane {
         Lane::EQUALS[self.turns.fetch_add(1, Ordering::Relaxed) % Lane::EQUALS.len()]
     }
 
