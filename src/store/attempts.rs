@@ -215,7 +215,8 @@ impl Store {
         record: &dyn Record,
         event: Option<&EventRow>,
     ) -> Result<Fence, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let ending = Ending {
             state: "done",
             outcome: "done",
@@ -284,7 +285,8 @@ impl Store {
             failure: Some(failure),
             run_at,
         };
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
             // A repeat after a lost reply finds its own work done.
             transaction.rollback().await?;
@@ -319,7 +321,8 @@ impl Store {
             failure: None,
             run_at: None,
         };
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let fence = end(&mut transaction, lease, &ending).await?;
         transaction.commit().await?;
         Ok(fence)
@@ -335,7 +338,8 @@ impl Store {
         let entries: Vec<String> = taken.iter().map(|taken| taken.entry.to_string()).collect();
         let delivery = |taken: &Taken| i32::try_from(taken.deliveries).unwrap_or(i32::MAX);
         let deliveries: Vec<i32> = taken.iter().map(delivery).collect();
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         hold(&mut transaction, &ids).await?;
         let done = sqlx::query(LOST)
             .bind(worker)

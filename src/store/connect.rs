@@ -116,7 +116,7 @@ impl Store {
         self.present().connections
     }
 
-    fn present(&self) -> Pool {
+    pub(super) fn present(&self) -> Pool {
         self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -35,7 +35,8 @@ impl Store {
     /// # Errors
     /// When the server is away; then it may have been copied all the same.
     pub async fn copy_glass(&self, note: &GlassNote, at: DateTime<Utc>) -> Result<bool, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let written = match note.half {
             GlassHalf::Intent => copy_intent(&mut transaction, note, at).await?,
             GlassHalf::Outcome => {

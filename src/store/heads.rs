@@ -70,7 +70,8 @@ impl Store {
             return Ok(Vec::new());
         };
         let older: Vec<JobId> = older.into_iter().map(|(id, _)| JobId(id)).collect();
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         // One may have been started since; what runs is left to find out by itself before it posts.
         let mut waiting = lock(&mut transaction, &queue, &older).await?;
         waiting.retain(|one| {

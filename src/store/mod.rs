@@ -34,6 +34,7 @@ pub mod heads;
 pub mod inputs;
 pub mod jobs;
 pub mod leases;
+mod lent;
 pub mod listing;
 pub mod migrate;
 pub mod moved;

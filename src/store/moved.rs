@@ -222,7 +222,8 @@ impl Store {
         (action, by): (ActionId, ActionId),
         after: Option<JobId>,
     ) -> Result<(Vec<(JobId, Undone, Value)>, Option<JobId>), StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let seen = notes(&mut transaction, action, after.map(|job| job.0)).await?;
         let jobs: Vec<JobId> = seen.iter().map(|note| JobId(note.job_id)).collect();
         let standing = lock(&mut transaction, queue, &jobs).await?;

@@ -228,7 +228,8 @@ impl Store {
         jobs: &[JobId],
         end: &HandEnd<'_>,
     ) -> Result<Judged<Ended>, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let found = lock(&mut transaction, queue, jobs).await?;
         let (moved, left): (Vec<_>, Vec<_>) = found
             .into_iter()
@@ -263,7 +264,8 @@ impl Store {
         jobs: &[JobId],
         action: Option<ActionId>,
     ) -> Result<Judged<Standing>, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let found = lock(&mut transaction, queue, jobs).await?;
         let (moved, left): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| {
             matches!(one.state, JobState::Retrying | JobState::Scheduled) && !one.foreign_done
@@ -297,7 +299,8 @@ impl Store {
         worker: &str,
         reason: &str,
     ) -> Result<Option<JobId>, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let found: Option<Uuid> = sqlx::query_scalar(RUNS_WITH)
             .bind(queue)
             .bind(lane.word())

@@ -288,7 +288,8 @@ impl Store {
     ) -> Result<Vec<JobId>, StoreError> {
         let jobs: Vec<Uuid> = lost.iter().map(|(job, _)| job.0).collect();
         let entries: Vec<Option<String>> = lost.iter().map(|(_, e)| e.map(|e| e.to_string())).collect();
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         hold(&mut transaction, &jobs).await?;
         let rows: Vec<Uuid> = sqlx::query_scalar(RESET)
             .bind(&jobs)
@@ -306,7 +307,8 @@ impl Store {
     /// # Errors
     /// When the server is away.
     pub async fn adopt_foreign_results(&self, queue: &str) -> Result<u64, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let jobs: Vec<Uuid> = sqlx::query_scalar(RECORDED)
             .bind(queue)
             .fetch_all(&mut *transaction)

@@ -39,7 +39,7 @@ const PAGES: &str = "set random_page_cost = 1.1; ";
 pub(super) struct Pool {
     pub connections: PgPool,
     /// Those that somebody uses.
-    lent: Arc<AtomicI64>,
+    pub lent: Arc<AtomicI64>,
     /// Since when, at each look, some were neither lent nor idle; and all.
     away_since: Arc<Mutex<[Option<Instant>; 2]>>,
 }

@@ -96,7 +96,8 @@ impl Store {
         new: &NewJob,
         action: ActionId,
     ) -> Result<Result<(), Option<JobState>>, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let standing = lock(&mut transaction, queue, &[old]).await?;
         match standing.first().map(|one| one.state) {
             Some(JobState::Dead) => {}

@@ -253,7 +253,8 @@ impl Store {
     /// # Errors
     /// When the server is away; then a run may stand there that nobody drives, and has moved nothing.
     pub async fn begin_run(&self, run: &NewRun) -> Result<RunId, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let action = intend(&mut transaction, &run.intent, None)
             .await?
             .ok_or_else(|| StoreError::Refused("an intent was not written".to_owned()))?;
@@ -387,7 +388,8 @@ impl Store {
         holder: Uuid,
         limit: u32,
     ) -> Result<Option<Batch>, StoreError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         let held: Option<(i64, String, bool, i32)> = sqlx::query_as(
             "select action_id, queue, by_name, wave from millstream.runs
              where id = $1 and holder = $2 and state = 'running' for update",

@@ -4,7 +4,6 @@
 
 use std::time::Instant;
 
-use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::attempts::{hold, write_down};
@@ -356,8 +355,8 @@ impl Store {
         answers: &mut [Start],
     ) -> Result<(), StoreError> {
         let (jobs, entries, deliveries) = columns(asked, round);
-        let mut connection = self.pool().acquire().await?;
-        let mut transaction = connection.begin().await?;
+        let mut lent = self.lend().await?;
+        let mut transaction = lent.begin().await?;
         hold(&mut transaction, &jobs).await?;
         let begun = Instant::now();
         let rows: Vec<StartRow> = sqlx::query_as(START)
@@ -370,7 +369,7 @@ impl Store {
             .await?;
         let took = begun.elapsed();
         transaction.commit().await?;
-        self.mind_the_plan(&mut connection, took, round.len()).await;
+        self.mind_the_plan(lent.connection(), took, round.len()).await;
         for (&i, row) in round.iter().zip(rows) {
             answers[i] = row.read();
         }

@@ -2,6 +2,7 @@
 
 mod at_work;
 mod causes;
+mod given_up;
 mod plans;
 mod silence;
 mod spans;
