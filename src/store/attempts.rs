@@ -227,6 +227,8 @@ impl Store {
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
             // A repeat after a lost reply finds its own work done.
             transaction.rollback().await?;
+            // Given back before another is asked for: a pool may have no second one.
+            drop(lent);
             let repeated = self.has_ended(lease, "done").await?;
             return Ok(if repeated { Fence::Open } else { Fence::Closed });
         }
@@ -290,6 +292,8 @@ impl Store {
         if end(&mut transaction, lease, &ending).await? == Fence::Closed {
             // A repeat after a lost reply finds its own work done.
             transaction.rollback().await?;
+            // Given back before another is asked for: a pool may have no second one.
+            drop(lent);
             let repeated = self.has_ended(lease, "failed").await?;
             return Ok(if repeated { Fence::Open } else { Fence::Closed });
         }

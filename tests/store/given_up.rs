@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use millstream::store::Store;
+use millstream::domain::{Failure, FailureClass, WorkerId};
+use millstream::store::{Fence, Lease, Next, Store};
 
 use super::new_job;
 use crate::support::{Line, World, until};
@@ -42,4 +43,22 @@ async fn what_is_written_after_a_transaction_was_given_up_at_its_beginning_is_co
         .await
         .expect("postgres is there");
     assert_eq!(written, 1, "it was told that the job is accepted");
+}
+
+#[tokio::test]
+async fn an_attempt_that_has_lost_its_job_is_told_so_by_one_connection() {
+    let world = World::new().await;
+    let store = Store::open(&world.database_url.clone().into(), "alone", 1).expect("an address of ours");
+    let job = new_job(&world, "test", "{}");
+    store.accept(&job).await.expect("postgres is there");
+    let lease = Lease {
+        job: job.id,
+        attempt: 1,
+        worker: WorkerId::fresh(),
+    };
+    let fence = store.finish(&lease, &(), None).await;
+    assert_eq!(fence.expect("it waits for no second one"), Fence::Closed);
+    let failure = Failure::lasting(FailureClass::Input, "no word");
+    let fence = store.fail(&lease, &failure, Next::Bury, None).await;
+    assert_eq!(fence.expect("it waits for no second one"), Fence::Closed);
 }
